@@ -1,0 +1,306 @@
+//! The journal: how the runbook survives being killed at any instant.
+//!
+//! The runbook talks to the outside in three ways only. A **step** observes or decides: its outcome is appended before
+//! the runbook moves on, and on re-entry it is returned instead of being found out again. An **effect** changes the
+//! outside: guard, intent, act, answer ([`effect`]). A **signal** comes from people or the world into an inbox, is
+//! appended by the operation's own task, and is looked at only where the runbook says so.
+//!
+//! A step is named by a path (`scale/2`, `verify`). On re-entry the names are compared with what the ledger holds: what
+//! does not fit parks the operation, because a runbook that changed under it must not guess.
+
+mod effect;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use futures::channel::mpsc;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub use self::effect::{Acted, Answer, Answered, Effect, Effected, Fence, Found, GUARD_LIMIT, Stop};
+use crate::event::{Claim, Draft, Event, Kind};
+use crate::ports::{AppendError, Ledger, LedgerError, Ports, World};
+use crate::units::{Epoch, OperationId, Person, Timestamp};
+
+/// What a step's outcome looks like in the ledger.
+///
+/// A body refuses unknown fields and carries its own version, so that an older or newer program never takes one for
+/// something it is not.
+pub trait Body: Serialize + DeserializeOwned {
+    /// The version of its shape.
+    const VERSION: u32;
+    /// The kind of event that it is the body of.
+    fn kind(&self) -> Kind;
+}
+
+/// Why the runbook stopped without an outcome. Nothing was journaled; whoever supervises enters it again, or not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Interrupted {
+    /// The operational log cannot be written or read: entered again, with back-off.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Another process has taken over: this one ends.
+    #[error("{0}")]
+    Fenced(String),
+    /// What the ledger holds does not fit this runbook: waits for a person.
+    #[error("the operation is parked: {reason}")]
+    Parked {
+        /// What did not fit.
+        reason: String,
+    },
+}
+
+/// What comes from people while an operation runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Somebody asked for the operation to stop.
+    Cancel {
+        /// Who.
+        by: Person,
+    },
+}
+
+/// The body of `cancel_requested`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CancelRequested {
+    /// Who asked.
+    pub by: Person,
+}
+
+/// The body of `resumed`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Resumed {
+    /// The `op_seq` of the last event before.
+    pub after: u64,
+}
+
+/// The body of `parked`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Parked {
+    /// What did not fit.
+    pub reason: String,
+}
+
+/// Where signals for one operation are put; the operation's journal holds the other end.
+pub type Inbox = mpsc::UnboundedReceiver<Signal>;
+
+/// A step's outcome, with its place in the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded<T> {
+    /// The outcome.
+    pub body: T,
+    /// When it was appended. Deadlines are counted from here, so that a restart does not extend them.
+    pub at: Timestamp,
+}
+
+/// One operation's journal. A single task owns it.
+pub struct Journal {
+    operation: OperationId,
+    epoch: Epoch,
+    ledger: Arc<dyn Ledger>,
+    world: Arc<dyn World>,
+    recorded: Vec<Event>,
+    read: usize,
+    signals: Vec<Signal>,
+    inbox: Inbox,
+}
+
+impl Journal {
+    /// Opens the journal of an operation whose `requested` is in the ledger. When there is more than that, a process
+    /// was here before: that it is taken up again is recorded.
+    pub async fn open(
+        ports: &Ports,
+        operation: OperationId,
+        epoch: Epoch,
+        inbox: Inbox,
+    ) -> Result<Self, Interrupted> {
+        let recorded = ports.ledger.events_of(&operation).await?;
+        let mut journal = Self {
+            operation,
+            epoch,
+            ledger: Arc::clone(&ports.ledger),
+            world: Arc::clone(&ports.world),
+            recorded,
+            read: 0,
+            signals: Vec::new(),
+            inbox,
+        };
+        for event in &journal.recorded {
+            if event.kind == Kind::CancelRequested.as_str() {
+                let cancel: CancelRequested = serde_json::from_str(&event.body)
+                    .map_err(|error| Interrupted::Parked { reason: format!("event {}: {error}", event.seq) })?;
+                journal.signals.push(Signal::Cancel { by: cancel.by });
+            }
+        }
+        if journal.recorded.len() > 1 && journal.recorded.last().is_some_and(|last| last.epoch != epoch) {
+            let after = journal.recorded.len() as u64;
+            journal.append(Kind::Resumed, &Resumed { after }, Claim::Keep).await?;
+        }
+        Ok(journal)
+    }
+
+    /// The operation.
+    pub fn operation(&self) -> &OperationId {
+        &self.operation
+    }
+
+    /// The operation's first event, `requested`.
+    pub fn request(&self) -> Result<&Event, Interrupted> {
+        self.recorded
+            .first()
+            .filter(|first| first.kind == Kind::Requested.as_str())
+            .ok_or_else(|| Interrupted::Parked { reason: "it has no request in the operational log".to_owned() })
+    }
+
+    /// Observes or decides, once: the outcome that the ledger holds, or else what `find_out` says, appended.
+    pub async fn step<T, F>(&mut self, key: &str, find_out: F) -> Result<Recorded<T>, Interrupted>
+    where
+        T: Body,
+        F: Future<Output = T>,
+    {
+        if let Some(recorded) = self.replay(key)? {
+            return Ok(recorded);
+        }
+        let body = find_out.await;
+        self.record(key, body, Claim::Keep).await
+    }
+
+    /// The operation's last step: its outcome is appended and the target's claim given back in one transaction.
+    pub async fn close<T, F>(&mut self, key: &str, find_out: F) -> Result<Recorded<T>, Interrupted>
+    where
+        T: Body,
+        F: Future<Output = T>,
+    {
+        if let Some(recorded) = self.replay(key)? {
+            return Ok(recorded);
+        }
+        let body = find_out.await;
+        self.record(key, body, Claim::Release).await
+    }
+
+    /// Takes what has come into the inbox, appends it, and returns every signal that the operation was ever sent.
+    pub async fn signals(&mut self) -> Result<&[Signal], Interrupted> {
+        while let Ok(signal) = self.inbox.try_recv() {
+            match &signal {
+                Signal::Cancel { by } => {
+                    let body = CancelRequested { by: by.clone() };
+                    self.append(Kind::CancelRequested, &body, Claim::Keep).await?;
+                }
+            }
+            self.signals.push(signal);
+        }
+        Ok(&self.signals)
+    }
+
+    /// Records that the operation cannot go on until a person decides. Said once, however often it is entered.
+    pub async fn park(&mut self, reason: &str) -> Result<(), Interrupted> {
+        if self.recorded.iter().rev().find(|event| event.kind != Kind::Resumed.as_str()).map(|event| &event.kind[..])
+            == Some(Kind::Parked.as_str())
+        {
+            return Ok(());
+        }
+        self.append(Kind::Parked, &Parked { reason: reason.to_owned() }, Claim::Keep).await?;
+        Ok(())
+    }
+
+    /// The next step's outcome as the ledger holds it; `None` when the runbook has come to where nothing is recorded.
+    fn replay<T: Body>(&mut self, key: &str) -> Result<Option<Recorded<T>>, Interrupted> {
+        let Some((event, body, at)) = self.next_recorded(key, T::VERSION)? else {
+            return Ok(None);
+        };
+        let body: T = serde_json::from_value(Value::Object(body)).map_err(|error| Interrupted::Parked {
+            reason: format!("event {} cannot be read by this version ({error})", event.seq),
+        })?;
+        if body.kind().as_str() != event.kind {
+            let reason = format!("event {} is of kind {}, its content of kind {}", event.seq, event.kind, body.kind());
+            return Err(Interrupted::Parked { reason });
+        }
+        Ok(Some(Recorded { body, at }))
+    }
+
+    /// Moves to the next recorded step and checks that it is the one the runbook asks for.
+    fn next_recorded(
+        &mut self,
+        key: &str,
+        version: u32,
+    ) -> Result<Option<(Event, Map<String, Value>, Timestamp)>, Interrupted> {
+        while let Some(event) = self.recorded.get(self.read) {
+            self.read += 1;
+            let unreadable = |detail: &dyn std::fmt::Display| Interrupted::Parked {
+                reason: format!("event {} cannot be read by this version ({detail})", event.seq),
+            };
+            let mut body: Map<String, Value> = serde_json::from_str(&event.body).map_err(|error| unreadable(&error))?;
+            let Some(step) = body.remove("step") else {
+                // Not a step's outcome: the request, a signal, or a note about the operation.
+                continue;
+            };
+            if step != key {
+                let reason = format!("event {} belongs to step {step}, where this version expects \"{key}\"", event.seq);
+                return Err(Interrupted::Parked { reason });
+            }
+            let written = body.remove("v").and_then(|v| v.as_u64());
+            if written != Some(u64::from(version)) {
+                return Err(unreadable(&format!("written as version {written:?}, known is version {version}")));
+            }
+            let at = event.time().ok_or_else(|| unreadable(&"its time is no time"))?;
+            return Ok(Some((event.clone(), body, at)));
+        }
+        Ok(None)
+    }
+
+    async fn record<T: Body>(&mut self, key: &str, body: T, claim: Claim) -> Result<Recorded<T>, Interrupted> {
+        let at = self.record_as(body.kind(), T::VERSION, key, &body, claim).await?;
+        Ok(Recorded { body, at })
+    }
+
+    async fn record_as<T: Serialize>(
+        &mut self,
+        kind: Kind,
+        version: u32,
+        key: &str,
+        body: &T,
+        claim: Claim,
+    ) -> Result<Timestamp, Interrupted> {
+        #[derive(Serialize)]
+        struct Named<'a, T> {
+            step: &'a str,
+            v: u32,
+            #[serde(flatten)]
+            body: &'a T,
+        }
+        self.append(kind, &Named { step: key, v: version, body }, claim).await
+    }
+
+    /// Appends one event of this operation.
+    async fn append<T: Serialize>(&mut self, kind: Kind, body: &T, claim: Claim) -> Result<Timestamp, Interrupted> {
+        let body = serde_json::to_string(body)
+            .map_err(|error| LedgerError(format!("the event {kind} cannot be written as JSON: {error}")))?;
+        let at = self.world.now();
+        let draft = Draft {
+            operation: Some(self.operation.clone()),
+            op_seq: self.recorded.len() as u64 + 1,
+            epoch: self.epoch,
+            at,
+            kind,
+            body,
+            claim,
+        };
+        let event = self.ledger.append(draft).await.map_err(|error| match error {
+            AppendError::Unavailable(error) => Interrupted::Ledger(error),
+            AppendError::Fenced { .. } | AppendError::Claimed(_) => Interrupted::Fenced(error.to_string()),
+        })?;
+        // What is appended now is never replayed in this run, unless signals came between recorded steps.
+        if self.read == self.recorded.len() {
+            self.read += 1;
+        }
+        self.recorded.push(event);
+        Ok(at)
+    }
+}

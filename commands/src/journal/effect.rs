@@ -1,0 +1,282 @@
+//! An effect: a change of the outside that happens at most once, whatever is killed when.
+//!
+//! 1. *Guard*, read fresh. 2. *Intent*, appended. 3. *Act*, within [`GUARD_LIMIT`] of the guard's first reading.
+//! 4. *Answer*, appended before any further intent. An intent without an answer means that a process died in between:
+//! then the outside is observed first, and the change adopted if it is ours, tried anew if nothing happened, and
+//! anything else stops the operation.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::{Body, Interrupted, Journal, Recorded, Signal};
+use crate::event::{Claim, Kind};
+use crate::ports::PortError;
+use crate::units::{Epoch, OperationId, Timestamp};
+
+/// How old a guard's reading may be when the act begins.
+pub const GUARD_LIMIT: Duration = Duration::from_secs(2);
+
+/// How often an effect that meets conflicts is tried in all.
+const ATTEMPTS: u32 = 5;
+
+/// How long an act's result is looked for when its answer was lost.
+const SEARCH_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long to wait between two looks.
+const SEARCH_PAUSE: Duration = Duration::from_millis(500);
+
+/// Proof that an intent was appended by the process that may act. Only the journal can make one, so an effect that
+/// was not announced does not compile.
+#[derive(Debug)]
+pub struct Fence<'a> {
+    operation: &'a OperationId,
+    epoch: Epoch,
+}
+
+impl Fence<'_> {
+    /// The operation: the mark that the effect leaves outside.
+    pub fn operation(&self) -> &OperationId {
+        self.operation
+    }
+
+    /// The fencing epoch under which the intent was appended.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+}
+
+/// One change of the outside.
+#[async_trait]
+pub trait Effect: Sync {
+    /// What is appended before the act: the guard's readings and what is about to be done.
+    type Intent: Body + Send + Sync;
+    /// The kind of the event that tells what became of it.
+    const ANSWERED: Kind;
+
+    /// Reads everything that must hold, fresh from the outside, and says what is about to be done; or why not.
+    async fn guard(&self, signals: &[Signal]) -> Result<Self::Intent, Stop>;
+    /// Does it, once.
+    ///
+    /// # Errors
+    /// When it is not known whether it was done.
+    async fn act(&self, intent: &Self::Intent, fence: Fence<'_>) -> Result<Acted, PortError>;
+    /// Whether it was done, seen from outside.
+    async fn find(&self, intent: &Self::Intent) -> Result<Found, PortError>;
+}
+
+/// Why a guard does not let an effect happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The system is halted, or it cannot be proved that it is not.
+    Halted(String),
+    /// Somebody asked for the operation to stop.
+    Cancelled(String),
+    /// The target is not what the plan was made for any more.
+    Changed(String),
+    /// It could not be found out.
+    Unknown(String),
+}
+
+/// The outside's answer to an act.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Acted {
+    /// It is done.
+    Done,
+    /// Something changed since the guard looked; nothing was done.
+    Conflict(String),
+    /// The outside will not; nothing was done.
+    Refused(String),
+}
+
+/// What an observation says about an act whose answer is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It was done, by us.
+    Done,
+    /// Nothing has happened since the guard looked.
+    Untouched,
+    /// Something else has happened.
+    Otherwise(String),
+}
+
+/// What became of an intent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// Something had changed; nothing was done.
+    Conflict,
+    /// The guard's reading was too old by then; nothing was done.
+    Late,
+    /// The outside will not.
+    Refused,
+    /// It cannot be told. `found` says what was seen.
+    Unknown,
+}
+
+/// The body of the event that answers an intent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Answered {
+    /// What became of it.
+    pub result: Answer,
+    /// The answer was lost, and this was found out by looking.
+    pub adopted: bool,
+    /// Nothing had happened: it is tried anew from the guard.
+    pub untouched: bool,
+    /// In words, what there is to say.
+    pub detail: Option<String>,
+}
+
+impl Answered {
+    const VERSION: u32 = 1;
+
+    fn from_act(acted: Acted) -> Self {
+        let (result, detail) = match acted {
+            Acted::Done => (Answer::Done, None),
+            Acted::Conflict(detail) => (Answer::Conflict, Some(detail)),
+            Acted::Refused(detail) => (Answer::Refused, Some(detail)),
+        };
+        Self { result, adopted: false, untouched: false, detail }
+    }
+
+    fn from_search(found: Result<Found, PortError>) -> Self {
+        let (result, untouched, detail) = match found {
+            Ok(Found::Done) => (Answer::Done, false, None),
+            Ok(Found::Untouched) => (Answer::Unknown, true, None),
+            Ok(Found::Otherwise(detail)) => (Answer::Unknown, false, Some(detail)),
+            Err(error) => (Answer::Unknown, false, Some(error.to_string())),
+        };
+        Self { result, adopted: true, untouched, detail }
+    }
+
+    fn is_final(&self) -> bool {
+        match self.result {
+            Answer::Done | Answer::Refused => true,
+            Answer::Conflict | Answer::Late => false,
+            Answer::Unknown => !self.untouched,
+        }
+    }
+}
+
+/// How an effect ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effected<I> {
+    /// It is done: the intent, and when that was known.
+    Done(I, Timestamp),
+    /// A guard did not let it happen. Nothing was done.
+    Stopped(Stop),
+    /// The outside will not. Nothing was done.
+    Refused(String),
+    /// Every attempt met a change by somebody else. Nothing was done.
+    Contended(String),
+    /// It is not known whether it was done, and looking did not tell.
+    Unknown(String),
+}
+
+impl Journal {
+    /// Changes the outside, at most once.
+    pub async fn effect<E: Effect>(&mut self, key: &str, effect: &E) -> Result<Effected<E::Intent>, Interrupted> {
+        let mut met = String::new();
+        for attempt in 1..=ATTEMPTS {
+            let key = if attempt == 1 { key.to_owned() } else { format!("{key}/{attempt}") };
+            let (intent, answered) = match self.replay::<E::Intent>(&key)? {
+                Some(intent) => {
+                    let answered = self.answer_of_the_past(&key, effect, &intent.body).await?;
+                    (intent.body, answered)
+                }
+                None => match self.attempt(&key, effect).await? {
+                    Ok(attempted) => attempted,
+                    Err(stop) => return Ok(Effected::Stopped(stop)),
+                },
+            };
+            let Recorded { body: answered, at } = answered;
+            let detail = answered.detail.clone().unwrap_or_default();
+            match answered.result {
+                Answer::Done => return Ok(Effected::Done(intent, at)),
+                Answer::Refused => return Ok(Effected::Refused(detail)),
+                _ if answered.is_final() => return Ok(Effected::Unknown(detail)),
+                _ => met = detail,
+            }
+        }
+        Ok(Effected::Contended(met))
+    }
+
+    /// Guard, intent, act, answer.
+    async fn attempt<E: Effect>(
+        &mut self,
+        key: &str,
+        effect: &E,
+    ) -> Result<Result<(E::Intent, Recorded<Answered>), Stop>, Interrupted> {
+        self.signals().await?;
+        let read_at = self.world.monotonic();
+        let intent = match effect.guard(&self.signals).await {
+            Ok(intent) => intent,
+            Err(stop) => return Ok(Err(stop)),
+        };
+        let kind = intent.kind();
+        self.record_as(kind, E::Intent::VERSION, key, &intent, Claim::Keep).await?;
+
+        let age = self.world.monotonic().saturating_sub(read_at);
+        let answered = if age > GUARD_LIMIT {
+            let detail = format!("what the guard had read was {} ms old, the limit is 2 s", age.as_millis());
+            Answered { result: Answer::Late, adopted: false, untouched: true, detail: Some(detail) }
+        } else {
+            let fence = Fence { operation: &self.operation, epoch: self.epoch };
+            match effect.act(&intent, fence).await {
+                Ok(acted) => Answered::from_act(acted),
+                Err(_lost) => Answered::from_search(self.search(effect, &intent).await),
+            }
+        };
+        let answered = self.record_answer::<E>(key, answered).await?;
+        Ok(Ok((intent, answered)))
+    }
+
+    /// The answer to an intent that the ledger holds: the one recorded, or what an observation says now.
+    async fn answer_of_the_past<E: Effect>(
+        &mut self,
+        key: &str,
+        effect: &E,
+        intent: &E::Intent,
+    ) -> Result<Recorded<Answered>, Interrupted> {
+        let answer_key = format!("{key}/answer");
+        if let Some((event, body, at)) = self.next_recorded(&answer_key, Answered::VERSION)? {
+            let body: Answered = serde_json::from_value(body.into()).map_err(|error| Interrupted::Parked {
+                reason: format!("event {} cannot be read by this version ({error})", event.seq),
+            })?;
+            return Ok(Recorded { body, at });
+        }
+        let answered = Answered::from_search(self.search(effect, intent).await);
+        self.record_answer::<E>(key, answered).await
+    }
+
+    async fn record_answer<E: Effect>(
+        &mut self,
+        key: &str,
+        body: Answered,
+    ) -> Result<Recorded<Answered>, Interrupted> {
+        let answer_key = format!("{key}/answer");
+        let at = self.record_as(E::ANSWERED, Answered::VERSION, &answer_key, &body, Claim::Keep).await?;
+        Ok(Recorded { body, at })
+    }
+
+    /// Looks until the outside can be observed, or for so long that it must be said that it cannot be told.
+    async fn search<E: Effect>(&self, effect: &E, intent: &E::Intent) -> Result<Found, PortError> {
+        let began = self.world.monotonic();
+        loop {
+            match effect.find(intent).await {
+                Err(error)
+                    if error.may_pass() && self.world.monotonic().saturating_sub(began) < SEARCH_LIMIT =>
+                {
+                    self.world.sleep(SEARCH_PAUSE).await;
+                }
+                found => return found,
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! What the bot can be asked, and how it decides.
+//!
+//! Nothing here talks to the outside: every reading and every change goes through a [`ports`] trait, and time,
+//! identifiers and randomness through [`ports::World`]. So the same code runs in the service, in the rehearsal and
+//! in the simulator. Read [`runbook`] first: it is the one file that says what happens next.
+
+pub mod card;
+pub mod checks;
+pub mod desk;
+pub mod event;
+pub mod figures;
+pub mod journal;
+pub mod judge;
+pub mod outbox;
+pub mod policy;
+pub mod ports;
+pub mod request;
+pub mod runbook;
+pub mod steps;
+pub mod supervisor;
+pub mod units;

@@ -1,0 +1,150 @@
+//! The fleet: how many instances there are, which, and how their number is changed.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::PortError;
+use crate::journal::Fence;
+use crate::units::{InstanceId, OperationId, Replicas, Timestamp};
+
+/// A set of instances whose number can be changed.
+#[async_trait]
+pub trait Fleet: Send + Sync {
+    /// The fleet as it is at this moment.
+    async fn observe(&self) -> Result<FleetState, PortError>;
+
+    /// Changes the count, if it is still what the order says it is. Tried once: a conflict is an answer, not an error.
+    /// The fence proves that the intent was written by the one process that may act.
+    ///
+    /// # Errors
+    /// When it is not known whether the change was made.
+    async fn scale(&self, order: &ScaleOrder, fence: Fence<'_>) -> Result<ScaleAnswer, PortError>;
+
+    /// How many more instances the place can hold, up to `wanted` more, and what runs out first.
+    async fn headroom(&self, wanted: Replicas) -> Result<Headroom, PortError>;
+
+    /// Whether the orchestrator itself refuses a change whose precondition no longer holds.
+    fn precondition(&self) -> Precondition;
+
+    /// Where the fleet lives, as a card says it: "this machine's processes", "Deployment archon72-api".
+    fn describe(&self) -> String;
+}
+
+/// Who holds to "only if the count is still this".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Precondition {
+    /// The orchestrator compares and changes in one step.
+    Enforced,
+    /// We compare just before; somebody else can come in between.
+    Advisory,
+}
+
+/// A fleet as observed at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct FleetState {
+    /// What the fleet is, beyond its name: a new one under the same name is another (a UID, a boot identifier).
+    pub identity: String,
+    /// How many instances are wanted, as the orchestrator has it.
+    pub wanted: Replicas,
+    /// Grows with every change of the wanted count, whoever makes it.
+    pub generation: u64,
+    /// Changes with every change of anything; a change that names an old one is refused.
+    pub version: String,
+    /// The mark of whoever last changed the count, if the orchestrator keeps one.
+    pub changed_by: Option<String>,
+    /// When the count last changed, if the orchestrator knows.
+    pub changed_at: Option<Timestamp>,
+    /// Every instance, starting and failing ones included.
+    pub instances: Vec<Instance>,
+}
+
+impl FleetState {
+    /// How many instances are ready.
+    pub fn ready(&self) -> Replicas {
+        let ready = self.instances.iter().filter(|instance| instance.state == InstanceState::Ready).count();
+        Replicas(u32::try_from(ready).unwrap_or(u32::MAX))
+    }
+}
+
+/// One instance as the orchestrator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Instance {
+    /// Its name.
+    pub id: InstanceId,
+    /// Host and port at which it is reached; `None` until it has one.
+    pub address: Option<String>,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// Where it is in its life.
+    pub state: InstanceState,
+    /// In words, why it is not ready; `None` when there is nothing to say.
+    pub detail: Option<String>,
+    /// How often it was started again.
+    pub restarts: u32,
+}
+
+/// Where an instance is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum InstanceState {
+    /// Started, not ready yet.
+    Starting,
+    /// Ready to serve.
+    Ready,
+    /// Was ready, or should be, and is not.
+    NotReady,
+    /// Its process is gone and it will not come back by itself.
+    Failed,
+    /// On its way out.
+    Terminating,
+}
+
+/// "Set the count from this to that, if it is still this."
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScaleOrder {
+    /// The fleet as the guard saw it, an instant before.
+    pub identity: String,
+    /// The count that the guard saw.
+    pub from: Replicas,
+    /// The count to set.
+    pub to: Replicas,
+    /// The version that the guard saw.
+    pub version: String,
+    /// Our mark: the same order twice is one change.
+    pub operation: OperationId,
+}
+
+/// What became of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScaleAnswer {
+    /// The count is set.
+    Done,
+    /// Something changed since the guard looked; nothing was done.
+    Conflict {
+        /// The orchestrator's words.
+        detail: String,
+    },
+    /// The orchestrator will not; nothing was done.
+    Refused {
+        /// The orchestrator's words.
+        detail: String,
+    },
+}
+
+/// How many more instances fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Headroom {
+    /// So many more, at most the number asked about.
+    pub fits: Replicas,
+    /// What runs out first, when fewer fit than were asked about ("memory on this machine").
+    pub runs_out: Option<String>,
+    /// Where it was looked up.
+    pub source: String,
+}

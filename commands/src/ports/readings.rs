@@ -1,0 +1,146 @@
+//! What is only read: traffic, load, halt, an instance's own word, the hash chain, connection budgets.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::{Instance, PortError};
+use crate::figures::Load;
+use crate::units::{InstanceId, Timestamp};
+
+/// The load balancer.
+#[async_trait]
+pub trait Traffic: Send + Sync {
+    /// Every instance that it knows, and whether requests are sent to it.
+    async fn routed(&self) -> Result<Vec<Routed>, PortError>;
+}
+
+/// One instance as the load balancer sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routed {
+    /// The instance, by its fleet's name for it.
+    pub instance: InstanceId,
+    /// Whether new requests are sent to it.
+    pub receives: bool,
+    /// Requests sent to it since the balancer knows it.
+    pub requests: u64,
+}
+
+/// The fleet's load.
+#[async_trait]
+pub trait Metrics: Send + Sync {
+    /// Figures over the last `window`, or over as much of it as there is to look back on.
+    ///
+    /// # Errors
+    /// When nothing can be said at all. Instances that alone could not be read are in [`Load::missing`].
+    async fn load(&self, window: Duration) -> Result<Load, PortError>;
+
+    /// Where the figures come from, as a card says it.
+    fn describe(&self) -> String;
+}
+
+/// One source of truth about the halt.
+#[async_trait]
+pub trait HaltSource: Send + Sync {
+    /// What it says now.
+    ///
+    /// # Errors
+    /// When it cannot be read, or what it says cannot be understood. Never a guess.
+    async fn read(&self) -> Result<HaltReading, PortError>;
+
+    /// Its name, as a card says it: "halt table", "halt signals".
+    fn name(&self) -> String;
+}
+
+/// What a source, or an instance, says about the halt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct HaltReading {
+    /// Whether it says halted.
+    pub halted: bool,
+    /// Since when, where it knows.
+    pub since: Option<Timestamp>,
+    /// Why, in its own words.
+    pub reason: Option<String>,
+    /// When the last halt was cleared, where it knows.
+    pub cleared_at: Option<Timestamp>,
+}
+
+/// One instance's own word, asked of it directly.
+#[async_trait]
+pub trait Probe: Send + Sync {
+    /// Whether its process answers that it is up.
+    async fn healthy(&self, instance: &Instance) -> Result<bool, PortError>;
+    /// Whether it says that it is ready, with each named check.
+    async fn ready(&self, instance: &Instance) -> Result<Readiness, PortError>;
+    /// What it holds the halt state to be.
+    async fn halt(&self, instance: &Instance) -> Result<HaltReading, PortError>;
+    /// The event of the hash chain at that sequence number as it sees it; `None` when it has none there (yet).
+    async fn link(&self, instance: &Instance, sequence: u64) -> Result<Option<ChainLink>, PortError>;
+}
+
+/// What an instance says about being ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// Its own conclusion.
+    pub ready: bool,
+    /// What that rests on.
+    pub checks: Vec<NamedCheck>,
+}
+
+/// One named readiness check of an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NamedCheck {
+    /// Its name: `database`, `redis`, `event_store`.
+    pub name: String,
+    /// What it says.
+    pub healthy: bool,
+    /// What is wrong, in the instance's words.
+    pub error: Option<String>,
+}
+
+/// The source of truth of the hash chain.
+#[async_trait]
+pub trait Chain: Send + Sync {
+    /// The last sequence number; `None` when there are no events at all.
+    async fn head(&self) -> Result<Option<u64>, PortError>;
+}
+
+/// An event of the hash chain, by what makes it the same or another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ChainLink {
+    /// The hash of its content.
+    pub content_hash: String,
+    /// The hash that it continues.
+    pub prev_hash: String,
+}
+
+/// A budget of connections that every instance draws on.
+#[async_trait]
+pub trait Pool: Send + Sync {
+    /// The budget now.
+    async fn budget(&self) -> Result<PoolBudget, PortError>;
+    /// Its name, as a card says it: "database connections".
+    fn name(&self) -> String;
+}
+
+/// A connection budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolBudget {
+    /// How many connections the server accepts.
+    pub limit: u32,
+    /// How many of these it keeps for others.
+    pub reserved: u32,
+    /// How many are in use by others than this fleet.
+    pub others: u32,
+    /// How many one instance may open at most.
+    pub per_instance: u32,
+    /// How many more a rollout may open for a while.
+    pub surge: u32,
+}
