@@ -12,6 +12,7 @@ pub mod figures;
 pub mod journal;
 pub mod judge;
 pub mod outbox;
+pub mod patience;
 pub mod policy;
 pub mod ports;
 pub mod request;

@@ -1,1 +1,159 @@
-//! (in work)
+//! The limits an operation is held to. The runbook's values are the defaults; a service configures others.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::event::Hash;
+use crate::units::Replicas;
+
+/// Everything that decides, apart from what is observed. Its digest stands in every `requested`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Policy {
+    /// How many instances there may be.
+    pub count: CountLimits,
+    /// When the fleet counts as too busy.
+    pub load: LoadLimits,
+    /// How long things may take.
+    pub time: Times,
+}
+
+/// How many instances there may be, and how fast that may change.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CountLimits {
+    /// Never fewer.
+    pub minimum: Replicas,
+    /// Never more, where there is such a limit.
+    pub maximum: Option<Replicas>,
+    /// The largest change in one operation, in percent of the present count.
+    pub largest_step_percent: u32,
+    /// How long after an operation's end the next may begin.
+    pub cool_down: Duration,
+}
+
+/// When the fleet counts as too busy (the runbook's trigger conditions).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LoadLimits {
+    /// The 99th percentile of request latency, in milliseconds.
+    pub p99_ms: f64,
+    /// The share of requests that fail.
+    pub error_share: f64,
+    /// CPU time over wall time and core.
+    pub cpu: f64,
+    /// Memory over the instance's limit.
+    pub memory: f64,
+    /// What one instance may use, in bytes; `None` when nobody said.
+    pub memory_limit_bytes: Option<u64>,
+    /// Over how long a figure must hold to count.
+    pub sustained: Duration,
+    /// For how long after a halt was cleared caution is advised.
+    pub halt_caution: Duration,
+}
+
+/// How long things may take.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Times {
+    /// One look at one outside system.
+    pub look: Duration,
+    /// One round of all checks.
+    pub round: Duration,
+    /// How long the first observation of the fleet is tried.
+    pub assess: Duration,
+    /// Every new instance must be ready by then.
+    pub ready_within: Duration,
+    /// An instance counts as ready once it has been so for this long on end.
+    pub ready_for: Duration,
+    /// Between two looks at the fleet while waiting.
+    pub poll: Duration,
+    /// How long verification asks again where an answer may still come.
+    pub verify: Duration,
+    /// How long the fleet is watched.
+    pub monitor: Duration,
+}
+
+impl Times {
+    /// Between two samples while monitoring.
+    pub fn sample_interval(&self) -> Duration {
+        (self.monitor / 20).min(Duration::from_secs(15))
+    }
+
+    /// The first part of monitoring, left out of the figures because new instances are still warming up.
+    pub fn warm_up(&self) -> Duration {
+        (self.monitor / 5).min(Duration::from_secs(60))
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            count: CountLimits {
+                minimum: Replicas(1),
+                maximum: None,
+                largest_step_percent: 100,
+                cool_down: Duration::from_secs(5 * 60),
+            },
+            load: LoadLimits {
+                p99_ms: 500.0,
+                error_share: 0.01,
+                cpu: 0.70,
+                memory: 0.80,
+                memory_limit_bytes: None,
+                sustained: Duration::from_secs(5 * 60),
+                halt_caution: Duration::from_secs(48 * 3600),
+            },
+            time: Times {
+                look: Duration::from_secs(5),
+                round: Duration::from_secs(10),
+                assess: Duration::from_secs(30),
+                ready_within: Duration::from_secs(10 * 60),
+                ready_for: Duration::from_secs(3),
+                poll: Duration::from_millis(500),
+                verify: Duration::from_secs(30),
+                monitor: Duration::from_secs(15 * 60),
+            },
+        }
+    }
+}
+
+impl Policy {
+    /// What a rehearsal changes: shorter waits, no cool-down, and a known memory limit of the rehearsal's instances.
+    pub fn rehearsal(monitor: Duration) -> Self {
+        let mut policy = Self::default();
+        policy.count.cool_down = Duration::ZERO;
+        policy.load.memory_limit_bytes = Some(256 << 20);
+        policy.time.ready_within = Duration::from_secs(30);
+        policy.time.verify = Duration::from_secs(10);
+        policy.time.assess = Duration::from_secs(10);
+        policy.time.monitor = monitor;
+        policy
+    }
+
+    /// SHA-256 over its values, so that the record shows which policy was in force.
+    pub fn digest(&self) -> Hash {
+        let mut hasher = Sha256::new();
+        // A struct of plain values always serialises; were that ever to change, the digest would still differ.
+        hasher.update(serde_json::to_vec(self).unwrap_or_default());
+        Hash(hasher.finalize().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_limit_changes_the_digest() {
+        let mut other = Policy::default();
+        assert_eq!(other.digest(), Policy::default().digest());
+        other.load.p99_ms = 501.0;
+        assert_ne!(other.digest(), Policy::default().digest());
+    }
+
+    #[test]
+    fn samples_come_every_fifteen_seconds_in_service_and_twenty_times_in_a_short_rehearsal() {
+        assert_eq!(Policy::default().time.sample_interval(), Duration::from_secs(15));
+        assert_eq!(Policy::rehearsal(Duration::from_secs(60)).time.sample_interval(), Duration::from_secs(3));
+        assert_eq!(Policy::default().time.warm_up(), Duration::from_secs(60));
+    }
+}

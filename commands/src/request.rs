@@ -1,1 +1,244 @@
-//! (in work)
+//! What an operator asks for: one grammar for console text and, word for word, for chat options.
+//!
+//! `/scale up N [target:NAME] [reason:"…"]`, where N is the wanted total. Whatever does not fit gets an answer that
+//! shows the right form, and nothing is done.
+
+use std::fmt;
+
+use crate::units::{Replicas, TargetName};
+
+/// The longest text that is read at all, in characters.
+pub const MAX_TEXT: usize = 500;
+
+/// The most instances that can be asked for, far beyond what any limit would allow.
+pub const MAX_REPLICAS: u32 = 10_000;
+
+/// The right form, shown with every refusal to understand.
+pub const FORM: &str = "/scale up 6";
+
+/// A command that was understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Set the fleet to more instances than it has.
+    Up(ScaleTo),
+}
+
+/// A wanted count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScaleTo {
+    /// The wanted total.
+    pub to: Replicas,
+    /// The fleet, where it was named.
+    pub target: Option<TargetName>,
+    /// Why, in the operator's words.
+    pub reason: Option<String>,
+}
+
+impl fmt::Display for Request {
+    /// The command in its canonical form, safe to show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Up(scale) = self;
+        write!(f, "/scale up {}", scale.to)?;
+        if let Some(target) = &scale.target {
+            write!(f, " target:{}", quoted(target.as_str()))?;
+        }
+        if let Some(reason) = &scale.reason {
+            write!(f, " reason:\"{}\"", quoted(reason))?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a text is no command. Each says what was found and shows the right form.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoCommand {
+    /// It is too long to be one.
+    #[error("That is {length} characters long; a command has at most {MAX_TEXT}. Type: {FORM}")]
+    TooLong {
+        /// Its length in characters.
+        length: usize,
+    },
+    /// It does not begin as one.
+    #[error("\"{found}\" is not a command. To have six instances in all, type: {FORM}")]
+    NotScale {
+        /// What it begins with.
+        found: String,
+    },
+    /// `/scale` with a word that means nothing here.
+    #[error("I do not know \"/scale {found}\". I know: /scale up N. Type: {FORM}")]
+    UnknownWord {
+        /// The word.
+        found: String,
+    },
+    /// The count is missing.
+    #[error("How many instances in all? Type: {FORM}")]
+    NoCount,
+    /// The count is no whole number.
+    #[error("\"{found}\" is not a whole number of instances. Use digits 0-9, for example: {FORM}")]
+    NotACount {
+        /// What stands there.
+        found: String,
+    },
+    /// The count is zero or absurdly large.
+    #[error("{found} instances cannot be asked for; 1 to {MAX_REPLICAS} can. Type: {FORM}")]
+    OutOfRange {
+        /// What stands there.
+        found: String,
+    },
+    /// There is more than the form has.
+    #[error("I understand the command up to \"{found}\". After the count come only target:NAME and reason:\"…\". Type: {FORM}")]
+    Extra {
+        /// The first word that is too much.
+        found: String,
+    },
+    /// A quotation mark is never closed.
+    #[error("A quotation mark is not closed. Type: {FORM} reason:\"planned campaign\"")]
+    OpenQuote,
+}
+
+/// Reads a command.
+///
+/// # Errors
+/// Why it is none, in words for the person who typed it.
+pub fn parse(text: &str) -> Result<Request, NoCommand> {
+    let length = text.chars().count();
+    if length > MAX_TEXT {
+        return Err(NoCommand::TooLong { length });
+    }
+    let words = words(text)?;
+    let mut words = words.iter().map(String::as_str);
+    match words.next() {
+        Some("/scale") => {}
+        found => return Err(NoCommand::NotScale { found: quoted(found.unwrap_or_default()) }),
+    }
+    match words.next() {
+        Some("up") => {}
+        None => return Err(NoCommand::NoCount),
+        Some(found) => return Err(NoCommand::UnknownWord { found: quoted(found) }),
+    }
+    let to = count(words.next().ok_or(NoCommand::NoCount)?)?;
+    let mut scale = ScaleTo { to, target: None, reason: None };
+    for word in words {
+        let extra = || NoCommand::Extra { found: quoted(word) };
+        match word.split_once(':') {
+            Some(("target", name)) if !name.is_empty() && scale.target.is_none() => {
+                scale.target = Some(TargetName::new(name));
+            }
+            Some(("reason", why)) if !why.trim().is_empty() && scale.reason.is_none() => {
+                scale.reason = Some(why.trim().to_owned());
+            }
+            _ => return Err(extra()),
+        }
+    }
+    Ok(Request::Up(scale))
+}
+
+fn count(word: &str) -> Result<Replicas, NoCommand> {
+    let found = || quoted(word);
+    if word.is_empty() || !word.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(NoCommand::NotACount { found: found() });
+    }
+    match word.parse() {
+        Ok(count @ 1..=MAX_REPLICAS) => Ok(Replicas(count)),
+        _ => Err(NoCommand::OutOfRange { found: found() }),
+    }
+}
+
+/// Splits at white space, except within quotation marks, which are taken off.
+fn words(text: &str) -> Result<Vec<String>, NoCommand> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quoted = false;
+    for character in text.chars() {
+        if character == '"' {
+            quoted = !quoted;
+            word.get_or_insert_default();
+        } else if character.is_whitespace() && !quoted {
+            words.extend(word.take());
+        } else {
+            word.get_or_insert_default().push(character);
+        }
+    }
+    if quoted {
+        return Err(NoCommand::OpenQuote);
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+/// A person's text as it may be shown: at most 60 characters, with everything escaped that is not a plain visible
+/// character, so that it can neither move the cursor, nor turn the direction of the text, nor hide in it.
+pub fn quoted(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut shown = String::new();
+    for (index, character) in text.chars().enumerate() {
+        if index == LONGEST {
+            shown.push('…');
+            break;
+        }
+        if is_plain(character) {
+            shown.push(character);
+        } else {
+            shown.extend(character.escape_unicode());
+        }
+    }
+    shown
+}
+
+/// Whether a character is shown as itself: neither a control, nor a format character, nor unusual white space.
+fn is_plain(character: char) -> bool {
+    let hidden = matches!(character,
+        '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}'
+        | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{3164}'
+        | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{1D173}'..='\u{1D17A}'
+        | '\u{E0000}'..='\u{E0FFF}');
+    !hidden && !character.is_control() && (character == ' ' || !character.is_whitespace())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn up(to: u32) -> ScaleTo {
+        ScaleTo { to: Replicas(to), target: None, reason: None }
+    }
+
+    #[test]
+    fn the_command_is_understood_with_and_without_its_options() {
+        assert_eq!(parse("/scale up 6"), Ok(Request::Up(up(6))));
+        assert_eq!(parse("  /scale   up\t6 "), Ok(Request::Up(up(6))));
+        assert_eq!(
+            parse(r#"/scale up 6 target:api reason:"expected load at noon""#),
+            Ok(Request::Up(ScaleTo {
+                target: Some(TargetName::new("api")),
+                reason: Some("expected load at noon".into()),
+                ..up(6)
+            }))
+        );
+    }
+
+    #[test]
+    fn the_canonical_form_is_understood_again() {
+        let request = parse(r#"/scale up 6 reason:"a b" target:api"#).unwrap();
+        assert_eq!(parse(&request.to_string()), Ok(request));
+    }
+
+    #[test]
+    fn what_is_no_command_gets_an_answer_that_shows_the_right_form() {
+        for text in [
+            "hello", "", "/scale", "/scale up", "/scale up six", "/scale up ٦", "/scale up 0", "/scale up -1",
+            "/scale up 1.5", "/scale up 99999999999999999999", "/scale sideways 3", "/scale up 6 please",
+            "/scale up 6 reason:\"x", "/scale up 6 target:", "/scale up 6 target:a target:b",
+        ] {
+            let refusal = parse(text).unwrap_err().to_string();
+            assert!(refusal.contains("/scale up 6"), "{text}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_of_a_persons_text_cannot_act() {
+        let shown = quoted("a\u{202e}b\u{1b}[31m\u{200b}\n\u{e0041}");
+        assert_eq!(shown, "a\\u{202e}b\\u{1b}[31m\\u{200b}\\u{a}\\u{e0041}");
+        assert_eq!(quoted(&"x".repeat(100)).chars().count(), 61);
+    }
+}

@@ -1,7 +1,5 @@
 //! What is only read: traffic, load, halt, an instance's own word, the hash chain, connection budgets.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -30,11 +28,12 @@ pub struct Routed {
 /// The fleet's load.
 #[async_trait]
 pub trait Metrics: Send + Sync {
-    /// Figures over the last `window`, or over as much of it as there is to look back on.
+    /// Figures since that moment, or over as much of it as there is to look back on. Asking again with the `until` of
+    /// one answer continues exactly where that ended: nothing is counted twice, nothing is left out.
     ///
     /// # Errors
     /// When nothing can be said at all. Instances that alone could not be read are in [`Load::missing`].
-    async fn load(&self, window: Duration) -> Result<Load, PortError>;
+    async fn load(&self, since: Timestamp) -> Result<Load, PortError>;
 
     /// Where the figures come from, as a card says it.
     fn describe(&self) -> String;

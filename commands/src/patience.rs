@@ -1,0 +1,74 @@
+//! How long the bot waits. Every look at the outside is bounded, and a deadline that stands in the log is not extended
+//! by a restart.
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+
+use crate::ports::{PortError, World};
+use crate::units::{Timestamp, elapsed};
+
+/// The end of a wait. Counted by the monotonic clock while the process lives; across a restart by the wall clock, from
+/// the moment that the log holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    ends: Duration,
+}
+
+impl Deadline {
+    /// `length` after the recorded moment `since`.
+    pub fn after(world: &dyn World, since: Timestamp, length: Duration) -> Self {
+        // A clock that went back must not make a wait longer than it is.
+        let left = length.saturating_sub(elapsed(since, world.now()));
+        Self { ends: world.monotonic() + left }
+    }
+
+    /// What is left of it.
+    pub fn left(&self, world: &dyn World) -> Duration {
+        self.ends.saturating_sub(world.monotonic())
+    }
+
+    /// Whether it has passed.
+    pub fn is_over(&self, world: &dyn World) -> bool {
+        self.left(world).is_zero()
+    }
+}
+
+/// The answer, if it comes within `limit`.
+///
+/// # Errors
+/// Its own, or [`PortError::TimedOut`] naming `what`.
+pub async fn within<T>(
+    world: &dyn World,
+    limit: Duration,
+    what: &str,
+    asked: impl Future<Output = Result<T, PortError>>,
+) -> Result<T, PortError> {
+    let asked = std::pin::pin!(asked);
+    match select(asked, world.sleep(limit)).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(((), _)) => Err(PortError::TimedOut { what: what.to_owned(), limit }),
+    }
+}
+
+/// Asks again, with a pause, while the answer may still come: until there is one, or a refusal, or the deadline is over.
+/// Asks at least once.
+pub async fn ask_until<T, F>(
+    world: &dyn World,
+    deadline: Deadline,
+    pause: Duration,
+    mut ask: impl FnMut() -> F,
+) -> Result<T, PortError>
+where
+    F: Future<Output = Result<T, PortError>>,
+{
+    loop {
+        match ask().await {
+            Err(error) if error.may_pass() && !deadline.is_over(world) => {
+                world.sleep(pause.min(deadline.left(world))).await;
+            }
+            answer => return answer,
+        }
+    }
+}
