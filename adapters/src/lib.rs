@@ -1,1 +1,9 @@
-//! Placeholder until the first module lands.
+//! One module an outside system, each implementing ports of `scalebot-commands`, each usable alone.
+
+pub mod conclave;
+pub mod documents;
+pub mod http;
+pub mod ledger;
+pub mod process;
+pub mod scrape;
+pub mod transcript;

@@ -19,12 +19,15 @@ pub struct Histogram {
     pub bounds_ms: Vec<f64>,
     /// Requests in each bucket (not cumulative), then those slower than the last bound.
     pub counts: Vec<u64>,
+    /// All latencies added up, in milliseconds. Over the window's length this is how many requests were in flight on
+    /// the average.
+    pub sum_ms: f64,
 }
 
 impl Histogram {
     /// One with no request in it.
     pub fn empty(bounds_ms: &[f64]) -> Self {
-        Self { bounds_ms: bounds_ms.to_vec(), counts: vec![0; bounds_ms.len() + 1] }
+        Self { bounds_ms: bounds_ms.to_vec(), counts: vec![0; bounds_ms.len() + 1], sum_ms: 0.0 }
     }
 
     /// Counts one request.
@@ -32,6 +35,7 @@ impl Histogram {
         let bucket = self.bounds_ms.partition_point(|bound| *bound < latency_ms);
         if let Some(count) = self.counts.get_mut(bucket) {
             *count += 1;
+            self.sum_ms += latency_ms;
         }
     }
 
@@ -51,6 +55,7 @@ impl Histogram {
         for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
             *mine = mine.saturating_add(*theirs);
         }
+        self.sum_ms += other.sum_ms;
         true
     }
 
@@ -112,6 +117,8 @@ pub struct InstanceLoad {
     pub cpu: Option<f64>,
     /// Resident memory in bytes at the window's end; `None` when it cannot be told.
     pub memory_bytes: Option<u64>,
+    /// The share of its worker slots that were busy, on the average; `None` where it does not tell.
+    pub saturation: Option<f64>,
 }
 
 /// What a fleet did over a window.
@@ -132,9 +139,9 @@ pub struct Load {
 impl Load {
     /// Requests and server errors over all instances.
     pub fn requests_and_errors(&self) -> (u64, u64) {
-        self.instances.iter().fold((0, 0), |(requests, errors), instance| {
-            (requests + instance.requests, errors + instance.errors)
-        })
+        self.instances
+            .iter()
+            .fold((0, 0), |(requests, errors), instance| (requests + instance.requests, errors + instance.errors))
     }
 
     /// The share of requests that failed; `None` without requests.
@@ -178,6 +185,7 @@ impl Load {
                         known.errors += load.errors;
                         known.cpu = load.cpu;
                         known.memory_bytes = load.memory_bytes;
+                        known.saturation = load.saturation;
                         if !known.latency.add(&load.latency) {
                             return None;
                         }

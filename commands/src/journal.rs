@@ -115,12 +115,7 @@ pub struct Journal {
 impl Journal {
     /// Opens the journal of an operation whose `requested` is in the ledger. When there is more than that, a process
     /// was here before: that it is taken up again is recorded.
-    pub async fn open(
-        ports: &Ports,
-        operation: OperationId,
-        epoch: Epoch,
-        inbox: Inbox,
-    ) -> Result<Self, Interrupted> {
+    pub async fn open(ports: &Ports, operation: OperationId, epoch: Epoch, inbox: Inbox) -> Result<Self, Interrupted> {
         let recorded = ports.ledger.events_of(&operation).await?;
         let mut journal = Self {
             operation,
@@ -242,7 +237,8 @@ impl Journal {
                 continue;
             };
             if step != key {
-                let reason = format!("event {} belongs to step {step}, where this version expects \"{key}\"", event.seq);
+                let reason =
+                    format!("event {} belongs to step {step}, where this version expects \"{key}\"", event.seq);
                 return Err(Interrupted::Parked { reason });
             }
             let written = body.remove("v").and_then(|v| v.as_u64());

@@ -13,11 +13,14 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-pub use self::fleet::{Fleet, FleetState, Headroom, Instance, InstanceState, Precondition, ScaleAnswer, ScaleOrder};
+pub use self::fleet::{
+    Declared, Fleet, FleetState, Headroom, Instance, InstanceState, Precondition, ScaleAnswer, ScaleOrder, Steering,
+};
 pub use self::ledger::{AppendError, ClaimHeld, Ledger, LedgerError, Post, Posts, Samples};
 pub use self::people::{Announced, Documents, LogChannel, Room, Slot};
 pub use self::readings::{
-    Chain, ChainLink, HaltReading, HaltSource, Metrics, NamedCheck, Pool, PoolBudget, Probe, Readiness, Routed, Traffic,
+    Chain, ChainLink, ComplexityBudget, ComplexityDimension, EarlyWarning, Governance, HaltReading, HaltSource,
+    Metrics, NamedCheck, Pool, PoolBudget, Probe, Readiness, Routed, Traffic,
 };
 use crate::units::{TargetName, Timestamp};
 
@@ -114,6 +117,8 @@ pub struct Target {
     pub chain: Option<Arc<dyn Chain>>,
     /// The connection budgets that every instance draws on.
     pub pools: Vec<Arc<dyn Pool>>,
+    /// The complexity budget, where one is configured.
+    pub governance: Option<Arc<dyn Governance>>,
 }
 
 /// Everything that an operation talks to.

@@ -86,7 +86,9 @@ pub enum NoCommand {
         found: String,
     },
     /// There is more than the form has.
-    #[error("I understand the command up to \"{found}\". After the count come only target:NAME and reason:\"…\". Type: {FORM}")]
+    #[error(
+        "I understand the command up to \"{found}\". After the count come only target:NAME and reason:\"…\". Type: {FORM}"
+    )]
     Extra {
         /// The first word that is too much.
         found: String,
@@ -169,10 +171,14 @@ fn words(text: &str) -> Result<Vec<String>, NoCommand> {
 /// A person's text as it may be shown: at most 60 characters, with everything escaped that is not a plain visible
 /// character, so that it can neither move the cursor, nor turn the direction of the text, nor hide in it.
 pub fn quoted(text: &str) -> String {
-    const LONGEST: usize = 60;
+    escaped(text, 60)
+}
+
+/// Outside text as it may be shown, at most `longest` characters of it.
+pub fn escaped(text: &str, longest: usize) -> String {
     let mut shown = String::new();
     for (index, character) in text.chars().enumerate() {
-        if index == LONGEST {
+        if index == longest {
             shown.push('…');
             break;
         }
@@ -226,9 +232,21 @@ mod tests {
     #[test]
     fn what_is_no_command_gets_an_answer_that_shows_the_right_form() {
         for text in [
-            "hello", "", "/scale", "/scale up", "/scale up six", "/scale up ٦", "/scale up 0", "/scale up -1",
-            "/scale up 1.5", "/scale up 99999999999999999999", "/scale sideways 3", "/scale up 6 please",
-            "/scale up 6 reason:\"x", "/scale up 6 target:", "/scale up 6 target:a target:b",
+            "hello",
+            "",
+            "/scale",
+            "/scale up",
+            "/scale up six",
+            "/scale up ٦",
+            "/scale up 0",
+            "/scale up -1",
+            "/scale up 1.5",
+            "/scale up 99999999999999999999",
+            "/scale sideways 3",
+            "/scale up 6 please",
+            "/scale up 6 reason:\"x",
+            "/scale up 6 target:",
+            "/scale up 6 target:a target:b",
         ] {
             let refusal = parse(text).unwrap_err().to_string();
             assert!(refusal.contains("/scale up 6"), "{text}: {refusal}");

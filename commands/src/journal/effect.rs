@@ -255,11 +255,7 @@ impl Journal {
         self.record_answer::<E>(key, answered).await
     }
 
-    async fn record_answer<E: Effect>(
-        &mut self,
-        key: &str,
-        body: Answered,
-    ) -> Result<Recorded<Answered>, Interrupted> {
+    async fn record_answer<E: Effect>(&mut self, key: &str, body: Answered) -> Result<Recorded<Answered>, Interrupted> {
         let answer_key = format!("{key}/answer");
         let at = self.record_as(E::ANSWERED, Answered::VERSION, &answer_key, &body, Claim::Keep).await?;
         Ok(Recorded { body, at })
@@ -270,9 +266,7 @@ impl Journal {
         let began = self.world.monotonic();
         loop {
             match effect.find(intent).await {
-                Err(error)
-                    if error.may_pass() && self.world.monotonic().saturating_sub(began) < SEARCH_LIMIT =>
-                {
+                Err(error) if error.may_pass() && self.world.monotonic().saturating_sub(began) < SEARCH_LIMIT => {
                     self.world.sleep(SEARCH_PAUSE).await;
                 }
                 found => return found,

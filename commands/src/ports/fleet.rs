@@ -26,6 +26,12 @@ pub trait Fleet: Send + Sync {
     /// Whether the orchestrator itself refuses a change whose precondition no longer holds.
     fn precondition(&self) -> Precondition;
 
+    /// Who or what else changes the count, and what settles that. Empty when nobody was found.
+    async fn steered_by(&self) -> Result<Vec<Steering>, PortError>;
+
+    /// The count that is written down where the next deployment takes it from; `None` when no such place is configured.
+    async fn declared(&self) -> Result<Option<Declared>, PortError>;
+
     /// Where the fleet lives, as a card says it: "this machine's processes", "Deployment archon72-api".
     fn describe(&self) -> String;
 }
@@ -147,4 +153,30 @@ pub struct Headroom {
     pub runs_out: Option<String>,
     /// Where it was looked up.
     pub source: String,
+}
+
+/// Somebody or something else that changes the count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Steering {
+    /// Who: "HorizontalPodAutoscaler archon72-api", "a rollout under way".
+    pub by: String,
+    /// What it would do to our change.
+    pub effect: String,
+    /// The exact change that settles it.
+    pub settled_by: String,
+}
+
+/// The count as written down outside the running fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Declared {
+    /// The count that the next deployment would set.
+    pub count: Replicas,
+    /// Where that stands, as a person finds it: a file and line, a manifest, a chart's value.
+    pub place: String,
+    /// The line to change, as it stands there now.
+    pub line: String,
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Post, PortError};
+use super::{PortError, Post};
 use crate::card::Card;
 use crate::event::Hash;
 use crate::units::OperationId;

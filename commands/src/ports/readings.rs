@@ -11,7 +11,13 @@ use crate::units::{InstanceId, Timestamp};
 #[async_trait]
 pub trait Traffic: Send + Sync {
     /// Every instance that it knows, and whether requests are sent to it.
+    ///
+    /// # Errors
+    /// [`PortError::NotServed`] also when the service or backend that it should know is absent.
     async fn routed(&self) -> Result<Vec<Routed>, PortError>;
+
+    /// Where that is looked up, as a card says it.
+    fn describe(&self) -> String;
 }
 
 /// One instance as the load balancer sees it.
@@ -78,6 +84,60 @@ pub trait Probe: Send + Sync {
     async fn halt(&self, instance: &Instance) -> Result<HaltReading, PortError>;
     /// The event of the hash chain at that sequence number as it sees it; `None` when it has none there (yet).
     async fn link(&self, instance: &Instance, sequence: u64) -> Result<Option<ChainLink>, PortError>;
+    /// Whether it reaches its HSM or signing keys. There is no standard way to ask: `None` when none is configured.
+    async fn keys(&self, instance: &Instance) -> Result<Option<NamedCheck>, PortError>;
+    /// The early warnings that it holds and nobody has acknowledged. They live in each process's memory.
+    async fn warnings(&self, instance: &Instance) -> Result<Vec<EarlyWarning>, PortError>;
+}
+
+/// An early warning of the failure prevention system.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct EarlyWarning {
+    /// What is about to fail, by the backend's name for it.
+    pub mode: String,
+    /// The metric that tells.
+    pub metric: String,
+    /// Its value.
+    pub value: f64,
+    /// The threshold that it crossed.
+    pub threshold: f64,
+    /// Whether that is the critical threshold.
+    pub critical: bool,
+    /// What the backend recommends.
+    pub recommended: String,
+}
+
+/// The governance functions of the backend that no single instance owns.
+#[async_trait]
+pub trait Governance: Send + Sync {
+    /// The complexity budget (CT-14).
+    async fn complexity(&self) -> Result<ComplexityBudget, PortError>;
+}
+
+/// The complexity budget (CT-14): each dimension's use against its limit, and the backend's own conclusion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ComplexityBudget {
+    /// Each dimension.
+    pub dimensions: Vec<ComplexityDimension>,
+    /// `within_budget`, `warning` or `breached`; anything else is none of these.
+    pub overall: String,
+}
+
+/// One dimension of the complexity budget.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ComplexityDimension {
+    /// Its name: "ADRs", "ceremony types", "cross-component dependencies".
+    pub name: String,
+    /// How much is in use.
+    pub used: u32,
+    /// How much there may be.
+    pub limit: u32,
 }
 
 /// What an instance says about being ready.
