@@ -209,7 +209,9 @@ mod tests {
 
     fn histogram(latencies_ms: &[f64]) -> Histogram {
         let mut histogram = Histogram::empty(&BACKEND_BOUNDS_MS);
-        latencies_ms.iter().for_each(|ms| histogram.record(*ms));
+        for ms in latencies_ms {
+            histogram.record(*ms);
+        }
         histogram
     }
 

@@ -80,7 +80,7 @@ impl Times {
 
     /// The first part of monitoring, left out of the figures because new instances are still warming up.
     pub fn warm_up(&self) -> Duration {
-        (self.monitor / 5).min(Duration::from_secs(60))
+        (self.monitor / 5).min(Duration::from_mins(1))
     }
 }
 
@@ -91,7 +91,7 @@ impl Default for Policy {
                 minimum: Replicas(1),
                 maximum: None,
                 largest_step_percent: 100,
-                cool_down: Duration::from_secs(5 * 60),
+                cool_down: Duration::from_mins(5),
             },
             load: LoadLimits {
                 p99_ms: 500.0,
@@ -99,18 +99,18 @@ impl Default for Policy {
                 cpu: 0.70,
                 memory: 0.80,
                 memory_limit_bytes: None,
-                sustained: Duration::from_secs(5 * 60),
-                halt_caution: Duration::from_secs(48 * 3600),
+                sustained: Duration::from_mins(5),
+                halt_caution: Duration::from_hours(48),
             },
             time: Times {
                 look: Duration::from_secs(5),
                 round: Duration::from_secs(10),
                 assess: Duration::from_secs(30),
-                ready_within: Duration::from_secs(10 * 60),
+                ready_within: Duration::from_mins(10),
                 ready_for: Duration::from_secs(3),
                 poll: Duration::from_millis(500),
                 verify: Duration::from_secs(30),
-                monitor: Duration::from_secs(15 * 60),
+                monitor: Duration::from_mins(15),
             },
         }
     }
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn samples_come_every_fifteen_seconds_in_service_and_twenty_times_in_a_short_rehearsal() {
         assert_eq!(Policy::default().time.sample_interval(), Duration::from_secs(15));
-        assert_eq!(Policy::rehearsal(Duration::from_secs(60)).time.sample_interval(), Duration::from_secs(3));
-        assert_eq!(Policy::default().time.warm_up(), Duration::from_secs(60));
+        assert_eq!(Policy::rehearsal(Duration::from_mins(1)).time.sample_interval(), Duration::from_secs(3));
+        assert_eq!(Policy::default().time.warm_up(), Duration::from_mins(1));
     }
 }

@@ -1,7 +1,7 @@
 //! An effect: a change of the outside that happens at most once, whatever is killed when.
 //!
-//! 1. *Guard*, read fresh. 2. *Intent*, appended. 3. *Act*, within [`GUARD_LIMIT`] of the guard's first reading.
-//! 4. *Answer*, appended before any further intent. An intent without an answer means that a process died in between:
+//! First the *guard*, read fresh; then the *intent*, appended; then the *act*, within [`GUARD_LIMIT`] of the guard's
+//! first reading; then the *answer*, appended before any further intent. An intent without an answer means that a process died in between:
 //! then the outside is observed first, and the change adopted if it is ours, tried anew if nothing happened, and
 //! anything else stops the operation.
 

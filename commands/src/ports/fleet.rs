@@ -160,7 +160,7 @@ pub struct Headroom {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Steering {
-    /// Who: "HorizontalPodAutoscaler archon72-api", "a rollout under way".
+    /// Who: "`HorizontalPodAutoscaler` archon72-api", "a rollout under way".
     pub by: String,
     /// What it would do to our change.
     pub effect: String,
