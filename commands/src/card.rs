@@ -1,6 +1,18 @@
 //! What is said to people: a view model that knows no chat system. The bot draws it as text, an embed or an image.
 
+mod precheck;
+mod progress;
+mod summary;
+mod verification;
+
 use serde::Serialize;
+
+pub use self::precheck::precheck;
+pub use self::progress::{monitoring, waiting};
+pub use self::summary::summary;
+pub use self::verification::verification;
+use crate::context::Context;
+use crate::units::Timestamp;
 
 /// One message to people.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -51,4 +63,39 @@ pub struct Row {
 pub struct Progress {
     /// From 0 to 1.
     pub share: f64,
+}
+
+impl Card {
+    fn new(tone: Tone, title: impl Into<String>, cx: &Context<'_>) -> Self {
+        let footer = format!("{} on {} · operation {}", cx.request.by, cx.request.target, cx.operation.short());
+        Self { tone, title: title.into(), lines: vec![], rows: vec![], progress: None, footer }
+    }
+
+    fn line(mut self, line: impl Into<String>) -> Self {
+        self.lines.push(line.into());
+        self
+    }
+
+    fn lines(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.lines.extend(lines);
+        self
+    }
+}
+
+impl Row {
+    fn new(tone: Tone, name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { tone, name: name.into(), text: text.into() }
+    }
+}
+
+/// A moment as people read it, in UTC.
+pub fn clock(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// "4 → 6": what a change of the count is.
+fn change(from: Option<crate::units::Replicas>, to: crate::units::Replicas) -> String {
+    let Some(from) = from else { return format!("? → {to}") };
+    let (difference, word) = if to >= from { (to.0 - from.0, "more") } else { (from.0 - to.0, "fewer") };
+    format!("{from} → {to} ({difference} {word})")
 }

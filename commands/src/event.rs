@@ -74,8 +74,6 @@ kinds! {
     Documented = "documented", Routine;
     /// The operation's end.
     Finished = "finished", Weighty;
-    /// Somebody or something else changed what the operation was working on.
-    Interference = "interference", Weighty;
     /// A person asked for the operation to stop.
     CancelRequested = "cancel_requested", Weighty;
     /// A process took the operation up again.

@@ -11,9 +11,11 @@
 mod effect;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::StreamExt as _;
 use futures::channel::mpsc;
+use futures::future::{Either, select};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -88,8 +90,29 @@ pub struct Parked {
     pub reason: String,
 }
 
-/// Where signals for one operation are put; the operation's journal holds the other end.
+/// Where signals for one operation are put; the operation's journal holds the other end. Bounded by what people can
+/// type or press while one operation runs.
 pub type Inbox = mpsc::UnboundedReceiver<Signal>;
+
+/// The signals that the operation was sent so far, for a step that takes long enough to have to listen.
+#[derive(Clone, Debug, Default)]
+pub struct Heard(Arc<Mutex<Vec<Signal>>>);
+
+impl Heard {
+    fn add(&self, signal: Signal) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(signal);
+    }
+
+    /// Every signal so far, oldest first.
+    pub fn all(&self) -> Vec<Signal> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Who asked for the operation to stop, if anybody did.
+    pub fn cancelled_by(&self) -> Option<Person> {
+        self.all().into_iter().map(|Signal::Cancel { by }| by).next()
+    }
+}
 
 /// A step's outcome, with its place in the log.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,22 +123,30 @@ pub struct Recorded<T> {
     pub at: Timestamp,
 }
 
+/// A recorded step as it stands: the event, its body without the step's name and version, and when it was appended.
+type RecordedStep = (Event, Map<String, Value>, Timestamp);
+
 /// One operation's journal. A single task owns it.
-pub struct Journal {
+pub struct Journal<'a> {
     operation: OperationId,
     epoch: Epoch,
     ledger: Arc<dyn Ledger>,
     world: Arc<dyn World>,
     recorded: Vec<Event>,
     read: usize,
-    signals: Vec<Signal>,
-    inbox: Inbox,
+    heard: Heard,
+    inbox: &'a mut Inbox,
 }
 
-impl Journal {
+impl<'a> Journal<'a> {
     /// Opens the journal of an operation whose `requested` is in the ledger. When there is more than that, a process
     /// was here before: that it is taken up again is recorded.
-    pub async fn open(ports: &Ports, operation: OperationId, epoch: Epoch, inbox: Inbox) -> Result<Self, Interrupted> {
+    pub async fn open(
+        ports: &Ports,
+        operation: OperationId,
+        epoch: Epoch,
+        inbox: &'a mut Inbox,
+    ) -> Result<Self, Interrupted> {
         let recorded = ports.ledger.events_of(&operation).await?;
         let mut journal = Self {
             operation,
@@ -124,14 +155,14 @@ impl Journal {
             world: Arc::clone(&ports.world),
             recorded,
             read: 0,
-            signals: Vec::new(),
+            heard: Heard::default(),
             inbox,
         };
         for event in &journal.recorded {
             if event.kind == Kind::CancelRequested.as_str() {
                 let cancel: CancelRequested = serde_json::from_str(&event.body)
                     .map_err(|error| Interrupted::Parked { reason: format!("event {}: {error}", event.seq) })?;
-                journal.signals.push(Signal::Cancel { by: cancel.by });
+                journal.heard.add(Signal::Cancel { by: cancel.by });
             }
         }
         if journal.recorded.len() > 1 && journal.recorded.last().is_some_and(|last| last.epoch != epoch) {
@@ -155,15 +186,38 @@ impl Journal {
     }
 
     /// Observes or decides, once: the outcome that the ledger holds, or else what `find_out` says, appended.
-    pub async fn step<T, F>(&mut self, key: &str, find_out: F) -> Result<Recorded<T>, Interrupted>
+    ///
+    /// While it is being found out, signals are appended as they come, and `find_out` hears of them.
+    pub async fn step<T, F>(&mut self, key: &str, find_out: impl FnOnce(Heard) -> F) -> Result<Recorded<T>, Interrupted>
     where
         T: Body,
         F: Future<Output = T>,
     {
+        self.try_step(key, |heard| async { Ok(find_out(heard).await) }).await
+    }
+
+    /// A step that may itself be interrupted, because it keeps something in the log's side tables as it goes.
+    pub async fn try_step<T, F>(
+        &mut self,
+        key: &str,
+        find_out: impl FnOnce(Heard) -> F,
+    ) -> Result<Recorded<T>, Interrupted>
+    where
+        T: Body,
+        F: Future<Output = Result<T, Interrupted>>,
+    {
         if let Some(recorded) = self.replay(key)? {
             return Ok(recorded);
         }
-        let body = find_out.await;
+        let mut finding = std::pin::pin!(find_out(self.heard.clone()));
+        let body = loop {
+            let signal = match select(self.inbox.next(), finding.as_mut()).await {
+                Either::Left((Some(signal), _)) => signal,
+                Either::Left((None, _)) => break finding.await?,
+                Either::Right((body, _)) => break body?,
+            };
+            self.hear(signal).await?;
+        };
         self.record(key, body, Claim::Keep).await
     }
 
@@ -181,17 +235,22 @@ impl Journal {
     }
 
     /// Takes what has come into the inbox, appends it, and returns every signal that the operation was ever sent.
-    pub async fn signals(&mut self) -> Result<&[Signal], Interrupted> {
+    pub async fn signals(&mut self) -> Result<&Heard, Interrupted> {
         while let Ok(signal) = self.inbox.try_recv() {
-            match &signal {
-                Signal::Cancel { by } => {
-                    let body = CancelRequested { by: by.clone() };
-                    self.append(Kind::CancelRequested, &body, Claim::Keep).await?;
-                }
-            }
-            self.signals.push(signal);
+            self.hear(signal).await?;
         }
-        Ok(&self.signals)
+        Ok(&self.heard)
+    }
+
+    async fn hear(&mut self, signal: Signal) -> Result<(), Interrupted> {
+        match &signal {
+            Signal::Cancel { by } => {
+                let body = CancelRequested { by: by.clone() };
+                self.append(Kind::CancelRequested, &body, Claim::Keep).await?;
+            }
+        }
+        self.heard.add(signal);
+        Ok(())
     }
 
     /// Records that the operation cannot go on until a person decides. Said once, however often it is entered.
@@ -220,12 +279,18 @@ impl Journal {
         Ok(Some(Recorded { body, at }))
     }
 
+    /// The name of the next recorded step, without moving to it.
+    fn next_key(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Named {
+            step: String,
+        }
+        let rest = self.recorded.get(self.read..)?;
+        rest.iter().find_map(|event| serde_json::from_str::<Named>(&event.body).ok()).map(|named| named.step)
+    }
+
     /// Moves to the next recorded step and checks that it is the one the runbook asks for.
-    fn next_recorded(
-        &mut self,
-        key: &str,
-        version: u32,
-    ) -> Result<Option<(Event, Map<String, Value>, Timestamp)>, Interrupted> {
+    fn next_recorded(&mut self, key: &str, version: u32) -> Result<Option<RecordedStep>, Interrupted> {
         while let Some(event) = self.recorded.get(self.read) {
             self.read += 1;
             let unreadable = |detail: &dyn std::fmt::Display| Interrupted::Parked {

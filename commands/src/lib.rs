@@ -4,19 +4,25 @@
 //! identifiers and randomness through [`ports::World`]. So the same code runs in the service, in the rehearsal and
 //! in the simulator. Read [`runbook`] first: it is the one file that says what happens next.
 
+pub mod capacity;
 pub mod card;
 pub mod checks;
+pub mod context;
 pub mod desk;
 pub mod event;
 pub mod figures;
+pub mod halt;
 pub mod journal;
 pub mod judge;
 pub mod outbox;
 pub mod patience;
 pub mod policy;
 pub mod ports;
+pub mod reading;
 pub mod request;
 pub mod runbook;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod steps;
 pub mod supervisor;
 pub mod units;

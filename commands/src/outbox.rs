@@ -1,1 +1,118 @@
-//! (in work)
+//! Tells the log channel of every event, in order, each in exactly one post: weighty ones alone, routine ones gathered.
+//!
+//! What a post holds is fixed in the ledger before it is sent for the first time, so that after a crash the same post
+//! is looked for in the channel, and sent only if it is not there.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::card::clock;
+use crate::event::{Event, Hash, Kind, Weight};
+use crate::ports::{Ledger, LedgerError, LogChannel, PortError, Post, Posts};
+use crate::units::OperationId;
+
+/// The most routine events that are gathered in one post.
+const GATHERED: u32 = 20;
+
+/// How long routine events wait for company before they are posted anyway.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why posting stopped for now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutboxError {
+    /// The log cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The channel does not take it now; what is planned stays planned.
+    #[error(transparent)]
+    Channel(#[from] PortError),
+}
+
+/// The outbox of one process.
+pub struct Outbox<'a> {
+    /// The operational log.
+    pub ledger: &'a dyn Ledger,
+    /// What was posted.
+    pub posts: &'a dyn Posts,
+    /// Where it is posted.
+    pub channel: &'a dyn LogChannel,
+}
+
+impl Outbox<'_> {
+    /// Posts what is due; with `all`, routine events that still wait for company too. Returns when nothing is left.
+    pub async fn flush(&self, all: bool) -> Result<(), OutboxError> {
+        loop {
+            let (posted, planned) = self.posts.position().await?;
+            let post = match planned {
+                Some(planned) => {
+                    // It may have been sent already, with the answer lost: by an earlier process, or a moment ago.
+                    if let Some(message) = self.channel.find(&planned).await? {
+                        self.posts.confirm(&planned, &message).await?;
+                        continue;
+                    }
+                    planned
+                }
+                None => match self.next(posted, all).await? {
+                    Some(post) => {
+                        self.posts.plan(&post).await?;
+                        post
+                    }
+                    None => return Ok(()),
+                },
+            };
+            let message = self.channel.post(&post).await?;
+            self.posts.confirm(&post, &message).await?;
+        }
+    }
+
+    /// The next post after event `posted`; `None` when nothing is due.
+    async fn next(&self, posted: u64, all: bool) -> Result<Option<Post>, LedgerError> {
+        let events = self.ledger.events_after(posted, GATHERED).await?;
+        let routine = events.iter().take_while(|event| weight(event) == Weight::Routine).count();
+        let (due, rest) = events.split_at(routine);
+        Ok(match (due, rest) {
+            ([], []) => None,
+            ([], [weighty, ..]) => Some(post(std::slice::from_ref(weighty))),
+            (due, []) if !all && due.len() < GATHERED as usize => None,
+            (due, _) => Some(post(due)),
+        })
+    }
+}
+
+fn weight(event: &Event) -> Weight {
+    // What a later version wrote is told by itself, since nobody here knows how much it weighs.
+    Kind::parse(&event.kind).map_or(Weight::Weighty, Kind::weight)
+}
+
+fn post(events: &[Event]) -> Post {
+    let first = events.first().map_or(0, |event| event.seq);
+    let (last, hash) = events.last().map_or((0, Hash::GENESIS), |event| (event.seq, event.hash));
+    let mut text = String::new();
+    for event in events {
+        let operation = event.operation.as_ref().map_or("-", OperationId::short);
+        let at = event.time().map_or_else(|| event.at.clone(), clock);
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{at}  {operation}  {}  {}", event.kind, gist(event));
+    }
+    Post { first, last, hash, text: text.trim_end().to_owned() }
+}
+
+/// What an event says, in a few words, for whoever reads the log channel.
+pub fn gist(event: &Event) -> String {
+    const SHOWN: usize = 160;
+    let Ok(serde_json::Value::Object(body)) = serde_json::from_str(&event.body) else {
+        return "(unreadable)".to_owned();
+    };
+    let mut parts = Vec::new();
+    for (name, value) in &body {
+        let text = match value {
+            _ if name == "step" || name == "v" || name == "runbook" || name == "policy" => continue,
+            serde_json::Value::String(text) => crate::request::escaped(text, SHOWN),
+            serde_json::Value::Number(number) => number.to_string(),
+            serde_json::Value::Bool(flag) => flag.to_string(),
+            _ => continue,
+        };
+        parts.push(format!("{name}: {text}"));
+    }
+    parts.join(", ")
+}

@@ -13,6 +13,7 @@ use crate::units::{Timestamp, elapsed};
 /// the moment that the log holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
+    /// By the monotonic clock.
     ends: Duration,
 }
 
@@ -32,6 +33,25 @@ impl Deadline {
     /// Whether it has passed.
     pub fn is_over(&self, world: &dyn World) -> bool {
         self.left(world).is_zero()
+    }
+}
+
+/// How long something has been going on, by the same clocks as a [`Deadline`].
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch {
+    before: Duration,
+    began: Duration,
+}
+
+impl Stopwatch {
+    /// Started at the recorded moment `since`.
+    pub fn since(world: &dyn World, since: Timestamp) -> Self {
+        Self { before: elapsed(since, world.now()), began: world.monotonic() }
+    }
+
+    /// How long ago that is.
+    pub fn spent(&self, world: &dyn World) -> Duration {
+        self.before + world.monotonic().saturating_sub(self.began)
     }
 }
 

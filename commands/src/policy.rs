@@ -56,6 +56,8 @@ pub struct LoadLimits {
 pub struct Times {
     /// One look at one outside system.
     pub look: Duration,
+    /// One look of a guard, an instant before an effect.
+    pub guard: Duration,
     /// One round of all checks.
     pub round: Duration,
     /// How long the first observation of the fleet is tried.
@@ -68,6 +70,8 @@ pub struct Times {
     pub poll: Duration,
     /// How long verification asks again where an answer may still come.
     pub verify: Duration,
+    /// Between two rounds of verification.
+    pub verify_pause: Duration,
     /// How long the fleet is watched.
     pub monitor: Duration,
 }
@@ -104,12 +108,14 @@ impl Default for Policy {
             },
             time: Times {
                 look: Duration::from_secs(5),
+                guard: Duration::from_millis(1_500),
                 round: Duration::from_secs(10),
                 assess: Duration::from_secs(30),
                 ready_within: Duration::from_mins(10),
                 ready_for: Duration::from_secs(3),
                 poll: Duration::from_millis(500),
                 verify: Duration::from_secs(30),
+                verify_pause: Duration::from_secs(2),
                 monitor: Duration::from_mins(15),
             },
         }

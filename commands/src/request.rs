@@ -5,7 +5,9 @@
 
 use std::fmt;
 
-use crate::units::{Replicas, TargetName};
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Millis, Person, Replicas, TargetName};
 
 /// The longest text that is read at all, in characters.
 pub const MAX_TEXT: usize = 500;
@@ -21,6 +23,42 @@ pub const FORM: &str = "/scale up 6";
 pub enum Request {
     /// Set the fleet to more instances than it has.
     Up(ScaleTo),
+}
+
+/// Which way the count is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// More instances.
+    Up,
+    /// Fewer instances.
+    Down,
+}
+
+/// The body of `requested`: what was asked for, by whom, under which rules. It opens an operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Requested {
+    /// The version of the runbook that carries it out.
+    pub runbook: u32,
+    /// The command in its canonical form.
+    pub command: String,
+    /// Who asked.
+    pub by: Person,
+    /// The fleet.
+    pub target: TargetName,
+    /// Which way.
+    pub direction: Direction,
+    /// The wanted total.
+    pub to: Replicas,
+    /// Why, in the operator's words.
+    pub reason: Option<String>,
+    /// SHA-256 of the limits in force, in hexadecimal.
+    pub policy: String,
+    /// How long the fleet is to be watched afterwards.
+    pub monitor: Millis,
 }
 
 /// A wanted count.

@@ -1,1 +1,101 @@
-//! (in work)
+//! Carries an operation through whatever interrupts it: enters the runbook again, with back-off, until it has an
+//! outcome, is parked, or another process has taken over.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+
+use crate::context::{Context, request_of};
+use crate::journal::{Inbox, Interrupted, Journal};
+use crate::policy::Policy;
+use crate::ports::Ports;
+use crate::runbook;
+use crate::steps::Finished;
+use crate::units::{Epoch, Millis, OperationId};
+
+/// Why an operation is no longer carried out by this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It has its outcome.
+    Finished(Finished),
+    /// It waits for a person: what the log holds, or a fault of the program, does not let it go on.
+    Parked(String),
+    /// Another process has taken over.
+    Fenced(String),
+}
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Carries the operation through. The future may be dropped at any instant; called again, it goes on.
+pub async fn carry_out(
+    ports: &Ports,
+    policy: &Policy,
+    operation: &OperationId,
+    epoch: Epoch,
+    inbox: &mut Inbox,
+) -> Ended {
+    let mut pause = FIRST_PAUSE;
+    let mut panicked = false;
+    loop {
+        let run = AssertUnwindSafe(enter(ports, policy, operation, epoch, inbox)).catch_unwind().await;
+        match run {
+            Ok(Ok(finished)) => return Ended::Finished(finished),
+            Ok(Err(Interrupted::Fenced(why))) => return Ended::Fenced(why),
+            Ok(Err(Interrupted::Parked { reason })) => return park(ports, operation, epoch, inbox, reason).await,
+            Ok(Err(Interrupted::Ledger(error))) => {
+                tracing::warn!(%operation, %error, "interrupted; entering the runbook again");
+            }
+            Err(_) if panicked => {
+                let reason = "a fault of the program stopped it twice at the same place".to_owned();
+                return park(ports, operation, epoch, inbox, reason).await;
+            }
+            Err(_) => {
+                panicked = true;
+                tracing::error!(%operation, "a fault of the program stopped the operation; entering the runbook once more");
+            }
+        }
+        ports.world.sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn enter(
+    ports: &Ports,
+    policy: &Policy,
+    operation: &OperationId,
+    epoch: Epoch,
+    inbox: &mut Inbox,
+) -> Result<Finished, Interrupted> {
+    let mut journal = Journal::open(ports, operation.clone(), epoch, inbox).await?;
+    let request = request_of(&journal)?;
+    if request.runbook != runbook::VERSION {
+        let reason =
+            format!("it was begun by version {} of the runbook; this is {}", request.runbook, runbook::VERSION);
+        return Err(Interrupted::Parked { reason });
+    }
+    let mut policy = policy.clone();
+    // What was promised when the operation began is kept, whatever this process was started with.
+    policy.time.monitor = request.monitor.duration();
+    let cx = Context { ports, policy: &policy, operation, request: &request };
+    runbook::up(&cx, &mut journal).await
+}
+
+/// Records that it is parked. While the log cannot be written, that is tried again: a parked operation must be seen.
+async fn park(ports: &Ports, operation: &OperationId, epoch: Epoch, inbox: &mut Inbox, reason: String) -> Ended {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let parked = async { Journal::open(ports, operation.clone(), epoch, inbox).await?.park(&reason).await };
+        match parked.await {
+            Ok(()) | Err(Interrupted::Parked { .. }) => return Ended::Parked(reason),
+            Err(Interrupted::Fenced(why)) => return Ended::Fenced(why),
+            Err(Interrupted::Ledger(error)) => {
+                let after = Millis::from(pause);
+                tracing::warn!(%operation, %error, %after, "the operation could not be recorded as parked");
+            }
+        }
+        ports.world.sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

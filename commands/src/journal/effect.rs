@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Interrupted, Journal, Recorded, Signal};
+use super::{Body, Heard, Interrupted, Journal, Recorded};
 use crate::event::{Claim, Kind};
 use crate::ports::PortError;
 use crate::units::{Epoch, OperationId, Timestamp};
@@ -51,12 +51,12 @@ impl Fence<'_> {
 #[async_trait]
 pub trait Effect: Sync {
     /// What is appended before the act: the guard's readings and what is about to be done.
-    type Intent: Body + Send + Sync;
+    type Intent: Body + Clone + Send + Sync;
     /// The kind of the event that tells what became of it.
     const ANSWERED: Kind;
 
     /// Reads everything that must hold, fresh from the outside, and says what is about to be done; or why not.
-    async fn guard(&self, signals: &[Signal]) -> Result<Self::Intent, Stop>;
+    async fn guard(&self, heard: &Heard) -> Result<Self::Intent, Stop>;
     /// Does it, once.
     ///
     /// # Errors
@@ -75,6 +75,8 @@ pub enum Stop {
     Cancelled(String),
     /// The target is not what the plan was made for any more.
     Changed(String),
+    /// The target no longer exists.
+    Gone(String),
     /// It could not be found out.
     Unknown(String),
 }
@@ -164,6 +166,20 @@ impl Answered {
     }
 }
 
+/// One attempt at an effect, as recorded.
+struct Attempt<I> {
+    key: String,
+    intent: I,
+    answered: Recorded<Answered>,
+}
+
+impl<I> Attempt<I> {
+    /// The step that records that this attempt turned out later to have been done.
+    fn found_key(&self) -> String {
+        format!("{}/found", self.key)
+    }
+}
+
 /// How an effect ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effected<I> {
@@ -179,32 +195,65 @@ pub enum Effected<I> {
     Unknown(String),
 }
 
-impl Journal {
+impl Journal<'_> {
     /// Changes the outside, at most once.
     pub async fn effect<E: Effect>(&mut self, key: &str, effect: &E) -> Result<Effected<E::Intent>, Interrupted> {
-        let mut met = String::new();
-        for attempt in 1..=ATTEMPTS {
-            let key = if attempt == 1 { key.to_owned() } else { format!("{key}/{attempt}") };
-            let (intent, answered) = match self.replay::<E::Intent>(&key)? {
+        let mut before: Option<Attempt<E::Intent>> = None;
+        for number in 1..=ATTEMPTS {
+            let attempt_key = if number == 1 { key.to_owned() } else { format!("{key}/{number}") };
+            if let Some(attempt) = &before
+                && let Some(at) = self.found_earlier(attempt)?
+            {
+                return Ok(Effected::Done(attempt.intent.clone(), at));
+            }
+            let attempted = match self.replay::<E::Intent>(&attempt_key)? {
                 Some(intent) => {
-                    let answered = self.answer_of_the_past(&key, effect, &intent.body).await?;
-                    (intent.body, answered)
+                    let answered = self.answer_of_the_past(&attempt_key, effect, &intent.body).await?;
+                    Attempt { key: attempt_key, intent: intent.body, answered }
                 }
-                None => match self.attempt(&key, effect).await? {
+                None => match self.attempt(&attempt_key, effect).await? {
                     Ok(attempted) => attempted,
-                    Err(stop) => return Ok(Effected::Stopped(stop)),
+                    Err(stop) => return self.stopped(effect, before, stop).await,
                 },
             };
-            let Recorded { body: answered, at } = answered;
+            let Recorded { body: answered, at } = &attempted.answered;
             let detail = answered.detail.clone().unwrap_or_default();
             match answered.result {
-                Answer::Done => return Ok(Effected::Done(intent, at)),
+                Answer::Done => return Ok(Effected::Done(attempted.intent, *at)),
                 Answer::Refused => return Ok(Effected::Refused(detail)),
                 _ if answered.is_final() => return Ok(Effected::Unknown(detail)),
-                _ => met = detail,
+                _ => before = Some(attempted),
             }
         }
-        Ok(Effected::Contended(met))
+        Ok(Effected::Contended(before.and_then(|attempt| attempt.answered.body.detail).unwrap_or_default()))
+    }
+
+    /// A guard said stop. When an earlier attempt's answer was lost, the change that the guard met may be our own,
+    /// arrived late: then it is done, and that is recorded.
+    async fn stopped<E: Effect>(
+        &mut self,
+        effect: &E,
+        before: Option<Attempt<E::Intent>>,
+        stop: Stop,
+    ) -> Result<Effected<E::Intent>, Interrupted> {
+        if let (Stop::Changed(_), Some(attempt)) = (&stop, before)
+            && self.search(effect, &attempt.intent).await == Ok(Found::Done)
+        {
+            let answered = Answered::from_search(Ok(Found::Done));
+            let key = attempt.found_key();
+            let at = self.record_as(E::ANSWERED, Answered::VERSION, &key, &answered, Claim::Keep).await?;
+            return Ok(Effected::Done(attempt.intent, at));
+        }
+        Ok(Effected::Stopped(stop))
+    }
+
+    /// When the ledger holds that an attempt turned out later to have been done.
+    fn found_earlier<I>(&mut self, attempt: &Attempt<I>) -> Result<Option<Timestamp>, Interrupted> {
+        let key = attempt.found_key();
+        if self.next_key().as_deref() != Some(key.as_str()) {
+            return Ok(None);
+        }
+        Ok(self.next_recorded(&key, Answered::VERSION)?.map(|(_, _, at)| at))
     }
 
     /// Guard, intent, act, answer.
@@ -212,10 +261,10 @@ impl Journal {
         &mut self,
         key: &str,
         effect: &E,
-    ) -> Result<Result<(E::Intent, Recorded<Answered>), Stop>, Interrupted> {
+    ) -> Result<Result<Attempt<E::Intent>, Stop>, Interrupted> {
         self.signals().await?;
         let read_at = self.world.monotonic();
-        let intent = match effect.guard(&self.signals).await {
+        let intent = match effect.guard(&self.heard).await {
             Ok(intent) => intent,
             Err(stop) => return Ok(Err(stop)),
         };
@@ -234,7 +283,7 @@ impl Journal {
             }
         };
         let answered = self.record_answer::<E>(key, answered).await?;
-        Ok(Ok((intent, answered)))
+        Ok(Ok(Attempt { key: key.to_owned(), intent, answered }))
     }
 
     /// The answer to an intent that the ledger holds: the one recorded, or what an observation says now.

@@ -69,6 +69,19 @@ pub struct FleetState {
 }
 
 impl FleetState {
+    /// A fleet that nobody has seen yet.
+    pub fn unseen(wanted: Replicas) -> Self {
+        Self {
+            identity: String::new(),
+            wanted,
+            generation: 0,
+            version: String::new(),
+            changed_by: None,
+            changed_at: None,
+            instances: Vec::new(),
+        }
+    }
+
     /// How many instances are ready.
     pub fn ready(&self) -> Replicas {
         let ready = self.instances.iter().filter(|instance| instance.state == InstanceState::Ready).count();

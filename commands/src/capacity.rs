@@ -1,0 +1,131 @@
+//! The capacity document (runbook step 6): what the fleet is, what an instance was seen to carry, how much is left, and
+//! how it came to be so.
+
+use std::fmt::Write as _;
+
+use crate::card::clock;
+use crate::context::Context;
+use crate::event::Event;
+use crate::figures::Load;
+use crate::ports::FleetState;
+use crate::steps::{Ending, Finished};
+
+/// What an instance carries, measured: its share of the load over the share of its time that it was busy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Capacity {
+    /// Requests per second that one instance carries when it is busy all the time.
+    pub per_instance: f64,
+    /// Requests per second that the fleet carries now.
+    pub load: f64,
+    /// Instances that carry it.
+    pub instances: usize,
+}
+
+impl Capacity {
+    /// Measures it; `None` when the instances do not tell how busy they are, or had nothing to do.
+    pub fn measure(load: &Load) -> Option<Self> {
+        let busy: Option<Vec<f64>> = load.instances.iter().map(|instance| instance.saturation).collect();
+        let busy: f64 = busy?.iter().sum();
+        let per_second = load.requests_per_second()?;
+        let capacity = per_second / busy;
+        capacity.is_normal().then_some(Self {
+            per_instance: capacity,
+            load: per_second,
+            instances: load.instances.len(),
+        })
+    }
+
+    /// The share of what the fleet could carry that is still free.
+    pub fn headroom(&self) -> f64 {
+        1.0 - self.load / (self.per_instance * self.instances as f64)
+    }
+}
+
+/// The document as Markdown.
+pub fn document(
+    cx: &Context<'_>,
+    ending: &Ending,
+    fleet: Option<&FleetState>,
+    load: Option<&Load>,
+    history: &[Event],
+) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_document(&mut text, cx, ending, fleet, load, history);
+    text
+}
+
+fn write_document(
+    out: &mut String,
+    cx: &Context<'_>,
+    ending: &Ending,
+    fleet: Option<&FleetState>,
+    load: Option<&Load>,
+    history: &[Event],
+) -> std::fmt::Result {
+    writeln!(out, "# Capacity of {}\n", cx.request.target)?;
+    writeln!(out, "Written by scalebot on {}, operation {}.\n", clock(cx.ports.world.now()), cx.operation)?;
+    writeln!(out, "| what | figure |\n|---|---|")?;
+    match fleet {
+        Some(fleet) => writeln!(out, "| instances | {} wanted, {} ready |", fleet.wanted, fleet.ready())?,
+        None => writeln!(out, "| instances | not known |")?,
+    }
+    let rate = load.and_then(Load::requests_per_second);
+    writeln!(
+        out,
+        "| load | {} |",
+        rate.map_or_else(|| "not known".to_owned(), |rate| format!("{rate:.1} requests/s"))
+    )?;
+    match load.and_then(Load::percentiles) {
+        Some(p) => {
+            writeln!(out, "| latency | p50 {:.0} ms, p95 {:.0} ms, p99 {:.0} ms |", p.p50_ms, p.p95_ms, p.p99_ms)?
+        }
+        None => writeln!(out, "| latency | not known |")?,
+    }
+    match load.and_then(Capacity::measure) {
+        Some(capacity) => {
+            writeln!(out, "| capacity of one instance | {:.1} requests/s, measured |", capacity.per_instance)?;
+            writeln!(out, "| headroom | {:.0} % |", capacity.headroom() * 100.0)?;
+        }
+        None => writeln!(out, "| capacity of one instance | not measured |")?,
+    }
+    writeln!(
+        out,
+        "\n## History\n\n| when | operation | from | wanted | ended at | outcome |\n|---|---|---|---|---|---|"
+    )?;
+    let count = |count: Option<crate::units::Replicas>| count.map_or_else(|| "?".to_owned(), |count| count.to_string());
+    let this = ending.plan.as_ref().map(|plan| plan.from);
+    writeln!(
+        out,
+        "| {} | {} | {} | {} | {} | {} |",
+        clock(cx.ports.world.now()),
+        cx.operation.short(),
+        count(this),
+        cx.request.to,
+        count(fleet.map(|fleet| fleet.wanted)),
+        ending.outcome.words()
+    )?;
+    for event in history {
+        // The body carries the step's name and version beside the fields.
+        let Some(finished) = finished_of(event) else { continue };
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} |",
+            event.time().map_or_else(|| "?".to_owned(), clock),
+            event.operation.as_ref().map_or("", |operation| operation.short()),
+            count(finished.from),
+            finished.to,
+            count(finished.ended_at),
+            finished.outcome.words()
+        )?;
+    }
+    Ok(())
+}
+
+/// Reads the body of a `finished` event.
+pub fn finished_of(event: &Event) -> Option<Finished> {
+    let mut body: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&event.body).ok()?;
+    body.remove("step");
+    body.remove("v");
+    serde_json::from_value(body.into()).ok()
+}

@@ -1,0 +1,86 @@
+//! What is shown while an operation is under way: instances becoming ready, and the fleet being watched.
+
+use std::time::Duration;
+
+use super::{Card, Progress, Row, Tone};
+use crate::context::Context;
+use crate::figures::Load;
+use crate::ports::{FleetState, InstanceState};
+use crate::steps::precheck::Plan;
+use crate::units::{InstanceId, Millis};
+
+/// Instances becoming ready.
+pub fn waiting(cx: &Context<'_>, plan: &Plan, fleet: &FleetState, spent: Duration, left: Duration) -> Card {
+    let ready = fleet.ready();
+    let title = format!("Scaling: {ready} of {} instances ready", plan.to);
+    let mut card = Card::new(Tone::Info, title, cx).line(format!(
+        "{} so far, {} left.",
+        Millis::from(whole_seconds(spent)),
+        Millis::from(whole_seconds(left))
+    ));
+    card.rows = fleet
+        .instances
+        .iter()
+        .filter(|instance| !plan.present.contains(&instance.id))
+        .map(|instance| {
+            let (tone, word) = match instance.state {
+                InstanceState::Starting => (Tone::Info, "starting"),
+                InstanceState::Ready => (Tone::Good, "ready"),
+                InstanceState::NotReady => (Tone::Warn, "not ready"),
+                InstanceState::Failed => (Tone::Bad, "failed"),
+                InstanceState::Terminating => (Tone::Warn, "on its way out"),
+            };
+            let text = match &instance.detail {
+                Some(detail) => format!("{word}: {}", crate::request::escaped(detail, 120)),
+                None => word.to_owned(),
+            };
+            Row::new(tone, instance.id.as_str(), text)
+        })
+        .collect();
+    card.progress = Some(Progress { share: (f64::from(ready.0) / f64::from(plan.to.0.max(1))).clamp(0.0, 1.0) });
+    card
+}
+
+/// The fleet being watched after the change. `latest` is the newest sample; `None` while there is none.
+pub fn monitoring(
+    cx: &Context<'_>,
+    latest: Option<&Load>,
+    newcomers: &[InstanceId],
+    observed: Duration,
+    window: Duration,
+) -> Card {
+    let left = Millis::from(whole_seconds(window.saturating_sub(observed)));
+    let mut card = Card::new(Tone::Info, format!("Monitoring: {left} left"), cx);
+    match latest.and_then(|load| Some((load, load.percentiles()?))) {
+        Some((load, p)) => {
+            let (requests, errors) = load.requests_and_errors();
+            card = card.line(format!(
+                "p50 {:.0} ms, p95 {:.0} ms, p99 {:.0} ms (limit {:.0} ms). {errors} errors in {requests} requests.",
+                p.p50_ms, p.p95_ms, p.p99_ms, cx.policy.load.p99_ms
+            ));
+            card = card.line(distribution(load, newcomers));
+        }
+        None => card = card.line("No figures yet."),
+    }
+    card.progress = Some(Progress { share: (observed.as_secs_f64() / window.as_secs_f64().max(1e-9)).clamp(0.0, 1.0) });
+    card
+}
+
+fn distribution(load: &Load, newcomers: &[InstanceId]) -> String {
+    let (all, _) = load.requests_and_errors();
+    let shares: Vec<String> = load
+        .instances
+        .iter()
+        .map(|instance| {
+            let share = 100.0 * instance.requests as f64 / (all.max(1)) as f64;
+            let new = if newcomers.contains(&instance.instance) { " new" } else { "" };
+            format!("{}{new} {share:.0} %", instance.instance)
+        })
+        .collect();
+    format!("Requests: {}.", shares.join(", "))
+}
+
+/// Times on a card change once a second, not with every look.
+fn whole_seconds(length: Duration) -> Duration {
+    Duration::from_secs(length.as_secs())
+}

@@ -1,0 +1,49 @@
+//! What verification found: a row an instance.
+
+use super::{Card, Row, Tone};
+use crate::checks::Status;
+use crate::context::Context;
+use crate::steps::verify::{Examined, Verification, Verified};
+
+/// The card of a finished verification.
+pub fn verification(cx: &Context<'_>, found: &Verified) -> Card {
+    let all = found.instances.len();
+    let new = found.instances.iter().filter(|examined| examined.new).count();
+    let (tone, title) = match found.result {
+        Verification::Passed => (Tone::Good, format!("Verified: {all} instances consistent, {new} of them new")),
+        Verification::Inconclusive => (Tone::Unknown, "Verification inconclusive".to_owned()),
+        Verification::Failing => (Tone::Bad, "Verification failed: an instance does not do its work".to_owned()),
+        Verification::Inconsistent => (Tone::Bad, "Verification failed: instances contradict each other".to_owned()),
+    };
+    let mut card = Card::new(tone, title, cx).lines(found.problems.iter().cloned());
+    card.rows = found.instances.iter().map(row).collect();
+    card
+}
+
+fn row(examined: &Examined) -> Row {
+    let grave = |status: Status| match status {
+        Status::Pass => 0,
+        Status::NotConfigured => 1,
+        Status::Warn => 2,
+        Status::Unknown => 3,
+        Status::Fail => 4,
+    };
+    let worst = examined.findings.iter().map(|finding| finding.status).max_by_key(|status| grave(*status));
+    let tone = match worst {
+        None | Some(Status::Unknown) => Tone::Unknown,
+        Some(Status::Pass | Status::NotConfigured) => Tone::Good,
+        Some(Status::Warn) => Tone::Warn,
+        Some(Status::Fail) => Tone::Bad,
+    };
+    let texts: Vec<String> = examined
+        .findings
+        .iter()
+        .map(|finding| match finding.status {
+            Status::Pass => format!("{} ok", finding.name),
+            Status::NotConfigured => format!("{} not configured", finding.name),
+            _ => format!("{}: {}", finding.name, finding.text),
+        })
+        .collect();
+    let new = if examined.new { " (new)" } else { "" };
+    Row::new(tone, format!("{}{new}", examined.instance), texts.join(", "))
+}

@@ -1,0 +1,118 @@
+//! The instance count against the limits of the policy.
+
+use super::{Check, Follows, Status};
+use crate::context::Context;
+use crate::policy::CountLimits;
+use crate::ports::{FleetState, LedgerError};
+use crate::reading::Reading;
+use crate::request::Direction;
+use crate::units::{Millis, Replicas, Timestamp, elapsed};
+
+const NAME: &str = "instance count";
+const RUNBOOK: &str = "1: check current instance count";
+
+/// The fleet at this moment.
+pub(super) async fn observe(cx: &Context<'_>) -> Reading<FleetState> {
+    cx.fleet().await.into()
+}
+
+/// When the last operation on this target ended; `None` when there was none.
+pub(super) async fn last_change(cx: &Context<'_>) -> Result<Option<Timestamp>, LedgerError> {
+    /// Far more than there can be within a cool-down, since one operation at a time runs on a target.
+    const LOOKED_AT: u32 = 50;
+    #[derive(serde::Deserialize)]
+    struct Ended {
+        target: crate::units::TargetName,
+        outcome: crate::steps::Outcome,
+    }
+    let finished = cx.ports.ledger.latest(crate::event::Kind::Finished.as_str(), LOOKED_AT).await?;
+    Ok(finished.iter().find_map(|event| {
+        let ended: Ended = serde_json::from_str(&event.body).ok()?;
+        (ended.target == cx.request.target && ended.outcome.may_have_changed_the_fleet()).then(|| event.time())?
+    }))
+}
+
+pub(super) fn check(
+    cx: &Context<'_>,
+    known: &FleetState,
+    fleet: &Reading<FleetState>,
+    last: &Result<Option<Timestamp>, LedgerError>,
+) -> Check {
+    let source = cx.ports.target.fleet.describe();
+    let fleet = match fleet {
+        Reading::Known(fleet) => fleet,
+        Reading::Unknown { why, .. } => {
+            let follows = if fleet.is_gone() { Follows::Failure } else { Follows::Refusal };
+            return Check::unknown(NAME, RUNBOOK, source, why, follows)
+                .advice("Nothing is done to a fleet that cannot be seen. See that it can be reached, then ask again.");
+        }
+    };
+    let (from, to) = (fleet.wanted, cx.request.to);
+    let figure = format!("{from} wanted, {} ready; asked for {to}", fleet.ready());
+    let check = Check::passed(NAME, RUNBOOK, source, figure).limit(limits(&cx.policy.count));
+    let refused = |advice: String| check.clone().came_to(Status::Fail, Follows::Refusal).advice(advice);
+
+    if fleet.identity != known.identity || from != known.wanted {
+        return refused(format!("The fleet was changed while it was looked at ({} before). Ask again.", known.wanted));
+    }
+    if let Some(advice) = wrong_direction(cx.request.direction, from, to) {
+        return refused(advice);
+    }
+    if let Some(advice) = beyond(&cx.policy.count, from, to) {
+        return refused(advice);
+    }
+    let now = cx.ports.world.now();
+    match last {
+        Err(error) => Check { figure: error.to_string(), ..check.came_to(Status::Unknown, Follows::Refusal) },
+        Ok(Some(ended)) if elapsed(*ended, now) < cx.policy.count.cool_down => {
+            let left = cx.policy.count.cool_down.saturating_sub(elapsed(*ended, now));
+            check.came_to(Status::Fail, Follows::Refusal).advice(format!(
+                "The last scaling ended {} ago; {} must pass in between. Ask again in {}. The limit stands in the configuration.",
+                Millis::from(elapsed(*ended, now)),
+                Millis::from(cx.policy.count.cool_down),
+                Millis::from(left)
+            ))
+        }
+        Ok(_) if fleet.ready() < from => check
+            .came_to(Status::Warn, Follows::Nothing)
+            .advice("Not every instance is ready now. New ones do not mend these: look at them as well."),
+        Ok(_) => check,
+    }
+}
+
+fn limits(limits: &CountLimits) -> String {
+    let maximum = limits.maximum.map_or_else(|| "no maximum".to_owned(), |maximum| format!("at most {maximum}"));
+    format!("at least {}, {maximum}, step at most {} %", limits.minimum, limits.largest_step_percent)
+}
+
+fn wrong_direction(direction: Direction, from: Replicas, to: Replicas) -> Option<String> {
+    let other = match direction {
+        Direction::Up if to < from => "down",
+        Direction::Down if to > from => "up",
+        _ if to == from => return Some(format!("The fleet has {from} already. Nothing is to be done.")),
+        _ => return None,
+    };
+    Some(format!(
+        "{to} is {} than the {from} that there are. You may mean: /scale {other} {to}",
+        if to < from { "fewer" } else { "more" }
+    ))
+}
+
+fn beyond(limits: &CountLimits, from: Replicas, to: Replicas) -> Option<String> {
+    let who = "Who keeps the configuration may lift it.";
+    if to < limits.minimum {
+        return Some(format!("The fleet must not go below {}. {who}", limits.minimum));
+    }
+    if let Some(maximum) = limits.maximum.filter(|maximum| to > *maximum) {
+        return Some(format!("The fleet must not go beyond {maximum}. {who}"));
+    }
+    let largest = u64::from(from.0) * u64::from(limits.largest_step_percent) / 100;
+    if u64::from(from.0.abs_diff(to.0)) > largest {
+        let reach = u64::from(from.0) + largest;
+        return Some(format!(
+            "One step may change the count by at most {} %: up to {reach} now, then again. {who}",
+            limits.largest_step_percent
+        ));
+    }
+    None
+}

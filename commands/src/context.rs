@@ -1,0 +1,66 @@
+//! What every step of an operation is given: the ports, the limits in force, and what was asked for.
+
+use std::time::Duration;
+
+use crate::event::Kind;
+use crate::figures::Load;
+use crate::journal::{Interrupted, Journal};
+use crate::patience::within;
+use crate::policy::Policy;
+use crate::ports::{FleetState, PortError, Ports, Routed, Slot};
+use crate::request::Requested;
+use crate::units::{OperationId, Timestamp};
+
+/// The surroundings of one operation.
+pub struct Context<'a> {
+    /// Everything outside.
+    pub ports: &'a Ports,
+    /// The limits in force.
+    pub policy: &'a Policy,
+    /// The operation.
+    pub operation: &'a OperationId,
+    /// What was asked for.
+    pub request: &'a Requested,
+}
+
+impl Context<'_> {
+    /// The fleet now, within `limit`.
+    pub async fn fleet_within(&self, limit: Duration) -> Result<FleetState, PortError> {
+        let fleet = &self.ports.target.fleet;
+        within(&*self.ports.world, limit, &fleet.describe(), fleet.observe()).await
+    }
+
+    /// The fleet now, within the limit of one look.
+    pub async fn fleet(&self) -> Result<FleetState, PortError> {
+        self.fleet_within(self.policy.time.look).await
+    }
+
+    /// The load since then, within the limit of one look.
+    pub async fn load(&self, since: Timestamp) -> Result<Load, PortError> {
+        let metrics = &self.ports.target.metrics;
+        within(&*self.ports.world, self.policy.time.look, &metrics.describe(), metrics.load(since)).await
+    }
+
+    /// Who is routed to, within the limit of one look.
+    pub async fn routed(&self) -> Result<Vec<Routed>, PortError> {
+        let traffic = &self.ports.target.traffic;
+        within(&*self.ports.world, self.policy.time.look, &traffic.describe(), traffic.routed()).await
+    }
+
+    /// Shows people a card. The operation does not depend on being seen: what cannot be shown is logged, and the log
+    /// channel tells it anyway.
+    pub async fn show(&self, slot: Slot, card: crate::card::Card) {
+        if let Err(error) = self.ports.room.show(self.operation, slot, &card).await {
+            tracing::warn!(operation = %self.operation, %error, "a card could not be shown");
+        }
+    }
+}
+
+/// Reads the request that opened the operation.
+pub fn request_of(journal: &Journal<'_>) -> Result<Requested, Interrupted> {
+    let event = journal.request()?;
+    debug_assert_eq!(event.kind, Kind::Requested.as_str());
+    serde_json::from_str(&event.body).map_err(|error| Interrupted::Parked {
+        reason: format!("the request in event {} cannot be read by this version ({error})", event.seq),
+    })
+}

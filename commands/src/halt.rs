@@ -1,0 +1,135 @@
+//! Whether the system is halted, as everybody who can know says it. Sources that disagree mean halted; a source that
+//! cannot be read means that it cannot be told; neither is ever taken for "not halted".
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde::{Deserialize, Serialize};
+
+use crate::patience::within;
+use crate::ports::{HaltReading, HaltSource, World};
+use crate::reading::Reading;
+
+/// What one source of truth says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SourceSays {
+    /// The source's name, as a card says it.
+    pub source: String,
+    /// What it says.
+    pub says: Reading<HaltReading>,
+}
+
+/// What follows from all of them together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conclusion {
+    /// Nothing is configured that could say.
+    NotConfigured,
+    /// Every source says: not halted.
+    NotHalted,
+    /// Every source says: halted.
+    Halted(String),
+    /// They do not say the same, which counts as halted.
+    Disagree(String),
+    /// At least one cannot be read and none says halted.
+    Unknown(String),
+}
+
+impl Conclusion {
+    /// Whether an effect may happen without a governance lead's approval.
+    pub fn permits(&self) -> bool {
+        matches!(self, Self::NotHalted | Self::NotConfigured)
+    }
+
+    /// In words; `None` when it permits.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::NotConfigured | Self::NotHalted => None,
+            Self::Halted(why) | Self::Disagree(why) | Self::Unknown(why) => Some(why),
+        }
+    }
+}
+
+/// Asks every source of truth at once, each within `limit`.
+pub async fn ask(world: &dyn World, sources: &[std::sync::Arc<dyn HaltSource>], limit: Duration) -> Vec<SourceSays> {
+    join_all(sources.iter().map(|source| async move {
+        let name = source.name();
+        let says = within(world, limit, &name, source.read()).await.into();
+        SourceSays { source: name, says }
+    }))
+    .await
+}
+
+/// What follows from what the sources say.
+pub fn conclude(sources: &[SourceSays]) -> Conclusion {
+    let mut halted = Vec::new();
+    let mut clear = Vec::new();
+    let mut unknown = Vec::new();
+    for source in sources {
+        match &source.says {
+            Reading::Known(reading) if reading.halted => halted.push(says_halted(&source.source, reading)),
+            Reading::Known(_) => clear.push(source.source.clone()),
+            Reading::Unknown { why, .. } => unknown.push(why.clone()),
+        }
+    }
+    match (halted.is_empty(), clear.is_empty(), unknown.is_empty()) {
+        (true, true, true) => Conclusion::NotConfigured,
+        (true, _, false) => {
+            Conclusion::Unknown(format!("it cannot be told whether the system is halted: {}", unknown.join("; ")))
+        }
+        (true, false, true) => Conclusion::NotHalted,
+        (false, true, true) => Conclusion::Halted(halted.join("; ")),
+        (false, ..) => {
+            let others: Vec<String> =
+                clear.iter().map(|name| format!("{name} says not halted")).chain(unknown).collect();
+            Conclusion::Disagree(format!("{}, but {}", halted.join("; "), others.join("; ")))
+        }
+    }
+}
+
+fn says_halted(source: &str, reading: &HaltReading) -> String {
+    let mut text = format!("{source} says halted");
+    if let Some(since) = reading.since {
+        text.push_str(&format!(" since {}", crate::card::clock(since)));
+    }
+    if let Some(reason) = &reading.reason {
+        text.push_str(&format!(" ({})", crate::request::quoted(reason)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reading::Absence;
+
+    fn says(source: &str, halted: Option<bool>) -> SourceSays {
+        let says = match halted {
+            Some(halted) => Reading::Known(HaltReading { halted, since: None, reason: None, cleared_at: None }),
+            None => Reading::Unknown { why: format!("{source} cannot be reached"), absence: Absence::Unanswered },
+        };
+        SourceSays { source: source.to_owned(), says }
+    }
+
+    #[test]
+    fn only_sources_that_all_say_not_halted_permit_an_effect() {
+        let cases = [
+            (vec![says("table", Some(false)), says("signals", Some(false))], true),
+            (vec![says("table", Some(true)), says("signals", Some(true))], false),
+            (vec![says("table", Some(false)), says("signals", Some(true))], false),
+            (vec![says("table", Some(true)), says("signals", None)], false),
+            (vec![says("table", Some(false)), says("signals", None)], false),
+            (vec![says("table", None)], false),
+        ];
+        for (sources, permitted) in cases {
+            assert_eq!(conclude(&sources).permits(), permitted, "{sources:?}");
+        }
+    }
+
+    #[test]
+    fn a_disagreement_says_which_source_said_what() {
+        let found = conclude(&[says("halt table", Some(false)), says("halt signals", Some(true))]);
+        assert_eq!(found, Conclusion::Disagree("halt signals says halted, but halt table says not halted".to_owned()));
+    }
+}

@@ -1,0 +1,57 @@
+//! The JSON Schema of every kind's body, derived from the types that are written, for whoever reads exports and for the
+//! tests that hold every event against it.
+
+use schemars::{JsonSchema, Schema, schema_for};
+use serde::{Deserialize, Serialize};
+
+use crate::desk::CommandRefused;
+use crate::event::Kind;
+use crate::journal::{Answered, Body, CancelRequested, Parked, Resumed};
+use crate::request::Requested;
+use crate::steps::{Finished, assess, document, monitor, precheck, scale, verify, wait};
+
+/// A step's outcome as it stands in the log: its own fields, and which step of which version it is.
+#[derive(JsonSchema, Serialize, Deserialize)]
+struct Named<T> {
+    step: String,
+    v: u32,
+    #[serde(flatten)]
+    body: T,
+}
+
+/// The schema of that kind's body.
+pub fn of(kind: Kind) -> Schema {
+    match kind {
+        Kind::Requested => plain::<Requested>(kind),
+        Kind::Assessed => step::<assess::Assessed>(kind),
+        Kind::Prechecked => step::<precheck::Prechecked>(kind),
+        Kind::Scaling => step::<scale::Scaling>(kind),
+        Kind::ScalingAnswered => named::<Answered>(kind),
+        Kind::Scaled | Kind::NotReady => step::<wait::Waited>(kind),
+        Kind::Verified => step::<verify::Verified>(kind),
+        Kind::Monitored => step::<monitor::Monitored>(kind),
+        Kind::Documented => step::<document::Documented>(kind),
+        Kind::Finished => step::<Finished>(kind),
+        Kind::Parked => plain::<Parked>(kind),
+        Kind::CancelRequested => plain::<CancelRequested>(kind),
+        Kind::Resumed => plain::<Resumed>(kind),
+        Kind::CommandRefused => plain::<CommandRefused>(kind),
+    }
+}
+
+fn step<T: Body + JsonSchema>(kind: Kind) -> Schema {
+    named::<T>(kind)
+}
+
+fn named<T: JsonSchema>(kind: Kind) -> Schema {
+    titled(schema_for!(Named<T>), kind)
+}
+
+fn plain<T: JsonSchema>(kind: Kind) -> Schema {
+    titled(schema_for!(T), kind)
+}
+
+fn titled(mut schema: Schema, kind: Kind) -> Schema {
+    schema.insert("title".to_owned(), kind.as_str().into());
+    schema
+}

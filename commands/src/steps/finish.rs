@@ -1,0 +1,159 @@
+//! The end of an operation: its outcome, and the target's claim given back in the same transaction.
+
+use serde::{Deserialize, Serialize};
+
+use super::body;
+use crate::card;
+use crate::context::Context;
+use crate::journal::{Effected, Interrupted, Journal, Recorded, Stop};
+use crate::judge::Verdict;
+use crate::ports::Slot;
+use crate::steps::precheck::Plan;
+use crate::units::{Replicas, TargetName};
+
+/// How an operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The count is as asked for.
+    Completed,
+    /// A check refused it; nothing was done.
+    Refused,
+    /// A governance lead rejected it; nothing was done.
+    Rejected,
+    /// Nobody decided in time; nothing was done.
+    Expired,
+    /// Somebody asked for it to stop.
+    Cancelled,
+    /// It was done and taken back.
+    RolledBack,
+    /// It did not succeed, and the fleet is left as it is.
+    Failed,
+}
+
+impl Outcome {
+    /// Whether the fleet may be another than before, so that the cool-down counts from here.
+    pub fn may_have_changed_the_fleet(self) -> bool {
+        !matches!(self, Self::Refused | Self::Rejected | Self::Expired)
+    }
+
+    /// As a person reads it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Completed => "done",
+            Self::Refused => "refused",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::RolledBack => "taken back",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The body of `finished`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Finished {
+    /// The fleet.
+    pub target: TargetName,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The count before; `None` when it was never seen.
+    pub from: Option<Replicas>,
+    /// The count asked for.
+    pub to: Replicas,
+    /// The count observed at the end; `None` when it could not be.
+    pub ended_at: Option<Replicas>,
+    /// What monitoring found, where it came to that.
+    pub verdict: Option<Verdict>,
+    /// Why it ended so, in a sentence.
+    pub reason: String,
+}
+
+body!(Finished, Finished, 1);
+
+/// What the runbook came to, before it is recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ending {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The plan, where there was one.
+    pub plan: Option<Plan>,
+    /// What monitoring found, where it came to that.
+    pub verdict: Option<Verdict>,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// Whether the count was changed on the way here.
+    pub changed_the_fleet: bool,
+}
+
+impl Ending {
+    /// An end before anything was done.
+    pub fn before_any_change(outcome: Outcome, plan: Option<Plan>, reason: impl Into<String>) -> Self {
+        Self { outcome, plan, verdict: None, reason: reason.into(), changed_the_fleet: false }
+    }
+
+    /// An end after the count was changed.
+    pub fn after_the_change(outcome: Outcome, plan: &Plan, reason: impl Into<String>) -> Self {
+        Self { outcome, plan: Some(plan.clone()), verdict: None, reason: reason.into(), changed_the_fleet: true }
+    }
+
+    /// The same end, with what monitoring found.
+    pub fn with_verdict(self, verdict: Verdict) -> Self {
+        Self { verdict: Some(verdict), ..self }
+    }
+
+    /// The end of an effect that was not done.
+    pub fn not_scaled<I>(effected: Effected<I>, plan: &Plan) -> Self {
+        let (outcome, reason) = match effected {
+            Effected::Done(..) => (Outcome::Completed, "the count was set".to_owned()),
+            Effected::Stopped(Stop::Cancelled(why)) => (Outcome::Cancelled, format!("{why}; nothing was changed")),
+            Effected::Stopped(Stop::Halted(why)) => {
+                (Outcome::Refused, format!("{why}. Nothing was changed. Scaling during a halt needs approval"))
+            }
+            Effected::Stopped(Stop::Changed(why)) => {
+                (Outcome::Refused, format!("{why}. Nothing was changed. Ask again if it is still wanted"))
+            }
+            Effected::Stopped(Stop::Gone(why)) => (Outcome::Failed, why),
+            Effected::Stopped(Stop::Unknown(why)) => (Outcome::Failed, format!("{why}. Nothing was changed")),
+            Effected::Refused(why) => {
+                (Outcome::Failed, format!("the orchestrator refused: {why}. Nothing was changed"))
+            }
+            Effected::Contended(why) => {
+                (Outcome::Failed, format!("somebody else kept changing the fleet ({why}). Nothing was changed"))
+            }
+            Effected::Unknown(why) => {
+                let reason =
+                    format!("it is not known whether the count was set: {why}. Look at the fleet before you ask again");
+                return Self::after_the_change(Outcome::Failed, plan, reason);
+            }
+        };
+        Self::before_any_change(outcome, Some(plan.clone()), reason)
+    }
+}
+
+/// Records the end and shows the summary.
+pub async fn with(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    ending: &Ending,
+) -> Result<Recorded<Finished>, Interrupted> {
+    let finished = journal.close("finish", finished(cx, ending)).await?;
+    cx.show(Slot::Summary, card::summary(cx, &finished.body)).await;
+    Ok(finished)
+}
+
+async fn finished(cx: &Context<'_>, ending: &Ending) -> Finished {
+    Finished {
+        target: cx.request.target.clone(),
+        outcome: ending.outcome,
+        from: ending.plan.as_ref().map(|plan| plan.from),
+        to: cx.request.to,
+        ended_at: cx.fleet().await.ok().map(|state| state.wanted),
+        verdict: ending.verdict,
+        reason: ending.reason.clone(),
+    }
+}

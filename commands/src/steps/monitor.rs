@@ -1,0 +1,222 @@
+//! Step 5: watch the fleet after the change, for as long as was promised, and judge what was seen.
+//!
+//! Every sample is kept beside the log as it is taken, so that a restart goes on with what there is: only observed time
+//! counts, and a gap makes the watch longer, to twice its length at most.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{Ending, Outcome, body};
+use crate::card;
+use crate::context::Context;
+use crate::event::Hash;
+use crate::figures::Load;
+use crate::journal::{Heard, Interrupted, Journal, Recorded};
+use crate::judge::{self, Evidence, Judgement, Verdict};
+use crate::patience::Stopwatch;
+use crate::ports::{PortError, Slot};
+use crate::steps::assess::Assessed;
+use crate::steps::precheck::Plan;
+use crate::steps::verify::{self, Verification};
+use crate::units::{InstanceId, Millis, Timestamp};
+
+/// The body of `monitored`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Monitored {
+    /// Why the watch ended.
+    pub ended: MonitorEnded,
+    /// What was found.
+    pub judgement: Judgement,
+    /// How much was to be observed.
+    pub window: Millis,
+    /// How much was.
+    pub observed: Millis,
+    /// How many samples there are.
+    pub samples: u64,
+    /// SHA-256 over the samples as they are kept beside the log, in hexadecimal.
+    pub samples_digest: String,
+    /// What ended the watch early, in words.
+    pub problem: Option<String>,
+}
+
+body!(Monitored, Monitored, 1);
+
+/// Why a watch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum MonitorEnded {
+    /// The window was observed, or its extension is over.
+    Watched,
+    /// Instances were found to contradict each other.
+    Inconsistent,
+    /// Somebody else changed the count.
+    Interfered,
+    /// Somebody asked for the operation to stop.
+    Cancelled,
+    /// The fleet no longer exists.
+    Gone,
+}
+
+impl Monitored {
+    /// What the operation comes to.
+    pub fn ending(&self, plan: &Plan) -> Ending {
+        let reasons = self.judgement.reasons.join("; ");
+        let because = |what: Option<&String>| what.cloned().unwrap_or_else(|| reasons.clone());
+        let (outcome, reason) = match (self.ended, self.judgement.verdict) {
+            (MonitorEnded::Watched, Verdict::Regressed | Verdict::Inconsistent) => (Outcome::Failed, reasons.clone()),
+            (MonitorEnded::Watched, _) => (Outcome::Completed, reasons.clone()),
+            (MonitorEnded::Cancelled, _) => (Outcome::Cancelled, because(self.problem.as_ref())),
+            (MonitorEnded::Inconsistent | MonitorEnded::Interfered | MonitorEnded::Gone, _) => {
+                (Outcome::Failed, because(self.problem.as_ref()))
+            }
+        };
+        let ending = Ending::after_the_change(outcome, plan, reason);
+        match self.ended {
+            MonitorEnded::Watched => ending.with_verdict(self.judgement.verdict),
+            MonitorEnded::Inconsistent => ending.with_verdict(Verdict::Inconsistent),
+            _ => ending,
+        }
+    }
+}
+
+/// How often every instance's halt state and chain are read again.
+const CONSISTENCY_EVERY: Duration = Duration::from_mins(1);
+
+/// Watches from `since`, when the fleet was ready.
+pub async fn watch(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    plan: &Plan,
+    assessed: &Assessed,
+    newcomers: &[InstanceId],
+    since: Timestamp,
+) -> Result<Recorded<Monitored>, Interrupted> {
+    journal.try_step("monitor", |heard| Watch { cx, plan, newcomers, since, heard }.run(assessed)).await
+}
+
+struct Watch<'a> {
+    cx: &'a Context<'a>,
+    plan: &'a Plan,
+    newcomers: &'a [InstanceId],
+    since: Timestamp,
+    heard: Heard,
+}
+
+impl Watch<'_> {
+    async fn run(self, assessed: &Assessed) -> Result<Monitored, Interrupted> {
+        let mut samples = self.cx.ports.samples.kept(self.cx.operation).await?;
+        let world = &*self.cx.ports.world;
+        let window = self.cx.policy.time.monitor;
+        let interval = self.cx.policy.time.sample_interval();
+        let stopwatch = Stopwatch::since(world, self.since);
+        let mut consistent_at = world.monotonic();
+        let (ended, problem) = loop {
+            let observed = observed(&samples);
+            self.show(&samples, observed).await;
+            if observed >= window || stopwatch.spent(world) >= window * 2 {
+                break (MonitorEnded::Watched, None);
+            }
+            if let Some(by) = self.heard.cancelled_by() {
+                break (
+                    MonitorEnded::Cancelled,
+                    Some(format!("{by} asked for it to stop; the fleet is left as it is")),
+                );
+            }
+            world.sleep(interval).await;
+            self.sample(&mut samples).await?;
+            if let Some(end) = self.interference().await {
+                break end;
+            }
+            if world.monotonic().saturating_sub(consistent_at) >= CONSISTENCY_EVERY {
+                consistent_at = world.monotonic();
+                let found = verify::look(self.cx, self.plan).await;
+                if found.result == Verification::Inconsistent {
+                    break (MonitorEnded::Inconsistent, Some(found.problems.join("; ")));
+                }
+            }
+        };
+        Ok(self.conclude(assessed, &samples, ended, problem))
+    }
+
+    /// Takes the next sample and keeps it. What cannot be read is a gap, which counts as not observed.
+    async fn sample(&self, samples: &mut Vec<Load>) -> Result<(), Interrupted> {
+        let since = samples.last().map_or(self.since, |last| last.until);
+        match self.cx.load(since).await {
+            Ok(load) => {
+                self.cx.ports.samples.keep(self.cx.operation, samples.len() as u64, &load).await?;
+                samples.push(load);
+            }
+            Err(error) => tracing::warn!(operation = %self.cx.operation, %error, "a sample is missing"),
+        }
+        Ok(())
+    }
+
+    /// Whether the fleet is still what the operation left.
+    async fn interference(&self) -> Option<(MonitorEnded, Option<String>)> {
+        match self.cx.fleet().await {
+            Err(error @ PortError::Gone { .. }) => Some((MonitorEnded::Gone, Some(error.to_string()))),
+            Ok(state) if state.identity != self.plan.identity => {
+                let problem = "the fleet was replaced by another of the same name".to_owned();
+                Some((MonitorEnded::Interfered, Some(problem)))
+            }
+            Ok(state) if state.wanted != self.plan.to => {
+                let who =
+                    state.changed_by.as_deref().map_or_else(|| "somebody else".to_owned(), crate::request::quoted);
+                let problem = format!("{who} set the count to {} while the fleet was watched", state.wanted);
+                Some((MonitorEnded::Interfered, Some(problem)))
+            }
+            // A look that failed says nothing about the fleet; the next one may.
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    async fn show(&self, samples: &[Load], observed: Duration) {
+        let card = card::monitoring(self.cx, samples.last(), self.newcomers, observed, self.cx.policy.time.monitor);
+        self.cx.show(Slot::Progress, card).await;
+    }
+
+    fn conclude(
+        &self,
+        assessed: &Assessed,
+        samples: &[Load],
+        ended: MonitorEnded,
+        problem: Option<String>,
+    ) -> Monitored {
+        let judgement = judge::judge(&Evidence {
+            before: assessed.load.known(),
+            samples,
+            newcomers: self.newcomers,
+            limits: &self.cx.policy.load,
+        });
+        Monitored {
+            ended,
+            judgement,
+            window: self.cx.policy.time.monitor.into(),
+            observed: observed(samples).into(),
+            samples: samples.len() as u64,
+            samples_digest: digest(samples).to_string(),
+            problem,
+        }
+    }
+}
+
+fn observed(samples: &[Load]) -> Duration {
+    samples.iter().map(|sample| sample.window.duration()).sum()
+}
+
+/// SHA-256 over the samples' JSON, each preceded by its length.
+fn digest(samples: &[Load]) -> Hash {
+    let mut hasher = Sha256::new();
+    for sample in samples {
+        // A struct of plain values always serialises; were that ever to change, the digest would still differ.
+        let json = serde_json::to_vec(sample).unwrap_or_default();
+        hasher.update((json.len() as u64).to_be_bytes());
+        hasher.update(json);
+    }
+    Hash(hasher.finalize().into())
+}

@@ -1,0 +1,119 @@
+//! Steps 1 and 2: every check at once, what follows from them, and the plan that an approval would be bound to.
+
+use serde::{Deserialize, Serialize};
+
+use super::body;
+use crate::card;
+use crate::checks::{self, Check, Decision, Follows, Round, Status};
+use crate::context::Context;
+use crate::halt::SourceSays;
+use crate::journal::{Interrupted, Journal, Recorded};
+use crate::patience::within;
+use crate::ports::{FleetState, Precondition, Slot};
+use crate::reading::Reading;
+use crate::steps::assess::Assessed;
+use crate::units::{InstanceId, Replicas};
+
+/// What will be done, and what is gone back to if that makes things worse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Which fleet, beyond its name.
+    pub identity: String,
+    /// The generation of its count.
+    pub generation: u64,
+    /// The count now.
+    pub from: Replicas,
+    /// The count afterwards.
+    pub to: Replicas,
+    /// The known-good count to go back to.
+    pub rollback_to: Replicas,
+    /// Who was there before.
+    pub present: Vec<InstanceId>,
+    /// Who holds to the precondition.
+    pub precondition: Precondition,
+}
+
+/// The body of `prechecked`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Prechecked {
+    /// What follows from the checks together.
+    pub decision: Decision,
+    /// Why, where it is not simply to go on: one sentence each.
+    pub reasons: Vec<String>,
+    /// Every check.
+    pub checks: Vec<Check>,
+    /// What each source of truth said about the halt.
+    pub halt: Vec<SourceSays>,
+    /// What will be done; `None` where the fleet could not be seen.
+    pub plan: Option<Plan>,
+}
+
+body!(Prechecked, Prechecked, 1);
+
+/// Runs every check and shows the results.
+pub async fn validate(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    assessed: &Assessed,
+) -> Result<Recorded<Prechecked>, Interrupted> {
+    let prechecked = journal.step("precheck", |_| examine(cx, &assessed.fleet)).await?;
+    cx.show(Slot::Precheck, card::precheck(cx, &prechecked.body)).await;
+    Ok(prechecked)
+}
+
+async fn examine(cx: &Context<'_>, fleet: &Reading<FleetState>) -> Prechecked {
+    let known = match fleet {
+        Reading::Known(known) => known,
+        Reading::Unknown { why, .. } => {
+            let decision = if fleet.is_gone() { Decision::Failed } else { Decision::Refused };
+            return Prechecked { decision, reasons: vec![why.clone()], checks: vec![], halt: vec![], plan: None };
+        }
+    };
+    // Each look is bounded; the round is bounded as well, so that a clock or a port that misbehaves cannot stretch it.
+    let whole = within(&*cx.ports.world, cx.policy.time.round, "the round of checks", async {
+        Ok(checks::round(cx, known).await)
+    });
+    match whole.await {
+        Ok(round) => concluded(cx, round),
+        Err(error) => Prechecked {
+            decision: Decision::Refused,
+            reasons: vec![error.to_string()],
+            checks: vec![],
+            halt: vec![],
+            plan: None,
+        },
+    }
+}
+
+fn concluded(cx: &Context<'_>, round: Round) -> Prechecked {
+    let decision = round.decide();
+    let grave = match decision {
+        Decision::Proceed => None,
+        Decision::Approval => Some(Follows::Approval),
+        Decision::Refused => Some(Follows::Refusal),
+        Decision::Failed => Some(Follows::Failure),
+    };
+    let reasons = round
+        .checks
+        .iter()
+        .filter(|check| Some(check.follows) == grave)
+        .map(|check| match (&check.advice, check.status) {
+            (Some(advice), Status::Fail) => format!("{}: {}. {advice}", check.name, check.figure),
+            _ => format!("{}: {}", check.name, check.figure),
+        })
+        .collect();
+    let plan = round.fleet.known().map(|fleet| Plan {
+        identity: fleet.identity.clone(),
+        generation: fleet.generation,
+        from: fleet.wanted,
+        to: cx.request.to,
+        rollback_to: fleet.wanted,
+        present: fleet.instances.iter().map(|instance| instance.id.clone()).collect(),
+        precondition: cx.ports.target.fleet.precondition(),
+    });
+    Prechecked { decision, reasons, checks: round.checks, halt: round.halt, plan }
+}

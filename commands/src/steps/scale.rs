@@ -1,0 +1,122 @@
+//! Step 3: set the count. The one change of the outside on the way up, guarded as every effect is.
+
+use async_trait::async_trait;
+use futures::join;
+use serde::{Deserialize, Serialize};
+
+use super::body;
+use crate::context::Context;
+use crate::event::Kind;
+use crate::halt::{self, SourceSays};
+use crate::journal::{Acted, Effect, Effected, Fence, Found, Heard, Interrupted, Journal, Stop};
+use crate::patience::within;
+use crate::ports::{PortError, ScaleAnswer, ScaleOrder};
+use crate::steps::precheck::Plan;
+use crate::units::Replicas;
+
+/// The body of `scaling`: what the guard read, and what is about to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Scaling {
+    /// Which fleet.
+    pub identity: String,
+    /// The count that the guard saw.
+    pub from: Replicas,
+    /// The count to set.
+    pub to: Replicas,
+    /// The generation that the guard saw.
+    pub generation: u64,
+    /// The version that the guard saw, with which the orchestrator refuses a change of something else.
+    pub version: String,
+    /// What each source of truth said about the halt.
+    pub halt: Vec<SourceSays>,
+}
+
+body!(Scaling, Scaling, 1);
+
+/// Sets the count from the plan's to the plan's.
+pub async fn to_plan(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    plan: &Plan,
+) -> Result<Effected<Scaling>, Interrupted> {
+    journal.effect("scale", &SetCount { cx, plan }).await
+}
+
+struct SetCount<'a> {
+    cx: &'a Context<'a>,
+    plan: &'a Plan,
+}
+
+#[async_trait]
+impl Effect for SetCount<'_> {
+    type Intent = Scaling;
+    const ANSWERED: Kind = Kind::ScalingAnswered;
+
+    async fn guard(&self, heard: &Heard) -> Result<Scaling, Stop> {
+        if let Some(by) = heard.cancelled_by() {
+            return Err(Stop::Cancelled(format!("{by} asked for it to stop")));
+        }
+        let world = &*self.cx.ports.world;
+        let target = &self.cx.ports.target;
+        let limit = self.cx.policy.time.guard;
+        let (halt, fleet) = join!(halt::ask(world, &target.halt, limit), self.cx.fleet_within(limit),);
+        let fleet = fleet.map_err(|error| match error {
+            PortError::Gone { .. } => Stop::Gone(error.to_string()),
+            error => Stop::Unknown(error.to_string()),
+        })?;
+        if let Some(why) = halt::conclude(&halt).why() {
+            return Err(Stop::Halted(why.to_owned()));
+        }
+        if fleet.identity != self.plan.identity {
+            return Err(Stop::Changed("the fleet was replaced by another of the same name".to_owned()));
+        }
+        if fleet.wanted != self.plan.from || fleet.generation != self.plan.generation {
+            let who =
+                fleet.changed_by.as_ref().map_or_else(|| "somebody else".to_owned(), |by| crate::request::quoted(by));
+            return Err(Stop::Changed(format!("{who} set the count to {} meanwhile", fleet.wanted)));
+        }
+        Ok(Scaling {
+            identity: fleet.identity,
+            from: fleet.wanted,
+            to: self.plan.to,
+            generation: fleet.generation,
+            version: fleet.version,
+            halt,
+        })
+    }
+
+    async fn act(&self, intent: &Scaling, fence: Fence<'_>) -> Result<Acted, PortError> {
+        let order = ScaleOrder {
+            identity: intent.identity.clone(),
+            from: intent.from,
+            to: intent.to,
+            version: intent.version.clone(),
+            operation: self.cx.operation.clone(),
+        };
+        let fleet = &self.cx.ports.target.fleet;
+        let limit = self.cx.policy.time.look;
+        let answer = within(&*self.cx.ports.world, limit, &fleet.describe(), fleet.scale(&order, fence)).await?;
+        Ok(match answer {
+            ScaleAnswer::Done => Acted::Done,
+            ScaleAnswer::Conflict { detail } => Acted::Conflict(detail),
+            ScaleAnswer::Refused { detail } => Acted::Refused(detail),
+        })
+    }
+
+    async fn find(&self, intent: &Scaling) -> Result<Found, PortError> {
+        let now = self.cx.fleet().await?;
+        let ours = now.changed_by.as_deref() == Some(self.cx.operation.as_str());
+        Ok(if now.identity != intent.identity {
+            Found::Otherwise("the fleet was replaced by another of the same name".to_owned())
+        } else if now.wanted == intent.to && ours {
+            Found::Done
+        } else if now.wanted == intent.from && now.generation == intent.generation {
+            Found::Untouched
+        } else {
+            let who = now.changed_by.map_or_else(|| "somebody else".to_owned(), |by| crate::request::quoted(&by));
+            Found::Otherwise(format!("{who} set the count to {}", now.wanted))
+        })
+    }
+}

@@ -1,0 +1,224 @@
+//! Step 4: verify every instance, operationally and constitutionally, the old ones too.
+//!
+//! Agreement on the hash chain is proved only by comparing the same sequence numbers on every instance: each alone
+//! calls its own side of a fork valid. What may still arrive (a lag, a connection not yet open) is asked again within a
+//! bound; what contradicts is final at once.
+
+mod chain;
+mod instance;
+
+use futures::{StreamExt as _, join, stream};
+use serde::{Deserialize, Serialize};
+
+use super::body;
+use crate::card;
+use crate::checks::Status;
+use crate::context::Context;
+use crate::halt;
+use crate::journal::{Interrupted, Journal, Recorded};
+use crate::patience::{Deadline, Stopwatch};
+use crate::ports::{Instance, Routed, Slot};
+use crate::reading::Reading;
+use crate::steps::precheck::Plan;
+use crate::units::{InstanceId, Millis};
+
+/// The body of `verified`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Verified {
+    /// What it comes to.
+    pub result: Verification,
+    /// Every instance with what was found.
+    pub instances: Vec<Examined>,
+    /// The sequence numbers at which the hash chain was compared.
+    pub pinned: Vec<u64>,
+    /// What is wrong or could not be told, one sentence each.
+    pub problems: Vec<String>,
+    /// How long it took.
+    pub took: Millis,
+}
+
+body!(Verified, Verified, 1);
+
+/// What verification comes to, gravest last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Verification {
+    /// Everything that is configured was found as it should be.
+    Passed,
+    /// Something could not be told.
+    Inconclusive,
+    /// An instance does not do its work.
+    Failing,
+    /// Instances contradict each other, or the source of truth.
+    Inconsistent,
+}
+
+/// One instance's findings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Examined {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Whether the plan did not find it there.
+    pub new: bool,
+    /// What was looked at.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing looked at on one instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    /// What: "health", "ready", "routed", "keys", "halt", "chain".
+    pub name: String,
+    /// Whether it is a constitutional matter.
+    pub constitutional: bool,
+    /// What it comes to.
+    pub status: Status,
+    /// What was found, in words.
+    pub text: String,
+}
+
+impl Finding {
+    fn new(name: &str, constitutional: bool, status: Status, text: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), constitutional, status, text: text.into() }
+    }
+
+    fn of<T>(
+        name: &str,
+        constitutional: bool,
+        reading: &Reading<T>,
+        judge: impl FnOnce(&T) -> (Status, String),
+    ) -> Self {
+        let (status, text) = match reading {
+            Reading::Known(value) => judge(value),
+            Reading::Unknown { why, .. } if reading.is_not_served() => (Status::NotConfigured, why.clone()),
+            Reading::Unknown { why, .. } => (Status::Unknown, why.clone()),
+        };
+        Self::new(name, constitutional, status, text)
+    }
+
+    fn is_settled(&self) -> bool {
+        matches!(self.status, Status::Pass | Status::NotConfigured)
+    }
+
+    fn comes_to(&self) -> Verification {
+        match self.status {
+            Status::Pass | Status::Warn | Status::NotConfigured => Verification::Passed,
+            Status::Unknown => Verification::Inconclusive,
+            // Keys that cannot be reached are no contradiction between instances, but the instance fails its duty.
+            Status::Fail if self.constitutional && self.name != "keys" => Verification::Inconsistent,
+            Status::Fail => Verification::Failing,
+        }
+    }
+}
+
+/// How many instances are examined at the same time.
+const AT_ONCE: usize = 64;
+
+/// Examines the fleet, asking again what may still come, until everything is settled or the time for it is over.
+pub async fn every_instance(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    key: &str,
+    plan: &Plan,
+) -> Result<Recorded<Verified>, Interrupted> {
+    let verified = journal.step(key, |_| examine(cx, plan)).await?;
+    cx.show(Slot::Verification, card::verification(cx, &verified.body)).await;
+    Ok(verified)
+}
+
+async fn examine(cx: &Context<'_>, plan: &Plan) -> Verified {
+    let world = &*cx.ports.world;
+    let stopwatch = Stopwatch::since(world, world.now());
+    let deadline = Deadline::after(world, world.now(), cx.policy.time.verify);
+    let mut verified = look(cx, plan).await;
+    while may_still_settle(&verified) && !deadline.is_over(world) {
+        world.sleep(cx.policy.time.verify_pause.min(deadline.left(world))).await;
+        verified = look(cx, plan).await;
+    }
+    verified.took = stopwatch.spent(world).into();
+    verified
+}
+
+/// Whether asking again may help: something is open, and nothing contradicts on the chain.
+fn may_still_settle(verified: &Verified) -> bool {
+    let mut findings = verified.instances.iter().flat_map(|examined| &examined.findings);
+    let open = verified.instances.is_empty()
+        || verified.instances.iter().flat_map(|one| &one.findings).any(|one| !one.is_settled());
+    open && !findings.any(|finding| finding.name == chain::NAME && finding.status == Status::Fail)
+}
+
+/// One look at everything.
+pub(super) async fn look(cx: &Context<'_>, plan: &Plan) -> Verified {
+    let (fleet, routed, sources, pinned) = join!(
+        cx.fleet(),
+        cx.routed(),
+        halt::ask(&*cx.ports.world, &cx.ports.target.halt, cx.policy.time.look),
+        chain::pinned(cx),
+    );
+    let fleet = match fleet {
+        Ok(fleet) => fleet,
+        Err(error) => return Verified::nothing_seen(error.to_string()),
+    };
+    let routed: Reading<Vec<Routed>> = routed.into();
+    let halted = halt::conclude(&sources);
+    let sequences: &[u64] = pinned.known().map_or(&[], Vec::as_slice);
+    let asked = stream::iter(fleet.instances.iter().map(|instance| instance::ask(cx, instance, sequences)))
+        .buffered(AT_ONCE)
+        .collect::<Vec<_>>()
+        .await;
+    let agreed = chain::agreed(&fleet.instances, &asked, plan);
+    let instances: Vec<Examined> = fleet
+        .instances
+        .iter()
+        .zip(&asked)
+        .map(|(one, answers)| {
+            let mut findings = instance::findings(one, answers, &routed, &halted);
+            findings.push(chain::finding(answers, &pinned, &agreed));
+            Examined { instance: one.id.clone(), new: is_new(plan, one), findings }
+        })
+        .collect();
+    Verified::conclude(instances, pinned.known().cloned().unwrap_or_default())
+}
+
+fn is_new(plan: &Plan, instance: &Instance) -> bool {
+    !plan.present.contains(&instance.id)
+}
+
+impl Verified {
+    fn nothing_seen(why: String) -> Self {
+        Self {
+            result: Verification::Inconclusive,
+            instances: vec![],
+            pinned: vec![],
+            problems: vec![why],
+            took: Millis(0),
+        }
+    }
+
+    fn conclude(instances: Vec<Examined>, pinned: Vec<u64>) -> Self {
+        let mut result = Verification::Passed;
+        let mut problems = Vec::new();
+        for examined in &instances {
+            for finding in &examined.findings {
+                result = result.max(finding.comes_to());
+                if finding.comes_to() != Verification::Passed {
+                    problems.push(format!("{}: {}: {}", examined.instance, finding.name, finding.text));
+                }
+            }
+        }
+        Self { result, instances, pinned, problems, took: Millis(0) }
+    }
+
+    /// The instances at which something is wrong.
+    pub fn culprits(&self) -> Vec<InstanceId> {
+        let wrong = |examined: &&Examined| examined.findings.iter().any(|one| one.comes_to() >= Verification::Failing);
+        self.instances.iter().filter(wrong).map(|examined| examined.instance.clone()).collect()
+    }
+}

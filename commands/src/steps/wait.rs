@@ -1,0 +1,161 @@
+//! Step 3, continued: wait until every instance is ready, or until it is plain that it will not be.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::card;
+use crate::context::Context;
+use crate::event::Kind;
+use crate::journal::{Body, Heard, Interrupted, Journal, Recorded};
+use crate::patience::{Deadline, Stopwatch};
+use crate::ports::{FleetState, Instance, InstanceState, PortError, Slot};
+use crate::steps::precheck::Plan;
+use crate::units::{InstanceId, Millis, Replicas, Timestamp};
+
+/// The body of `scaled` and of `not_ready`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Waited {
+    /// How the wait ended.
+    pub ended: WaitEnded,
+    /// The wanted count.
+    pub wanted: Replicas,
+    /// How many were ready at the end.
+    pub ready: Replicas,
+    /// The instances that the plan did not find there.
+    pub newcomers: Vec<InstanceId>,
+    /// How long it took since the count was set.
+    pub took: Millis,
+    /// What is wrong, naming the instance; `None` when nothing is.
+    pub problem: Option<String>,
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum WaitEnded {
+    /// The wanted count is reached and every instance has been ready long enough.
+    Ready,
+    /// An instance cannot become ready any more.
+    Hopeless,
+    /// The time for it is over.
+    TooLate,
+    /// Somebody else changed the count.
+    Interfered,
+    /// Somebody asked for the operation to stop.
+    Cancelled,
+    /// The fleet no longer exists.
+    Gone,
+}
+
+impl Body for Waited {
+    const VERSION: u32 = 1;
+    fn kind(&self) -> Kind {
+        if self.ended == WaitEnded::Ready { Kind::Scaled } else { Kind::NotReady }
+    }
+}
+
+/// Waits, showing how far each instance is. The deadline counts from `set_at`, when the count was set.
+pub async fn until_ready(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    plan: &Plan,
+    set_at: Timestamp,
+) -> Result<Recorded<Waited>, Interrupted> {
+    journal.step("wait", |heard| watch(cx, heard, plan, set_at)).await
+}
+
+async fn watch(cx: &Context<'_>, heard: Heard, plan: &Plan, set_at: Timestamp) -> Waited {
+    let world = &*cx.ports.world;
+    let began = Stopwatch::since(world, set_at);
+    let deadline = Deadline::after(world, set_at, cx.policy.time.ready_within);
+    let mut ready_since: HashMap<InstanceId, Duration> = HashMap::new();
+    let mut last = FleetState::unseen(plan.to);
+    let mut trouble;
+    let (ended, problem) = loop {
+        if let Some(by) = heard.cancelled_by() {
+            break (WaitEnded::Cancelled, Some(format!("{by} asked for it to stop")));
+        }
+        match cx.fleet().await {
+            Err(error @ PortError::Gone { .. }) => break (WaitEnded::Gone, Some(error.to_string())),
+            Err(error) => trouble = error.to_string(),
+            Ok(state) => {
+                trouble = String::new();
+                last = state;
+                let now = world.monotonic();
+                note_ready(&last, &mut ready_since, now);
+                let progress = card::waiting(cx, plan, &last, began.spent(world), deadline.left(world));
+                cx.show(Slot::Progress, progress).await;
+                if let Some(end) = conclude(cx, plan, &last, &ready_since, now) {
+                    break end;
+                }
+            }
+        }
+        if deadline.is_over(world) {
+            break (WaitEnded::TooLate, Some(if trouble.is_empty() { unready(&last) } else { trouble }));
+        }
+        world.sleep(cx.policy.time.poll.min(deadline.left(world))).await;
+    };
+    let newcomers = last
+        .instances
+        .iter()
+        .filter(|instance| !plan.present.contains(&instance.id))
+        .map(|instance| instance.id.clone())
+        .collect();
+    Waited { ended, wanted: plan.to, ready: last.ready(), newcomers, took: began.spent(world).into(), problem }
+}
+
+fn note_ready(state: &FleetState, ready_since: &mut HashMap<InstanceId, Duration>, now: Duration) {
+    let ready: Vec<&InstanceId> =
+        state.instances.iter().filter(|one| one.state == InstanceState::Ready).map(|one| &one.id).collect();
+    ready_since.retain(|id, _| ready.contains(&id));
+    for id in ready {
+        ready_since.entry(id.clone()).or_insert(now);
+    }
+}
+
+fn conclude(
+    cx: &Context<'_>,
+    plan: &Plan,
+    state: &FleetState,
+    ready_since: &HashMap<InstanceId, Duration>,
+    now: Duration,
+) -> Option<(WaitEnded, Option<String>)> {
+    if state.identity != plan.identity {
+        return Some((WaitEnded::Interfered, Some("the fleet was replaced by another of the same name".to_owned())));
+    }
+    if state.wanted != plan.to {
+        let who = state.changed_by.as_deref().map_or_else(|| "somebody else".to_owned(), crate::request::quoted);
+        return Some((WaitEnded::Interfered, Some(format!("{who} set the count to {}", state.wanted))));
+    }
+    if let Some(failed) = state.instances.iter().find(|one| one.state == InstanceState::Failed) {
+        return Some((WaitEnded::Hopeless, Some(format!("instance {} has failed: {}", failed.id, reason(failed)))));
+    }
+    let long_enough = ready_since.values().filter(|since| now.saturating_sub(**since) >= cx.policy.time.ready_for);
+    let steady = long_enough.count();
+    (steady == state.instances.len() && steady == plan.to.0 as usize).then_some((WaitEnded::Ready, None))
+}
+
+fn unready(state: &FleetState) -> String {
+    let late: Vec<String> = state
+        .instances
+        .iter()
+        .filter(|one| one.state != InstanceState::Ready)
+        .map(|one| format!("{} ({})", one.id, reason(one)))
+        .collect();
+    match late.as_slice() {
+        [] => format!("{} of {} instances appeared", state.instances.len(), state.wanted),
+        late => format!("not ready: {}", late.join(", ")),
+    }
+}
+
+fn reason(instance: &Instance) -> String {
+    instance
+        .detail
+        .as_deref()
+        .map_or_else(|| "it gives no reason".to_owned(), |detail| crate::request::escaped(detail, 120))
+}
