@@ -103,6 +103,11 @@ impl Heard {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(signal);
     }
 
+    /// How many signals there were so far.
+    fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Every signal so far, oldest first.
     pub fn all(&self) -> Vec<Signal> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -67,10 +67,14 @@ pub trait Effect: Sync {
 }
 
 /// Why a guard does not let an effect happen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum Stop {
-    /// The system is halted, or it cannot be proved that it is not.
+    /// The system is halted, or it cannot be proved that it is not, and no approval covers that.
     Halted(String),
+    /// There is an approval, and it does not hold for what the guard found.
+    Void(String),
     /// Somebody asked for the operation to stop.
     Cancelled(String),
     /// The target is not what the plan was made for any more.
@@ -116,8 +120,10 @@ pub enum Answer {
     Late,
     /// The outside will not.
     Refused,
-    /// It cannot be told. `found` says what was seen.
+    /// It cannot be told.
     Unknown,
+    /// A guard did not let it happen; there was no intent.
+    Stopped,
 }
 
 /// The body of the event that answers an intent.
@@ -133,6 +139,8 @@ pub struct Answered {
     pub untouched: bool,
     /// In words, what there is to say.
     pub detail: Option<String>,
+    /// Why a guard did not let it happen.
+    pub stop: Option<Stop>,
 }
 
 impl Answered {
@@ -144,7 +152,16 @@ impl Answered {
             Acted::Conflict(detail) => (Answer::Conflict, Some(detail)),
             Acted::Refused(detail) => (Answer::Refused, Some(detail)),
         };
-        Self { result, adopted: false, untouched: false, detail }
+        Self { result, adopted: false, untouched: false, detail, stop: None }
+    }
+
+    fn late(age: Duration) -> Self {
+        let detail = format!("what the guard had read was {} ms old, the limit is 2 s", age.as_millis());
+        Self { result: Answer::Late, adopted: false, untouched: true, detail: Some(detail), stop: None }
+    }
+
+    fn stopped(stop: Stop) -> Self {
+        Self { result: Answer::Stopped, adopted: false, untouched: true, detail: None, stop: Some(stop) }
     }
 
     fn from_search(found: Result<Found, PortError>) -> Self {
@@ -154,12 +171,12 @@ impl Answered {
             Ok(Found::Otherwise(detail)) => (Answer::Unknown, false, Some(detail)),
             Err(error) => (Answer::Unknown, false, Some(error.to_string())),
         };
-        Self { result, adopted: true, untouched, detail }
+        Self { result, adopted: true, untouched, detail, stop: None }
     }
 
     fn is_final(&self) -> bool {
         match self.result {
-            Answer::Done | Answer::Refused => true,
+            Answer::Done | Answer::Refused | Answer::Stopped => true,
             Answer::Conflict | Answer::Late => false,
             Answer::Unknown => !self.untouched,
         }
@@ -178,6 +195,11 @@ impl<I> Attempt<I> {
     fn found_key(&self) -> String {
         format!("{}/found", self.key)
     }
+}
+
+/// The step that records that a guard did not let an attempt happen.
+fn stopped_key(key: &str) -> String {
+    format!("{key}/stopped")
 }
 
 /// How an effect ended.
@@ -206,6 +228,9 @@ impl Journal<'_> {
             {
                 return Ok(Effected::Done(attempt.intent.clone(), at));
             }
+            if let Some(stop) = self.stopped_earlier(&attempt_key)? {
+                return Ok(Effected::Stopped(stop));
+            }
             let attempted = match self.replay::<E::Intent>(&attempt_key)? {
                 Some(intent) => {
                     let answered = self.answer_of_the_past(&attempt_key, effect, &intent.body).await?;
@@ -213,7 +238,7 @@ impl Journal<'_> {
                 }
                 None => match self.attempt(&attempt_key, effect).await? {
                     Ok(attempted) => attempted,
-                    Err(stop) => return self.stopped(effect, before, stop).await,
+                    Err(stop) => return self.stopped(&attempt_key, effect, before, stop).await,
                 },
             };
             let Recorded { body: answered, at } = &attempted.answered;
@@ -225,26 +250,55 @@ impl Journal<'_> {
                 _ => before = Some(attempted),
             }
         }
-        Ok(Effected::Contended(before.and_then(|attempt| attempt.answered.body.detail).unwrap_or_default()))
+        let detail = before.as_ref().and_then(|attempt| attempt.answered.body.detail.clone()).unwrap_or_default();
+        if let Some(attempt) = before
+            && let Some(at) = self.arrived_late(effect, &attempt).await?
+        {
+            return Ok(Effected::Done(attempt.intent, at));
+        }
+        Ok(Effected::Contended(detail))
     }
 
     /// A guard said stop. When an earlier attempt's answer was lost, the change that the guard met may be our own,
     /// arrived late: then it is done, and that is recorded.
     async fn stopped<E: Effect>(
         &mut self,
+        key: &str,
         effect: &E,
         before: Option<Attempt<E::Intent>>,
         stop: Stop,
     ) -> Result<Effected<E::Intent>, Interrupted> {
-        if let (Stop::Changed(_), Some(attempt)) = (&stop, before)
-            && self.search(effect, &attempt.intent).await == Ok(Found::Done)
+        if let Some(attempt) = before
+            && let Some(at) = self.arrived_late(effect, &attempt).await?
         {
-            let answered = Answered::from_search(Ok(Found::Done));
-            let key = attempt.found_key();
-            let at = self.record_as(E::ANSWERED, Answered::VERSION, &key, &answered, Claim::Keep).await?;
             return Ok(Effected::Done(attempt.intent, at));
         }
+        let answered = Answered::stopped(stop.clone());
+        self.record_as(E::ANSWERED, Answered::VERSION, &stopped_key(key), &answered, Claim::Keep).await?;
         Ok(Effected::Stopped(stop))
+    }
+
+    /// Whether an attempt whose answer was not "done" has been done after all; if so, that is recorded.
+    async fn arrived_late<E: Effect>(
+        &mut self,
+        effect: &E,
+        attempt: &Attempt<E::Intent>,
+    ) -> Result<Option<Timestamp>, Interrupted> {
+        if self.search(effect, &attempt.intent).await != Ok(Found::Done) {
+            return Ok(None);
+        }
+        let answered = Answered::from_search(Ok(Found::Done));
+        let key = attempt.found_key();
+        self.record_as(E::ANSWERED, Answered::VERSION, &key, &answered, Claim::Keep).await.map(Some)
+    }
+
+    /// When the ledger holds that a guard did not let this attempt happen.
+    fn stopped_earlier(&mut self, key: &str) -> Result<Option<Stop>, Interrupted> {
+        let key = stopped_key(key);
+        if self.next_key().as_deref() != Some(key.as_str()) {
+            return Ok(None);
+        }
+        Ok(self.next_answer(&key)?.and_then(|answered| answered.body.stop))
     }
 
     /// When the ledger holds that an attempt turned out later to have been done.
@@ -263,18 +317,24 @@ impl Journal<'_> {
         effect: &E,
     ) -> Result<Result<Attempt<E::Intent>, Stop>, Interrupted> {
         self.signals().await?;
-        let read_at = self.world.monotonic();
-        let intent = match effect.guard(&self.heard).await {
-            Ok(intent) => intent,
-            Err(stop) => return Ok(Err(stop)),
+        let (read_at, intent) = loop {
+            let read_at = self.world.monotonic();
+            let heard = self.heard.count();
+            let intent = match effect.guard(&self.heard).await {
+                Ok(intent) => intent,
+                Err(stop) => return Ok(Err(stop)),
+            };
+            // A withdrawal or a cancellation counts until the intent is appended.
+            if self.signals().await?.count() == heard {
+                break (read_at, intent);
+            }
         };
         let kind = intent.kind();
         self.record_as(kind, E::Intent::VERSION, key, &intent, Claim::Keep).await?;
 
         let age = self.world.monotonic().saturating_sub(read_at);
         let answered = if age > GUARD_LIMIT {
-            let detail = format!("what the guard had read was {} ms old, the limit is 2 s", age.as_millis());
-            Answered { result: Answer::Late, adopted: false, untouched: true, detail: Some(detail) }
+            Answered::late(age)
         } else {
             let fence = Fence { operation: &self.operation, epoch: self.epoch };
             match effect.act(&intent, fence).await {
@@ -294,14 +354,22 @@ impl Journal<'_> {
         intent: &E::Intent,
     ) -> Result<Recorded<Answered>, Interrupted> {
         let answer_key = format!("{key}/answer");
-        if let Some((event, body, at)) = self.next_recorded(&answer_key, Answered::VERSION)? {
-            let body: Answered = serde_json::from_value(body.into()).map_err(|error| Interrupted::Parked {
-                reason: format!("event {} cannot be read by this version ({error})", event.seq),
-            })?;
-            return Ok(Recorded { body, at });
+        if let Some(answered) = self.next_answer(&answer_key)? {
+            return Ok(answered);
         }
         let answered = Answered::from_search(self.search(effect, intent).await);
         self.record_answer::<E>(key, answered).await
+    }
+
+    /// The next recorded step, which is an answer.
+    fn next_answer(&mut self, key: &str) -> Result<Option<Recorded<Answered>>, Interrupted> {
+        let Some((event, body, at)) = self.next_recorded(key, Answered::VERSION)? else {
+            return Ok(None);
+        };
+        let body = serde_json::from_value(body.into()).map_err(|error| Interrupted::Parked {
+            reason: format!("event {} cannot be read by this version ({error})", event.seq),
+        })?;
+        Ok(Some(Recorded { body, at }))
     }
 
     async fn record_answer<E: Effect>(&mut self, key: &str, body: Answered) -> Result<Recorded<Answered>, Interrupted> {

@@ -114,7 +114,7 @@ impl Ending {
             Effected::Stopped(Stop::Halted(why)) => {
                 (Outcome::Refused, format!("{why}. Nothing was changed. Scaling during a halt needs approval"))
             }
-            Effected::Stopped(Stop::Changed(why)) => {
+            Effected::Stopped(Stop::Changed(why) | Stop::Void(why)) => {
                 (Outcome::Refused, format!("{why}. Nothing was changed. Ask again if it is still wanted"))
             }
             Effected::Stopped(Stop::Gone(why)) => (Outcome::Failed, why),
