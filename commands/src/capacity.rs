@@ -78,7 +78,7 @@ fn write_document(
     )?;
     match load.and_then(Load::percentiles) {
         Some(p) => {
-            writeln!(out, "| latency | p50 {:.0} ms, p95 {:.0} ms, p99 {:.0} ms |", p.p50_ms, p.p95_ms, p.p99_ms)?
+            writeln!(out, "| latency | p50 {:.0} ms, p95 {:.0} ms, p99 {:.0} ms |", p.p50_ms, p.p95_ms, p.p99_ms)?;
         }
         None => writeln!(out, "| latency | not known |")?,
     }

@@ -1,5 +1,6 @@
 //! What is said to people: a view model that knows no chat system. The bot draws it as text, an embed or an image.
 
+mod approval;
 mod precheck;
 mod progress;
 mod summary;
@@ -7,6 +8,7 @@ mod verification;
 
 use serde::Serialize;
 
+pub use self::approval::{asking, decided, escalated};
 pub use self::precheck::precheck;
 pub use self::progress::{monitoring, waiting};
 pub use self::summary::summary;
@@ -27,6 +29,8 @@ pub struct Card {
     pub rows: Vec<Row>,
     /// How far it is, where that can be said.
     pub progress: Option<Progress>,
+    /// The approval request that it asks people to mark, by its digest.
+    pub ask: Option<String>,
     /// What identifies it, small.
     pub footer: String,
 }
@@ -68,7 +72,7 @@ pub struct Progress {
 impl Card {
     fn new(tone: Tone, title: impl Into<String>, cx: &Context<'_>) -> Self {
         let footer = format!("{} on {} · operation {}", cx.request.by, cx.request.target, cx.operation.short());
-        Self { tone, title: title.into(), lines: vec![], rows: vec![], progress: None, footer }
+        Self { tone, title: title.into(), lines: vec![], rows: vec![], progress: None, ask: None, footer }
     }
 
     fn line(mut self, line: impl Into<String>) -> Self {

@@ -61,6 +61,19 @@ pub enum Status {
     NotConfigured,
 }
 
+impl Status {
+    /// As a person reads it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+            Self::Unknown => "unknown",
+            Self::NotConfigured => "not configured",
+        }
+    }
+}
+
 /// What follows from a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

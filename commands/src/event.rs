@@ -58,6 +58,20 @@ kinds! {
     Assessed = "assessed", Routine;
     /// Every check with its status and what follows from it.
     Prechecked = "prechecked", Weighty;
+    /// A governance lead is asked.
+    ApprovalRequested = "approval_requested", Weighty;
+    /// Somebody put a mark on the request.
+    VoteCast = "vote_cast", Routine;
+    /// Somebody took a mark away again.
+    VoteWithdrawn = "vote_withdrawn", Weighty;
+    /// A mark that does not count, and why.
+    VoteRefused = "vote_refused", Routine;
+    /// Governance has approved.
+    Approved = "approved", Weighty;
+    /// Governance has rejected.
+    Rejected = "rejected", Weighty;
+    /// Nobody decided in time, or the request lapsed otherwise.
+    Expired = "expired", Weighty;
     /// The intent to set the fleet's count: the last thing written before it is tried.
     Scaling = "scaling", Routine;
     /// What became of that intent.
@@ -80,6 +94,12 @@ kinds! {
     Resumed = "resumed", Routine;
     /// The operation cannot go on until a person decides.
     Parked = "parked", Weighty;
+    /// A role is told that it is needed.
+    Escalated = "escalated", Weighty;
+    /// Somebody has to see to something later.
+    FollowUp = "follow_up", Weighty;
+    /// The wall clock stands before the last event.
+    ClockJump = "clock_jump", Weighty;
     /// A command that started no operation, and why.
     CommandRefused = "command_refused", Weighty;
 }

@@ -9,21 +9,23 @@
 //! does not fit parks the operation, because a runbook that changed under it must not guess.
 
 mod effect;
+mod signal;
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
-use futures::channel::mpsc;
 use futures::future::{Either, select};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::effect::{Acted, Answer, Answered, Effect, Effected, Fence, Found, GUARD_LIMIT, Stop};
+pub use self::signal::{CancelRequested, Heard, Inbox, Signal};
 use crate::event::{Claim, Draft, Event, Kind};
 use crate::ports::{AppendError, Ledger, LedgerError, Ports, World};
-use crate::units::{Epoch, OperationId, Person, Timestamp};
+use crate::units::{Epoch, OperationId, Timestamp};
 
 /// What a step's outcome looks like in the ledger.
 ///
@@ -53,25 +55,6 @@ pub enum Interrupted {
     },
 }
 
-/// What comes from people while an operation runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// Somebody asked for the operation to stop.
-    Cancel {
-        /// Who.
-        by: Person,
-    },
-}
-
-/// The body of `cancel_requested`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct CancelRequested {
-    /// Who asked.
-    pub by: Person,
-}
-
 /// The body of `resumed`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -79,6 +62,15 @@ pub struct CancelRequested {
 pub struct Resumed {
     /// The `op_seq` of the last event before.
     pub after: u64,
+}
+
+/// The body of `clock_jump`: the wall clock stands before this event's predecessor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ClockJump {
+    /// When the event before was written.
+    pub last: Timestamp,
 }
 
 /// The body of `parked`.
@@ -90,40 +82,13 @@ pub struct Parked {
     pub reason: String,
 }
 
-/// Where signals for one operation are put; the operation's journal holds the other end. Bounded by what people can
-/// type or press while one operation runs.
-pub type Inbox = mpsc::UnboundedReceiver<Signal>;
-
-/// The signals that the operation was sent so far, for a step that takes long enough to have to listen.
-#[derive(Clone, Debug, Default)]
-pub struct Heard(Arc<Mutex<Vec<Signal>>>);
-
-impl Heard {
-    fn add(&self, signal: Signal) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(signal);
-    }
-
-    /// How many signals there were so far.
-    fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    /// Every signal so far, oldest first.
-    pub fn all(&self) -> Vec<Signal> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Who asked for the operation to stop, if anybody did.
-    pub fn cancelled_by(&self) -> Option<Person> {
-        self.all().into_iter().map(|Signal::Cancel { by }| by).next()
-    }
-}
-
 /// A step's outcome, with its place in the log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recorded<T> {
     /// The outcome.
     pub body: T,
+    /// Its place in the operation.
+    pub op_seq: u64,
     /// When it was appended. Deadlines are counted from here, so that a restart does not extend them.
     pub at: Timestamp,
 }
@@ -164,12 +129,14 @@ impl<'a> Journal<'a> {
             inbox,
         };
         for event in &journal.recorded {
-            if event.kind == Kind::CancelRequested.as_str() {
-                let cancel: CancelRequested = serde_json::from_str(&event.body)
-                    .map_err(|error| Interrupted::Parked { reason: format!("event {}: {error}", event.seq) })?;
-                journal.heard.add(Signal::Cancel { by: cancel.by });
-            }
+            let Some(signal) = Signal::of(event) else { continue };
+            let unreadable = |detail: &dyn std::fmt::Display| Interrupted::Parked {
+                reason: format!("event {} cannot be read by this version ({detail})", event.seq),
+            };
+            let at = event.time().ok_or_else(|| unreadable(&"its time is no time"))?;
+            journal.heard.add(event.op_seq, at, signal.map_err(|error| unreadable(&error))?);
         }
+        journal.note_clock_jump().await?;
         if journal.recorded.len() > 1 && journal.recorded.last().is_some_and(|last| last.epoch != epoch) {
             let after = journal.recorded.len() as u64;
             journal.append(Kind::Resumed, &Resumed { after }, Claim::Keep).await?;
@@ -248,14 +215,64 @@ impl<'a> Journal<'a> {
     }
 
     async fn hear(&mut self, signal: Signal) -> Result<(), Interrupted> {
-        match &signal {
-            Signal::Cancel { by } => {
-                let body = CancelRequested { by: by.clone() };
-                self.append(Kind::CancelRequested, &body, Claim::Keep).await?;
-            }
-        }
-        self.heard.add(signal);
+        let (kind, body) = signal.event();
+        let body = body.map_err(|error| not_json(kind, &error))?;
+        let at = self.append_text(kind, body, Claim::Keep).await?;
+        self.heard.add(self.recorded.len() as u64, at, signal);
         Ok(())
+    }
+
+    /// Waits for a signal, at most until `limit` has passed, and appends it. Whether there was one.
+    pub async fn listen(&mut self, limit: Duration) -> Result<bool, Interrupted> {
+        let world = Arc::clone(&self.world);
+        let signal = match select(self.inbox.next(), world.sleep(limit)).await {
+            Either::Left((Some(signal), _)) => signal,
+            Either::Left((None, rest)) => {
+                rest.await;
+                return Ok(false);
+            }
+            Either::Right(((), _)) => return Ok(false),
+        };
+        self.hear(signal).await?;
+        Ok(true)
+    }
+
+    /// Every signal that the operation was ever sent, without looking for new ones.
+    pub fn heard(&self) -> &Heard {
+        &self.heard
+    }
+
+    /// Appends a note about the operation that is no step of it.
+    pub async fn note<T: Serialize>(&mut self, kind: Kind, body: &T) -> Result<(), Interrupted> {
+        self.append(kind, body, Claim::Keep).await.map(|_| ())
+    }
+
+    /// Every note of that kind, oldest first, with its place in the operation.
+    pub fn notes<T: DeserializeOwned>(&self, kind: Kind) -> Result<Vec<(u64, T)>, Interrupted> {
+        let of_kind = self.recorded.iter().filter(|event| event.kind == kind.as_str());
+        of_kind
+            .map(|event| match serde_json::from_str(&event.body) {
+                Ok(body) => Ok((event.op_seq, body)),
+                Err(error) => Err(Interrupted::Parked {
+                    reason: format!("event {} cannot be read by this version ({error})", event.seq),
+                }),
+            })
+            .collect()
+    }
+
+    /// How many events the operation has.
+    pub fn length(&self) -> u64 {
+        self.recorded.len() as u64
+    }
+
+    /// A wall clock that stands before the last event has gone back: that is recorded, because what was to happen
+    /// within a time can no longer be told to be in time.
+    async fn note_clock_jump(&mut self) -> Result<(), Interrupted> {
+        let now = self.world.now();
+        match self.recorded.last().and_then(Event::time) {
+            Some(last) if now < last => self.note(Kind::ClockJump, &ClockJump { last }).await,
+            _ => Ok(()),
+        }
     }
 
     /// Records that the operation cannot go on until a person decides. Said once, however often it is entered.
@@ -270,7 +287,7 @@ impl<'a> Journal<'a> {
     }
 
     /// The next step's outcome as the ledger holds it; `None` when the runbook has come to where nothing is recorded.
-    fn replay<T: Body>(&mut self, key: &str) -> Result<Option<Recorded<T>>, Interrupted> {
+    pub(crate) fn replay<T: Body>(&mut self, key: &str) -> Result<Option<Recorded<T>>, Interrupted> {
         let Some((event, body, at)) = self.next_recorded(key, T::VERSION)? else {
             return Ok(None);
         };
@@ -281,7 +298,7 @@ impl<'a> Journal<'a> {
             let reason = format!("event {} is of kind {}, its content of kind {}", event.seq, event.kind, body.kind());
             return Err(Interrupted::Parked { reason });
         }
-        Ok(Some(Recorded { body, at }))
+        Ok(Some(Recorded { body, op_seq: event.op_seq, at }))
     }
 
     /// The name of the next recorded step, without moving to it.
@@ -323,7 +340,12 @@ impl<'a> Journal<'a> {
 
     async fn record<T: Body>(&mut self, key: &str, body: T, claim: Claim) -> Result<Recorded<T>, Interrupted> {
         let at = self.record_as(body.kind(), T::VERSION, key, &body, claim).await?;
-        Ok(Recorded { body, at })
+        Ok(Recorded { body, op_seq: self.length(), at })
+    }
+
+    /// Records the outcome of a step that needed the journal itself to come about.
+    pub(crate) async fn record_step<T: Body>(&mut self, key: &str, body: T) -> Result<Recorded<T>, Interrupted> {
+        self.record(key, body, Claim::Keep).await
     }
 
     async fn record_as<T: Serialize>(
@@ -346,8 +368,11 @@ impl<'a> Journal<'a> {
 
     /// Appends one event of this operation.
     async fn append<T: Serialize>(&mut self, kind: Kind, body: &T, claim: Claim) -> Result<Timestamp, Interrupted> {
-        let body = serde_json::to_string(body)
-            .map_err(|error| LedgerError(format!("the event {kind} cannot be written as JSON: {error}")))?;
+        let body = serde_json::to_string(body).map_err(|error| not_json(kind, &error))?;
+        self.append_text(kind, body, claim).await
+    }
+
+    async fn append_text(&mut self, kind: Kind, body: String, claim: Claim) -> Result<Timestamp, Interrupted> {
         let at = self.world.now();
         let draft = Draft {
             operation: Some(self.operation.clone()),
@@ -369,4 +394,8 @@ impl<'a> Journal<'a> {
         self.recorded.push(event);
         Ok(at)
     }
+}
+
+fn not_json(kind: Kind, error: &serde_json::Error) -> Interrupted {
+    Interrupted::Ledger(LedgerError(format!("the event {kind} cannot be written as JSON: {error}")))
 }

@@ -15,8 +15,23 @@ pub struct Policy {
     pub count: CountLimits,
     /// When the fleet counts as too busy.
     pub load: LoadLimits,
+    /// Who decides, and how long they have.
+    pub approval: ApprovalRules,
     /// How long things may take.
     pub time: Times,
+}
+
+/// How governance approves.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ApprovalRules {
+    /// How long there is to decide.
+    pub decide_within: Duration,
+    /// How long after the decision it may be carried out.
+    pub execute_within: Duration,
+    /// How many approvals are needed.
+    pub quorum: u32,
+    /// Whether who asked may approve.
+    pub requester_may: bool,
 }
 
 /// How many instances there may be, and how fast that may change.
@@ -105,6 +120,12 @@ impl Default for Policy {
                 memory_limit_bytes: None,
                 sustained: Duration::from_mins(5),
                 halt_caution: Duration::from_hours(48),
+            },
+            approval: ApprovalRules {
+                decide_within: Duration::from_mins(15),
+                execute_within: Duration::from_mins(10),
+                quorum: 1,
+                requester_may: false,
             },
             time: Times {
                 look: Duration::from_secs(5),

@@ -17,7 +17,7 @@ pub use self::fleet::{
     Declared, Fleet, FleetState, Headroom, Instance, InstanceState, Precondition, ScaleAnswer, ScaleOrder, Steering,
 };
 pub use self::ledger::{AppendError, ClaimHeld, Ledger, LedgerError, Post, Posts, Samples};
-pub use self::people::{Announced, Documents, LogChannel, Room, Slot};
+pub use self::people::{Announced, Documents, LogChannel, Role, Room, Slot};
 pub use self::readings::{
     Chain, ChainLink, ComplexityBudget, ComplexityDimension, EarlyWarning, Governance, HaltReading, HaltSource,
     Metrics, NamedCheck, Pool, PoolBudget, Probe, Readiness, Routed, Traffic,

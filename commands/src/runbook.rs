@@ -1,10 +1,9 @@
 //! *Scaling Procedures*, top to bottom. This is the one file that says what happens next; each step says how.
 
-use crate::checks::Decision;
 use crate::context::Context;
 use crate::journal::{Effected, Interrupted, Journal};
-use crate::steps::wait::WaitEnded;
-use crate::steps::{Ending, Finished, Outcome, assess, document, finish, monitor, precheck, scale, verify, wait};
+use crate::steps::permit::Rounds;
+use crate::steps::{Ending, Finished, assess, document, escalate, finish, monitor, permit, scale, verify, wait};
 
 /// The version of this sequence of steps; `requested` records it.
 pub const VERSION: u32 = 1;
@@ -12,6 +11,11 @@ pub const VERSION: u32 = 1;
 /// Carries an operation through, from wherever its journal says that it is.
 pub async fn up(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Finished, Interrupted> {
     let ending = steps_up(cx, journal).await?;
+
+    // Escalation
+    if let Some(condition) = ending.escalation {
+        escalate::to_role(cx, journal, condition, &ending.reason).await?;
+    }
 
     // Step 6: Document Scaling Event
     if ending.changed_the_fleet {
@@ -24,40 +28,33 @@ async fn steps_up(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Ending,
     // Step 1: Assess Current State
     let assessed = assess::current_state(cx, journal).await?.body;
 
-    // Step 2: Pre-Scaling Validation
-    let checked = precheck::validate(cx, journal, &assessed).await?.body;
-    let outcome = match checked.decision {
-        Decision::Proceed => None,
-        Decision::Refused | Decision::Approval => Some(Outcome::Refused),
-        Decision::Failed => Some(Outcome::Failed),
-    };
-    let plan = match (outcome, checked.plan) {
-        (None, Some(plan)) => plan,
-        (outcome, plan) => {
-            let outcome = outcome.unwrap_or(Outcome::Refused);
-            return Ok(Ending::before_any_change(outcome, plan, checked.reasons.join(" ")));
+    let mut rounds = Rounds::default();
+    let (plan, set_at) = loop {
+        // Step 2: Pre-Scaling Validation. During a halt: governance approval
+        let (plan, permit) = match permit::obtain(cx, journal, &assessed, &mut rounds).await? {
+            Ok(permitted) => permitted,
+            Err(ending) => return Ok(ending),
+        };
+
+        // Step 3: Scale API Instances
+        match scale::to_plan(cx, journal, &plan, &permit, rounds.number()).await? {
+            Effected::Done(_, at) => break (plan, at),
+            Effected::Stopped(stop) if rounds.may_ask_again(&stop) => {}
+            otherwise => return Ok(Ending::not_scaled(otherwise, &plan)),
         }
     };
-
-    // Step 3: Scale API Instances
-    let set_at = match scale::to_plan(cx, journal, &plan).await? {
-        Effected::Done(_, at) => at,
-        otherwise => return Ok(Ending::not_scaled(otherwise, &plan)),
-    };
     let ready = wait::until_ready(cx, journal, &plan, set_at).await?;
-    let waited = ready.body;
-    if waited.ended != WaitEnded::Ready {
-        let outcome = if waited.ended == WaitEnded::Cancelled { Outcome::Cancelled } else { Outcome::Failed };
-        return Ok(Ending::after_the_change(outcome, &plan, waited.problem.unwrap_or_default()));
+    if let Some(ending) = ready.body.ending(&plan) {
+        return Ok(ending);
     }
 
     // Step 4: Verify New Instances
     let verified = verify::every_instance(cx, journal, "verify", &plan).await?.body;
-    if verified.result != verify::Verification::Passed {
-        return Ok(Ending::after_the_change(Outcome::Failed, &plan, verified.problems.join("; ")));
+    if let Some(ending) = verified.ending(&plan) {
+        return Ok(ending);
     }
 
     // Step 5: Monitor Post-Scaling
-    let monitored = monitor::watch(cx, journal, &plan, &assessed, &waited.newcomers, ready.at).await?.body;
+    let monitored = monitor::watch(cx, journal, &plan, &assessed, &ready.body.newcomers, ready.at).await?.body;
     Ok(monitored.ending(&plan))
 }

@@ -4,11 +4,12 @@
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 
+use crate::approval::{Ballot, VoteRefused};
 use crate::desk::CommandRefused;
 use crate::event::Kind;
-use crate::journal::{Answered, Body, CancelRequested, Parked, Resumed};
+use crate::journal::{Answered, Body, CancelRequested, ClockJump, Parked, Resumed};
 use crate::request::Requested;
-use crate::steps::{Finished, assess, document, monitor, precheck, scale, verify, wait};
+use crate::steps::{Finished, assess, document, escalate, monitor, permit, precheck, scale, verify, wait};
 
 /// A step's outcome as it stands in the log: its own fields, and which step of which version it is.
 #[derive(JsonSchema, Serialize, Deserialize)]
@@ -33,6 +34,13 @@ pub fn of(kind: Kind) -> Schema {
         Kind::Documented => step::<document::Documented>(kind),
         Kind::Finished => step::<Finished>(kind),
         Kind::Parked => plain::<Parked>(kind),
+        Kind::ApprovalRequested => step::<permit::Asked>(kind),
+        Kind::VoteCast | Kind::VoteWithdrawn => plain::<Ballot>(kind),
+        Kind::VoteRefused => plain::<VoteRefused>(kind),
+        Kind::Approved | Kind::Rejected | Kind::Expired => step::<permit::Decided>(kind),
+        Kind::Escalated => step::<escalate::Escalated>(kind),
+        Kind::FollowUp => step::<document::FollowUp>(kind),
+        Kind::ClockJump => plain::<ClockJump>(kind),
         Kind::CancelRequested => plain::<CancelRequested>(kind),
         Kind::Resumed => plain::<Resumed>(kind),
         Kind::CommandRefused => plain::<CommandRefused>(kind),

@@ -3,8 +3,10 @@
 
 pub mod assess;
 pub mod document;
+pub mod escalate;
 pub mod finish;
 pub mod monitor;
+pub mod permit;
 pub mod precheck;
 pub mod scale;
 pub mod verify;

@@ -241,7 +241,7 @@ impl Journal<'_> {
                     Err(stop) => return self.stopped(&attempt_key, effect, before, stop).await,
                 },
             };
-            let Recorded { body: answered, at } = &attempted.answered;
+            let Recorded { body: answered, at, .. } = &attempted.answered;
             let detail = answered.detail.clone().unwrap_or_default();
             match answered.result {
                 Answer::Done => return Ok(Effected::Done(attempted.intent, *at)),
@@ -316,12 +316,18 @@ impl Journal<'_> {
         key: &str,
         effect: &E,
     ) -> Result<Result<Attempt<E::Intent>, Stop>, Interrupted> {
+        let began = self.world.monotonic();
         self.signals().await?;
         let (read_at, intent) = loop {
             let read_at = self.world.monotonic();
             let heard = self.heard.count();
             let intent = match effect.guard(&self.heard).await {
                 Ok(intent) => intent,
+                // What could not be found out now may be in a moment; an effect never happens without it.
+                Err(Stop::Unknown(_)) if self.world.monotonic().saturating_sub(began) < SEARCH_LIMIT => {
+                    self.listen(SEARCH_PAUSE).await?;
+                    continue;
+                }
                 Err(stop) => return Ok(Err(stop)),
             };
             // A withdrawal or a cancellation counts until the intent is appended.
@@ -369,13 +375,13 @@ impl Journal<'_> {
         let body = serde_json::from_value(body.into()).map_err(|error| Interrupted::Parked {
             reason: format!("event {} cannot be read by this version ({error})", event.seq),
         })?;
-        Ok(Some(Recorded { body, at }))
+        Ok(Some(Recorded { body, op_seq: event.op_seq, at }))
     }
 
     async fn record_answer<E: Effect>(&mut self, key: &str, body: Answered) -> Result<Recorded<Answered>, Interrupted> {
         let answer_key = format!("{key}/answer");
         let at = self.record_as(E::ANSWERED, Answered::VERSION, &answer_key, &body, Claim::Keep).await?;
-        Ok(Recorded { body, at })
+        Ok(Recorded { body, op_seq: self.length(), at })
     }
 
     /// Looks until the outside can be observed, or for so long that it must be said that it cannot be told.

@@ -1,17 +1,49 @@
 //! Where people are: the room with its cards, the log channel, the documents.
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::{PortError, Post};
+use crate::approval::Standing;
 use crate::card::Card;
 use crate::event::Hash;
-use crate::units::OperationId;
+use crate::units::{OperationId, Person};
 
 /// The place where people see what an operation does. What cannot be shown never stops an operation by itself.
 #[async_trait]
 pub trait Room: Send + Sync {
     /// Shows a card, or shows it anew where the operation already has one in that slot.
     async fn show(&self, operation: &OperationId, slot: Slot, card: &Card) -> Result<(), PortError>;
+
+    /// Who somebody is at this moment, asked of the chat system itself and never of a memory of it.
+    async fn standing(&self, person: &Person, role: Role) -> Result<Standing, PortError>;
+
+    /// Tells one person something that nobody else sees.
+    async fn answer(&self, person: &Person, text: &str) -> Result<(), PortError>;
+}
+
+/// A role that the bot knows, whatever the chat system calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Decides during a halt, and lifts what only governance may lift.
+    GovernanceLead,
+    /// Sees to the limits of the infrastructure.
+    InfrastructureTeam,
+    /// Sees to inconsistencies, and to what does not improve.
+    SystemArchitect,
+}
+
+impl Role {
+    /// As a person reads it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::GovernanceLead => "governance lead",
+            Self::InfrastructureTeam => "infrastructure team",
+            Self::SystemArchitect => "system architect",
+        }
+    }
 }
 
 /// The cards an operation has, in the order in which they appear.
@@ -19,6 +51,10 @@ pub trait Room: Send + Sync {
 pub enum Slot {
     /// What was found and what follows from it.
     Precheck,
+    /// What governance is asked, and what became of it.
+    Approval,
+    /// A role that is told.
+    Escalation,
     /// How far it is.
     Progress,
     /// What verification found.

@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::journal::{Effected, Interrupted, Journal, Recorded, Stop};
 use crate::judge::Verdict;
 use crate::ports::Slot;
+use crate::steps::escalate::Condition;
 use crate::steps::precheck::Plan;
 use crate::units::{Replicas, TargetName};
 
@@ -88,22 +89,36 @@ pub struct Ending {
     pub reason: String,
     /// Whether the count was changed on the way here.
     pub changed_the_fleet: bool,
+    /// What somebody has to be told of, by the runbook's table.
+    pub escalation: Option<Condition>,
 }
 
 impl Ending {
     /// An end before anything was done.
     pub fn before_any_change(outcome: Outcome, plan: Option<Plan>, reason: impl Into<String>) -> Self {
-        Self { outcome, plan, verdict: None, reason: reason.into(), changed_the_fleet: false }
+        Self { outcome, plan, verdict: None, reason: reason.into(), changed_the_fleet: false, escalation: None }
     }
 
     /// An end after the count was changed.
     pub fn after_the_change(outcome: Outcome, plan: &Plan, reason: impl Into<String>) -> Self {
-        Self { outcome, plan: Some(plan.clone()), verdict: None, reason: reason.into(), changed_the_fleet: true }
+        Self {
+            outcome,
+            plan: Some(plan.clone()),
+            verdict: None,
+            reason: reason.into(),
+            changed_the_fleet: true,
+            escalation: None,
+        }
     }
 
     /// The same end, with what monitoring found.
     pub fn with_verdict(self, verdict: Verdict) -> Self {
         Self { verdict: Some(verdict), ..self }
+    }
+
+    /// The same end, of which somebody has to be told.
+    pub fn escalated(self, condition: Condition) -> Self {
+        Self { escalation: Some(condition), ..self }
     }
 
     /// The end of an effect that was not done.

@@ -18,6 +18,7 @@ use crate::judge::{self, Evidence, Judgement, Verdict};
 use crate::patience::Stopwatch;
 use crate::ports::{PortError, Slot};
 use crate::steps::assess::Assessed;
+use crate::steps::escalate::Condition;
 use crate::steps::precheck::Plan;
 use crate::steps::verify::{self, Verification};
 use crate::units::{InstanceId, Millis, Timestamp};
@@ -76,9 +77,12 @@ impl Monitored {
             }
         };
         let ending = Ending::after_the_change(outcome, plan, reason);
-        match self.ended {
-            MonitorEnded::Watched => ending.with_verdict(self.judgement.verdict),
-            MonitorEnded::Inconsistent => ending.with_verdict(Verdict::Inconsistent),
+        match (self.ended, self.judgement.verdict) {
+            (MonitorEnded::Inconsistent, _) | (MonitorEnded::Watched, Verdict::Inconsistent) => {
+                ending.with_verdict(Verdict::Inconsistent).escalated(Condition::Consistency)
+            }
+            (MonitorEnded::Watched, verdict @ (Verdict::Improved | Verdict::Stable)) => ending.with_verdict(verdict),
+            (MonitorEnded::Watched, verdict) => ending.with_verdict(verdict).escalated(Condition::NotImproving),
             _ => ending,
         }
     }

@@ -33,6 +33,8 @@ pub struct Plan {
     pub present: Vec<InstanceId>,
     /// Who holds to the precondition.
     pub precondition: Precondition,
+    /// The trigger conditions that held; none for a planned change.
+    pub triggers: Vec<String>,
 }
 
 /// The body of `prechecked`.
@@ -54,15 +56,39 @@ pub struct Prechecked {
 
 body!(Prechecked, Prechecked, 1);
 
-/// Runs every check and shows the results.
+impl Prechecked {
+    /// Whether what refuses it is a limit of the infrastructure.
+    pub fn infrastructure_limits(&self) -> bool {
+        self.checks.iter().any(|check| check.follows == Follows::Refusal && check.runbook.starts_with("2:"))
+    }
+}
+
+/// Runs every check once more, before an approval is used.
+pub async fn again(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    round: u32,
+) -> Result<Recorded<Prechecked>, Interrupted> {
+    journal.step(&format!("approve/{round}/again"), |_| afresh(cx)).await
+}
+
+/// Runs every check and shows the results. In a later `round` the fleet is looked at anew.
 pub async fn validate(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
+    round: u32,
     assessed: &Assessed,
 ) -> Result<Recorded<Prechecked>, Interrupted> {
-    let prechecked = journal.step("precheck", |_| examine(cx, &assessed.fleet)).await?;
+    let prechecked = match round {
+        1 => journal.step("precheck", |_| examine(cx, &assessed.fleet)).await?,
+        round => journal.step(&format!("precheck/{round}"), |_| afresh(cx)).await?,
+    };
     cx.show(Slot::Precheck, card::precheck(cx, &prechecked.body)).await;
     Ok(prechecked)
+}
+
+async fn afresh(cx: &Context<'_>) -> Prechecked {
+    examine(cx, &cx.fleet().await.into()).await
 }
 
 async fn examine(cx: &Context<'_>, fleet: &Reading<FleetState>) -> Prechecked {
@@ -114,6 +140,12 @@ fn concluded(cx: &Context<'_>, round: Round) -> Prechecked {
         rollback_to: fleet.wanted,
         present: fleet.instances.iter().map(|instance| instance.id.clone()).collect(),
         precondition: cx.ports.target.fleet.precondition(),
+        triggers: round
+            .checks
+            .iter()
+            .filter(|check| check.follows == Follows::Trigger)
+            .map(|check| check.name.clone())
+            .collect(),
     });
     Prechecked { decision, reasons, checks: round.checks, halt: round.halt, plan }
 }

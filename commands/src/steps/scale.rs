@@ -1,16 +1,20 @@
 //! Step 3: set the count. The one change of the outside on the way up, guarded as every effect is.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use futures::join;
 use serde::{Deserialize, Serialize};
 
 use super::body;
+use crate::approval::BoundHalt;
 use crate::context::Context;
 use crate::event::Kind;
 use crate::halt::{self, SourceSays};
 use crate::journal::{Acted, Effect, Effected, Fence, Found, Heard, Interrupted, Journal, Stop};
 use crate::patience::within;
 use crate::ports::{PortError, ScaleAnswer, ScaleOrder};
+use crate::steps::permit::{Doubt, Permit};
 use crate::steps::precheck::Plan;
 use crate::units::Replicas;
 
@@ -31,22 +35,54 @@ pub struct Scaling {
     pub version: String,
     /// What each source of truth said about the halt.
     pub halt: Vec<SourceSays>,
+    /// The approval under which it is done, by its request's digest; `None` where none is needed.
+    pub approval: Option<String>,
 }
 
 body!(Scaling, Scaling, 1);
 
-/// Sets the count from the plan's to the plan's.
+/// Sets the count as planned, under the permit of that round.
 pub async fn to_plan(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
     plan: &Plan,
+    permit: &Permit,
+    round: u32,
 ) -> Result<Effected<Scaling>, Interrupted> {
-    journal.effect("scale", &SetCount { cx, plan }).await
+    let key = if round == 1 { "scale".to_owned() } else { format!("round/{round}/scale") };
+    journal.effect(&key, &SetCount { cx, plan, permit }).await
 }
 
 struct SetCount<'a> {
     cx: &'a Context<'a>,
     plan: &'a Plan,
+    permit: &'a Permit,
+}
+
+impl SetCount<'_> {
+    /// What the permit says to what the halt sources say at this moment.
+    fn halt_permits(&self, halt: &[SourceSays]) -> Result<(), Stop> {
+        match self.permit {
+            Permit::NotNeeded => match halt::conclude(halt).why() {
+                Some(why) => Err(Stop::Halted(why.to_owned())),
+                None => Ok(()),
+            },
+            Permit::Approved(approval) if approval.asked.bound.halt == BoundHalt::of(halt) => Ok(()),
+            Permit::Approved(_) => {
+                let conclusion = halt::conclude(halt);
+                let why = conclusion.why().unwrap_or("not halted any more");
+                Err(Stop::Void(format!("the halt state is another than the one approved: {why}")))
+            }
+        }
+    }
+
+    async fn approval_stands(&self, heard: &Heard, limit: Duration) -> Result<(), Stop> {
+        let Permit::Approved(approval) = self.permit else { return Ok(()) };
+        approval.still_stands(self.cx, heard, limit).await.map_err(|doubt| match doubt {
+            Doubt::Void(why) => Stop::Void(why),
+            Doubt::Unknown(why) => Stop::Unknown(why),
+        })
+    }
 }
 
 #[async_trait]
@@ -61,14 +97,17 @@ impl Effect for SetCount<'_> {
         let world = &*self.cx.ports.world;
         let target = &self.cx.ports.target;
         let limit = self.cx.policy.time.guard;
-        let (halt, fleet) = join!(halt::ask(world, &target.halt, limit), self.cx.fleet_within(limit),);
+        let (halt, fleet, approved) = join!(
+            halt::ask(world, &target.halt, limit),
+            self.cx.fleet_within(limit),
+            self.approval_stands(heard, limit),
+        );
         let fleet = fleet.map_err(|error| match error {
             PortError::Gone { .. } => Stop::Gone(error.to_string()),
             error => Stop::Unknown(error.to_string()),
         })?;
-        if let Some(why) = halt::conclude(&halt).why() {
-            return Err(Stop::Halted(why.to_owned()));
-        }
+        self.halt_permits(&halt)?;
+        approved?;
         if fleet.identity != self.plan.identity {
             return Err(Stop::Changed("the fleet was replaced by another of the same name".to_owned()));
         }
@@ -84,6 +123,10 @@ impl Effect for SetCount<'_> {
             generation: fleet.generation,
             version: fleet.version,
             halt,
+            approval: match self.permit {
+                Permit::NotNeeded => None,
+                Permit::Approved(approval) => Some(approval.asked.digest.clone()),
+            },
         })
     }
 

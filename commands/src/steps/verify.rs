@@ -10,7 +10,8 @@ mod instance;
 use futures::{StreamExt as _, join, stream};
 use serde::{Deserialize, Serialize};
 
-use super::body;
+use super::escalate::Condition;
+use super::{Ending, Outcome, body};
 use crate::card;
 use crate::checks::Status;
 use crate::context::Context;
@@ -214,6 +215,15 @@ impl Verified {
             }
         }
         Self { result, instances, pinned, problems, took: Millis(0) }
+    }
+
+    /// How the operation ends here; `None` when it goes on.
+    pub fn ending(&self, plan: &Plan) -> Option<Ending> {
+        if self.result == Verification::Passed {
+            return None;
+        }
+        let ending = Ending::after_the_change(Outcome::Failed, plan, self.problems.join("; "));
+        Some(ending.escalated(Condition::Consistency))
     }
 
     /// The instances at which something is wrong.

@@ -11,7 +11,9 @@ use crate::event::Kind;
 use crate::journal::{Body, Heard, Interrupted, Journal, Recorded};
 use crate::patience::{Deadline, Stopwatch};
 use crate::ports::{FleetState, Instance, InstanceState, PortError, Slot};
+use crate::steps::escalate::Condition;
 use crate::steps::precheck::Plan;
+use crate::steps::{Ending, Outcome};
 use crate::units::{InstanceId, Millis, Replicas, Timestamp};
 
 /// The body of `scaled` and of `not_ready`.
@@ -56,6 +58,22 @@ impl Body for Waited {
     const VERSION: u32 = 1;
     fn kind(&self) -> Kind {
         if self.ended == WaitEnded::Ready { Kind::Scaled } else { Kind::NotReady }
+    }
+}
+
+impl Waited {
+    /// How the operation ends here; `None` when it goes on.
+    pub fn ending(&self, plan: &Plan) -> Option<Ending> {
+        let problem = self.problem.clone().unwrap_or_default();
+        match self.ended {
+            WaitEnded::Ready => None,
+            WaitEnded::Cancelled => Some(Ending::after_the_change(Outcome::Cancelled, plan, problem)),
+            WaitEnded::Interfered | WaitEnded::Gone => Some(Ending::after_the_change(Outcome::Failed, plan, problem)),
+            WaitEnded::Hopeless | WaitEnded::TooLate => {
+                let ending = Ending::after_the_change(Outcome::Failed, plan, problem);
+                Some(ending.escalated(Condition::InfrastructureLimits))
+            }
+        }
     }
 }
 

@@ -1,0 +1,295 @@
+//! Approval by governance: what exactly it is bound to, and the one function that decides whether there is one.
+//!
+//! An approval is bound to the *effects* of an exact plan and to the *statuses* that made it necessary, never to live
+//! percentages, and is compared for equality when it is used. The same function decides for every way in which a mark
+//! can be made, on arrival, after a restart, and again an instant before the effect.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::checks::{Check, Follows, Status};
+use crate::context::Context;
+use crate::event::Hash;
+use crate::halt::SourceSays;
+use crate::reading::Reading;
+use crate::steps::precheck::{Plan, Prechecked};
+use crate::units::{InstanceId, Person, Replicas, TargetName, Timestamp};
+
+/// What an approval covers. Two of them are the same approval only if every field is equal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Bound {
+    /// The fleet, by its configured name.
+    pub target: TargetName,
+    /// Which fleet that is.
+    pub identity: String,
+    /// The generation of its count.
+    pub generation: u64,
+    /// The count now.
+    pub from: Replicas,
+    /// The count afterwards.
+    pub to: Replicas,
+    /// What is gone back to.
+    pub rollback_to: Replicas,
+    /// Who is taken away.
+    pub victims: Vec<InstanceId>,
+    /// What each halt source says.
+    pub halt: Vec<BoundHalt>,
+    /// The status of each check that asks for an approval, and of who else steers.
+    pub statuses: BTreeMap<String, Status>,
+    /// The limits in force, by their digest.
+    pub policy: String,
+}
+
+/// One halt source's word, as far as an approval is bound to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct BoundHalt {
+    /// The source.
+    pub source: String,
+    /// What it says; `None` when it could not be read.
+    pub halted: Option<bool>,
+    /// Since when.
+    pub since: Option<Timestamp>,
+}
+
+impl BoundHalt {
+    /// Of what the sources said.
+    pub fn of(sources: &[SourceSays]) -> Vec<Self> {
+        sources
+            .iter()
+            .map(|says| {
+                let reading = says.says.known();
+                Self {
+                    source: says.source.clone(),
+                    halted: reading.map(|reading| reading.halted),
+                    since: reading.and_then(|reading| reading.since.filter(|_| reading.halted)),
+                }
+            })
+            .collect()
+    }
+
+    /// As a person reads it.
+    pub fn words(&self) -> String {
+        match (self.halted, self.since) {
+            (None, _) => "cannot be read".to_owned(),
+            (Some(false), _) => "not halted".to_owned(),
+            (Some(true), None) => "halted".to_owned(),
+            (Some(true), Some(since)) => format!("halted since {}", crate::card::clock(since)),
+        }
+    }
+}
+
+impl Bound {
+    /// Of a plan and what the checks found.
+    pub fn of(cx: &Context<'_>, plan: &Plan, checked: &Prechecked) -> Self {
+        let binding = |check: &&Check| check.follows == Follows::Approval || BINDING.contains(&check.name.as_str());
+        Self {
+            target: cx.request.target.clone(),
+            identity: plan.identity.clone(),
+            generation: plan.generation,
+            from: plan.from,
+            to: plan.to,
+            rollback_to: plan.rollback_to,
+            victims: Vec::new(),
+            halt: BoundHalt::of(&checked.halt),
+            statuses: checked.checks.iter().filter(binding).map(|check| (check.name.clone(), check.status)).collect(),
+            policy: cx.request.policy.clone(),
+        }
+    }
+
+    /// SHA-256 over its JSON, whose order of fields is fixed by the type.
+    pub fn digest(&self) -> Hash {
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        Hash(Sha256::digest(&json).into())
+    }
+
+    /// What is different in `now`, one sentence each. Empty exactly when both are equal.
+    pub fn changes(&self, now: &Self) -> Vec<String> {
+        let mut changes = Vec::new();
+        let mut differs = |what: &str, before: String, after: String| {
+            if before != after {
+                changes.push(format!("{what} was {before} and is {after} now"));
+            }
+        };
+        differs("the target", self.target.to_string(), now.target.to_string());
+        differs("the fleet", self.identity.clone(), now.identity.clone());
+        differs("the count", self.from.to_string(), now.from.to_string());
+        differs("the generation of the count", self.generation.to_string(), now.generation.to_string());
+        differs("the wanted count", self.to.to_string(), now.to.to_string());
+        differs("the count to go back to", self.rollback_to.to_string(), now.rollback_to.to_string());
+        differs("the instances taken away", format!("{:?}", self.victims), format!("{:?}", now.victims));
+        differs("the policy", self.policy.clone(), now.policy.clone());
+        for source in self.halt.iter().chain(&now.halt) {
+            let says = |all: &[BoundHalt]| {
+                let found = all.iter().find(|one| one.source == source.source);
+                found.map_or_else(|| "not asked".to_owned(), BoundHalt::words)
+            };
+            differs(&source.source, says(&self.halt), says(&now.halt));
+        }
+        for name in self.statuses.keys().chain(now.statuses.keys()) {
+            let status = |all: &BTreeMap<String, Status>| all.get(name).map_or("not asked", |status| status.words());
+            differs(name, status(&self.statuses).to_owned(), status(&now.statuses).to_owned());
+        }
+        changes.sort();
+        changes.dedup();
+        changes
+    }
+}
+
+/// Checks whose status is bound even where they pass: their passing is part of what is approved.
+const BINDING: [&str; 3] = ["halt state", "complexity budget", "who else steers"];
+
+/// A mark on an approval request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    /// ✅
+    Approve,
+    /// ❌
+    Reject,
+}
+
+/// The body of `vote_cast`, and of `vote_withdrawn`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Ballot {
+    /// Who.
+    pub by: Person,
+    /// Which mark.
+    pub mark: Mark,
+    /// The request that carries it, by its digest.
+    pub request: String,
+}
+
+/// The body of `vote_refused`: a vote that does not count, and why, as the voter was told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VoteRefused {
+    /// Who.
+    pub by: Person,
+    /// The `op_seq` of the `vote_cast` that does not count.
+    pub vote: u64,
+    /// Why.
+    pub why: String,
+}
+
+/// A vote as the log holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vote {
+    /// Its place in the operation.
+    pub op_seq: u64,
+    /// What it is.
+    pub ballot: Ballot,
+    /// When it was read.
+    pub read_at: Timestamp,
+}
+
+/// Who somebody is at this moment, by the chat system itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// A person, and no program.
+    pub is_person: bool,
+    /// Holds the role that decides.
+    pub holds_role: bool,
+}
+
+/// What is asked of governance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question<'a> {
+    /// The request's digest.
+    pub digest: &'a str,
+    /// Who asked for the operation, and may not approve it.
+    pub requester: &'a Person,
+    /// Whether the requester may approve it all the same.
+    pub requester_may: bool,
+    /// How many approvals are needed.
+    pub quorum: u32,
+    /// Votes read later than this do not count.
+    pub decide_by: Timestamp,
+}
+
+/// What the votes come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tally {
+    /// Not decided yet.
+    Open,
+    /// So many of those who may have approved, and nobody has rejected.
+    Approved(Vec<Person>),
+    /// One of those who may has rejected.
+    Rejected(Person),
+}
+
+/// Decides. `standing` says who each voter is *now*: a voter of whom it is not known does not count, and is not refused
+/// either. Returns the votes that will never count, with why.
+pub fn decide(
+    question: &Question<'_>,
+    votes: &[Vote],
+    standing: &BTreeMap<Person, Reading<Standing>>,
+) -> (Tally, Vec<(u64, String)>) {
+    let mut refused = Vec::new();
+    let mut counted: Vec<&Vote> = Vec::new();
+    for vote in votes {
+        match objection(question, vote, standing.get(&vote.ballot.by)) {
+            Objection::None => counted.push(vote),
+            Objection::NotYet => {}
+            Objection::Never(why) => refused.push((vote.op_seq, why)),
+        }
+    }
+    if let Some(rejection) = counted.iter().find(|vote| vote.ballot.mark == Mark::Reject) {
+        return (Tally::Rejected(rejection.ballot.by.clone()), refused);
+    }
+    let mut approvers: Vec<Person> = counted.iter().map(|vote| vote.ballot.by.clone()).collect();
+    approvers.sort();
+    approvers.dedup();
+    let reached = approvers.len() >= question.quorum.max(1) as usize;
+    (if reached { Tally::Approved(approvers) } else { Tally::Open }, refused)
+}
+
+enum Objection {
+    None,
+    NotYet,
+    Never(String),
+}
+
+fn objection(question: &Question<'_>, vote: &Vote, standing: Option<&Reading<Standing>>) -> Objection {
+    if vote.ballot.request != question.digest {
+        return Objection::Never(
+            "It answers an earlier request. Look at the newest one and decide on that.".to_owned(),
+        );
+    }
+    if vote.read_at > question.decide_by {
+        return Objection::Never("It came after the time to decide was over.".to_owned());
+    }
+    match standing {
+        None | Some(Reading::Unknown { .. }) => return Objection::NotYet,
+        Some(Reading::Known(standing)) if !standing.is_person => {
+            return Objection::Never("Only a person can decide.".to_owned());
+        }
+        Some(Reading::Known(standing)) if !standing.holds_role => {
+            return Objection::Never("Only a governance lead can decide. Ask one.".to_owned());
+        }
+        Some(Reading::Known(_)) => {}
+    }
+    if vote.ballot.by == *question.requester && vote.ballot.mark == Mark::Approve && !question.requester_may {
+        return Objection::Never("Nobody approves their own request. Another governance lead has to.".to_owned());
+    }
+    Objection::None
+}
+
+/// The votes that stand: withdrawn ones and those refused already are left out.
+pub fn standing_votes(cast: &[Vote], withdrawn: &[Vote], refused: &[VoteRefused]) -> Vec<Vote> {
+    let is_withdrawn =
+        |vote: &Vote| withdrawn.iter().any(|later| later.op_seq > vote.op_seq && later.ballot == vote.ballot);
+    cast.iter()
+        .filter(|vote| !is_withdrawn(vote) && !refused.iter().any(|refusal| refusal.vote == vote.op_seq))
+        .cloned()
+        .collect()
+}

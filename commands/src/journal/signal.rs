@@ -1,0 +1,115 @@
+//! Signals: what people send into an operation while it runs. The operation's own task appends each to the log before
+//! anything is concluded from it, so that after a restart the same ones are there.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::channel::mpsc;
+use serde::{Deserialize, Serialize};
+
+use crate::approval::{Ballot, Vote};
+use crate::event::{Event, Kind};
+use crate::units::{Person, Timestamp};
+
+/// What comes from people while an operation runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Somebody asked for the operation to stop.
+    Cancel(CancelRequested),
+    /// Somebody put a mark on an approval request.
+    Cast(Ballot),
+    /// Somebody took a mark away again.
+    Withdrawn(Ballot),
+}
+
+/// The body of `cancel_requested`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CancelRequested {
+    /// Who asked.
+    pub by: Person,
+}
+
+impl Signal {
+    /// The kind of event that it is recorded as, and the event's body.
+    pub(super) fn event(&self) -> (Kind, serde_json::Result<String>) {
+        match self {
+            Self::Cancel(cancel) => (Kind::CancelRequested, serde_json::to_string(cancel)),
+            Self::Cast(ballot) => (Kind::VoteCast, serde_json::to_string(ballot)),
+            Self::Withdrawn(ballot) => (Kind::VoteWithdrawn, serde_json::to_string(ballot)),
+        }
+    }
+
+    /// Reads it back; `None` for an event that is no signal.
+    pub(super) fn of(event: &Event) -> Option<serde_json::Result<Self>> {
+        let body = &event.body;
+        Some(match Kind::parse(&event.kind)? {
+            Kind::CancelRequested => serde_json::from_str(body).map(Self::Cancel),
+            Kind::VoteCast => serde_json::from_str(body).map(Self::Cast),
+            Kind::VoteWithdrawn => serde_json::from_str(body).map(Self::Withdrawn),
+            _ => return None,
+        })
+    }
+}
+
+/// Where signals for one operation are put; the operation's journal holds the other end. Bounded by what people can
+/// type or press while one operation runs.
+pub type Inbox = mpsc::UnboundedReceiver<Signal>;
+
+/// The signals that the operation was sent so far, as the log holds them, for a step or a guard that has to listen.
+#[derive(Clone, Debug, Default)]
+pub struct Heard(Arc<Mutex<Vec<Logged>>>);
+
+/// A signal with its place in the log.
+#[derive(Clone, Debug)]
+struct Logged {
+    op_seq: u64,
+    at: Timestamp,
+    signal: Signal,
+}
+
+impl Heard {
+    pub(super) fn add(&self, op_seq: u64, at: Timestamp, signal: Signal) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Logged { op_seq, at, signal });
+    }
+
+    /// How many signals there were so far.
+    pub fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn pick<T>(&self, pick: impl FnMut(&Logged) -> Option<T>) -> Vec<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(pick).collect()
+    }
+
+    /// Who asked for the operation to stop, if anybody did.
+    pub fn cancelled_by(&self) -> Option<Person> {
+        let cancelled = self.pick(|logged| match &logged.signal {
+            Signal::Cancel(cancel) => Some(cancel.by.clone()),
+            Signal::Cast(_) | Signal::Withdrawn(_) => None,
+        });
+        cancelled.into_iter().next()
+    }
+
+    /// Every vote that was cast, oldest first.
+    pub fn cast(&self) -> Vec<Vote> {
+        self.pick(|logged| match &logged.signal {
+            Signal::Cast(ballot) => Some(logged.vote(ballot)),
+            Signal::Cancel(_) | Signal::Withdrawn(_) => None,
+        })
+    }
+
+    /// Every vote that was taken back, oldest first.
+    pub fn withdrawn(&self) -> Vec<Vote> {
+        self.pick(|logged| match &logged.signal {
+            Signal::Withdrawn(ballot) => Some(logged.vote(ballot)),
+            Signal::Cancel(_) | Signal::Cast(_) => None,
+        })
+    }
+}
+
+impl Logged {
+    fn vote(&self, ballot: &Ballot) -> Vote {
+        Vote { op_seq: self.op_seq, ballot: ballot.clone(), read_at: self.at }
+    }
+}

@@ -1,0 +1,112 @@
+//! Escalation: the role that has to know is told, by the runbook's table, and so is the log.
+
+use serde::{Deserialize, Serialize};
+
+use super::body;
+use crate::card;
+use crate::context::Context;
+use crate::journal::{Interrupted, Journal};
+use crate::ports::{Role, Slot};
+use crate::units::Millis;
+
+/// What is escalated (the runbook's table).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// Cannot scale due to infrastructure limits.
+    InfrastructureLimits,
+    /// Scaling during halt state.
+    ScalingDuringHalt,
+    /// Consistency issues after scaling.
+    Consistency,
+    /// Performance not improving after scaling.
+    NotImproving,
+}
+
+/// How soon somebody has to act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// At once.
+    Critical,
+    /// Within 15 min.
+    High,
+    /// Within an hour.
+    Medium,
+}
+
+/// The body of `escalated`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Escalated {
+    /// What is wrong.
+    pub condition: Condition,
+    /// Who is told.
+    pub to: Role,
+    /// How soon somebody has to act.
+    pub severity: Severity,
+    /// Within what time it has to be acknowledged; zero is at once.
+    pub acknowledge_within: Millis,
+    /// What was found.
+    pub because: String,
+}
+
+body!(Escalated, Escalated, 1);
+
+impl Condition {
+    /// As a person reads it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::InfrastructureLimits => "cannot scale due to infrastructure limits",
+            Self::ScalingDuringHalt => "scaling during halt",
+            Self::Consistency => "consistency issues after scaling",
+            Self::NotImproving => "performance not improving after scaling",
+        }
+    }
+
+    fn key(self) -> &'static str {
+        match self {
+            Self::InfrastructureLimits => "escalate/infrastructure",
+            Self::ScalingDuringHalt => "escalate/halt",
+            Self::Consistency => "escalate/consistency",
+            Self::NotImproving => "escalate/not-improving",
+        }
+    }
+
+    fn table(self) -> (Role, Severity, Millis) {
+        match self {
+            Self::InfrastructureLimits => (Role::InfrastructureTeam, Severity::High, Millis(15 * 60_000)),
+            Self::ScalingDuringHalt => (Role::GovernanceLead, Severity::Critical, Millis(0)),
+            Self::Consistency => (Role::SystemArchitect, Severity::Critical, Millis(0)),
+            Self::NotImproving => (Role::SystemArchitect, Severity::Medium, Millis(60 * 60_000)),
+        }
+    }
+}
+
+impl Severity {
+    /// As a person reads it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Critical => "CRITICAL",
+            Self::High => "HIGH",
+            Self::Medium => "MEDIUM",
+        }
+    }
+}
+
+/// Tells the role that the runbook names for this.
+pub async fn to_role(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    condition: Condition,
+    because: &str,
+) -> Result<(), Interrupted> {
+    let (to, severity, acknowledge_within) = condition.table();
+    let escalated = Escalated { condition, to, severity, acknowledge_within, because: because.to_owned() };
+    let escalated = journal.step(condition.key(), |_| async { escalated }).await?;
+    cx.show(Slot::Escalation, card::escalated(cx, &escalated.body)).await;
+    Ok(())
+}

@@ -1,0 +1,405 @@
+//! Prerequisite: no active halt, or a governance lead's approval. Whether the plan may be carried out, and under what.
+//!
+//! An approval that was given is checked against fresh checks before it is used. What has changed in between makes it
+//! void: then a new request shows what changed, a few times at most.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde::{Deserialize, Serialize};
+
+use super::assess::Assessed;
+use super::body;
+use super::escalate::{self, Condition};
+use super::precheck::{self, Plan, Prechecked};
+use super::{Ending, Outcome};
+use crate::approval::{self, Bound, Question, Standing, Tally, VoteRefused};
+use crate::card;
+use crate::checks::Decision;
+use crate::context::Context;
+use crate::event::Kind;
+use crate::journal::{Body, ClockJump, Heard, Interrupted, Journal, Recorded, Stop};
+use crate::patience::{Deadline, within};
+use crate::ports::{Role, Slot};
+use crate::reading::Reading;
+use crate::units::{Millis, Person, Timestamp};
+
+/// The body of `approval_requested`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// SHA-256 of `bound`, in hexadecimal; a card shows its first eight characters.
+    pub digest: String,
+    /// Exactly what is to be approved.
+    pub bound: Bound,
+    /// Why an approval is needed, one sentence each.
+    pub why: Vec<String>,
+    /// What is different from the request before, when this one follows a void approval.
+    pub changed: Vec<String>,
+    /// How long there is to decide.
+    pub decide_within: Millis,
+    /// How many approvals are needed.
+    pub quorum: u32,
+}
+
+body!(Asked, ApprovalRequested, 1);
+
+/// The body of `approved`, `rejected` and `expired`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Decided {
+    /// What was decided.
+    pub decision: Verdict,
+    /// By whom; nobody when it expired.
+    pub by: Vec<Person>,
+    /// The request.
+    pub request: String,
+    /// How long it may be carried out, when it was approved.
+    pub execute_within: Option<Millis>,
+    /// In a sentence.
+    pub reason: String,
+}
+
+/// What was decided on a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It may be done.
+    Approved,
+    /// It may not.
+    Rejected,
+    /// Nobody decided in time.
+    Expired,
+    /// Who asked for the operation, or who may, cancelled it.
+    Cancelled,
+}
+
+impl Body for Decided {
+    const VERSION: u32 = 1;
+    fn kind(&self) -> Kind {
+        match self.decision {
+            Verdict::Approved => Kind::Approved,
+            Verdict::Rejected => Kind::Rejected,
+            Verdict::Expired | Verdict::Cancelled => Kind::Expired,
+        }
+    }
+}
+
+/// Under what the plan may be carried out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Permit {
+    /// Nothing asks for an approval.
+    NotNeeded,
+    /// Governance has approved exactly this.
+    Approved(Box<Approval>),
+}
+
+/// An approval that was given.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Approval {
+    /// What was asked.
+    pub asked: Asked,
+    /// When the time to decide was over.
+    pub decide_by: Timestamp,
+    /// When it was given.
+    pub given_at: Timestamp,
+    /// How long it may be used.
+    pub execute_within: Duration,
+    /// How many events the operation had when it was given.
+    pub length: u64,
+}
+
+/// How often the checks are made and a request is put, because what it was for has changed.
+const ROUNDS: u32 = 3;
+
+/// Where an operation is in asking for a permit.
+#[derive(Clone, Debug, Default)]
+pub struct Rounds {
+    begun: u32,
+    escalated: bool,
+    changed: Vec<String>,
+}
+
+impl Rounds {
+    /// The round that the permit at hand was obtained in, from 1.
+    pub fn number(&self) -> u32 {
+        self.begun
+    }
+
+    /// Whether what stopped the effect is a matter for governance, and may be put to it once more.
+    pub fn may_ask_again(&mut self, stop: &Stop) -> bool {
+        match stop {
+            Stop::Halted(why) | Stop::Void(why) if self.begun < ROUNDS => {
+                self.changed = vec![why.clone()];
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// How long a guard or a deliberation waits before it asks again who somebody is.
+const STANDING_PAUSE: Duration = Duration::from_secs(2);
+
+/// Finds out whether the plan may be carried out, asking governance where the checks say so.
+///
+/// # Errors
+/// The inner one: how the operation ends instead.
+pub async fn obtain(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    assessed: &Assessed,
+    rounds: &mut Rounds,
+) -> Result<Result<(Plan, Permit), Ending>, Interrupted> {
+    rounds.begun += 1;
+    let mut checked = precheck::validate(cx, journal, rounds.begun, assessed).await?.body;
+    loop {
+        let plan = match refused(cx, journal, &checked).await? {
+            Ok(plan) => plan,
+            Err(ending) => return Ok(Err(ending)),
+        };
+        if checked.decision == Decision::Proceed {
+            return Ok(Ok((plan, Permit::NotNeeded)));
+        }
+        let approval = match ask(cx, journal, rounds, &plan, &checked).await? {
+            Ok(approval) => approval,
+            Err(ending) => return Ok(Err(ending)),
+        };
+        // Minutes have passed since the checks. What was approved must still be what would be done, and no check that
+        // passed may refuse now.
+        let again = precheck::again(cx, journal, rounds.begun).await?.body;
+        let now = again.plan.as_ref().map(|plan| Bound::of(cx, plan, &again));
+        let changes = match &now {
+            Some(now) if again.decision == Decision::Approval => approval.asked.bound.changes(now),
+            _ => Vec::new(),
+        };
+        if again.decision == Decision::Approval && now.is_some() && changes.is_empty() {
+            return Ok(Ok((plan, Permit::Approved(Box::new(approval)))));
+        }
+        if rounds.begun == ROUNDS && again.decision == Decision::Approval {
+            let reason =
+                format!("What was approved changed {ROUNDS} times before it could be done: {}", changes.join("; "));
+            return Ok(Err(Ending::before_any_change(Outcome::Expired, Some(plan), reason)));
+        }
+        rounds.begun += 1;
+        rounds.changed = changes;
+        checked = again;
+    }
+}
+
+/// The plan, unless the checks refuse it.
+async fn refused(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    checked: &Prechecked,
+) -> Result<Result<Plan, Ending>, Interrupted> {
+    let outcome = match (checked.decision, &checked.plan) {
+        (Decision::Proceed | Decision::Approval, Some(plan)) => return Ok(Ok(plan.clone())),
+        (Decision::Failed, _) => Outcome::Failed,
+        _ => Outcome::Refused,
+    };
+    let reason = checked.reasons.join(" ");
+    if checked.infrastructure_limits() {
+        escalate::to_role(cx, journal, Condition::InfrastructureLimits, &reason).await?;
+    }
+    Ok(Err(Ending::before_any_change(outcome, checked.plan.clone(), reason)))
+}
+
+async fn ask(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    rounds: &mut Rounds,
+    plan: &Plan,
+    checked: &Prechecked,
+) -> Result<Result<Approval, Ending>, Interrupted> {
+    let rules = &cx.policy.approval;
+    let round = rounds.begun;
+    let bound = Bound::of(cx, plan, checked);
+    let request = Asked {
+        digest: bound.digest().to_string(),
+        bound,
+        why: checked.reasons.clone(),
+        changed: rounds.changed.clone(),
+        decide_within: rules.decide_within.into(),
+        quorum: rules.quorum,
+    };
+    let asked = journal.step(&format!("approve/{round}/ask"), |_| async { request }).await?;
+    if !rounds.escalated {
+        rounds.escalated = true;
+        escalate::to_role(cx, journal, Condition::ScalingDuringHalt, &asked.body.why.join(" ")).await?;
+    }
+    let decide_by = asked.at + asked.body.decide_within.duration();
+    let decided = deliberate(cx, journal, round, &asked, decide_by).await?;
+    cx.show(Slot::Approval, card::decided(cx, &asked.body, &decided.body)).await;
+    let outcome = match decided.body.decision {
+        Verdict::Approved => {
+            return Ok(Ok(Approval {
+                asked: asked.body,
+                decide_by,
+                given_at: decided.at,
+                execute_within: decided.body.execute_within.unwrap_or_default().duration(),
+                length: decided.op_seq,
+            }));
+        }
+        Verdict::Rejected => Outcome::Rejected,
+        Verdict::Expired => Outcome::Expired,
+        Verdict::Cancelled => Outcome::Cancelled,
+    };
+    Ok(Err(Ending::before_any_change(outcome, Some(plan.clone()), decided.body.reason)))
+}
+
+/// Waits for governance. Every mark is recorded first and then decided on; what does not count is answered privately.
+async fn deliberate(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    round: u32,
+    asked: &Recorded<Asked>,
+    decide_by: Timestamp,
+) -> Result<Recorded<Decided>, Interrupted> {
+    let key = format!("approve/{round}/decision");
+    if let Some(decided) = journal.replay(&key)? {
+        return Ok(decided);
+    }
+    let world = &*cx.ports.world;
+    let deadline = Deadline::after(world, asked.at, asked.body.decide_within.duration());
+    let question = question(cx, &asked.body, decide_by);
+    cx.show(Slot::Approval, card::asking(cx, &asked.body, deadline.left(world))).await;
+    let decided = |decision, by, reason: String| Decided {
+        decision,
+        by,
+        request: asked.body.digest.clone(),
+        execute_within: (decision == Verdict::Approved).then(|| cx.policy.approval.execute_within.into()),
+        reason,
+    };
+    let outcome = loop {
+        journal.signals().await?;
+        if clock_jumped(journal, asked.op_seq)? {
+            let reason = "The clock went back while a decision was awaited, so the time to decide cannot be told.";
+            break decided(Verdict::Expired, vec![], format!("{reason} Ask again."));
+        }
+        if let Some(by) = journal.heard().cancelled_by() {
+            break decided(
+                Verdict::Cancelled,
+                vec![by.clone()],
+                format!("{by} asked for it to stop. Nothing was changed."),
+            );
+        }
+        let (tally, unknown) = count(cx, journal, &question, cx.policy.time.look).await?;
+        match tally {
+            Tally::Approved(by) => {
+                let names = by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                break decided(Verdict::Approved, by, format!("Approved by {names}."));
+            }
+            Tally::Rejected(by) => {
+                break decided(Verdict::Rejected, vec![by.clone()], format!("Rejected by {by}. Nothing was changed."));
+            }
+            Tally::Open => {}
+        }
+        if deadline.is_over(world) {
+            let within = asked.body.decide_within;
+            let reason = format!("No governance lead decided within {within}. Nothing was changed. Ask again.");
+            break decided(Verdict::Expired, vec![], reason);
+        }
+        let pause = if unknown { STANDING_PAUSE.min(deadline.left(world)) } else { deadline.left(world) };
+        journal.listen(pause).await?;
+    };
+    journal.record_step(&key, outcome).await
+}
+
+fn question<'a>(cx: &'a Context<'_>, asked: &'a Asked, decide_by: Timestamp) -> Question<'a> {
+    Question {
+        digest: &asked.digest,
+        requester: &cx.request.by,
+        requester_may: cx.policy.approval.requester_may,
+        quorum: asked.quorum,
+        decide_by,
+    }
+}
+
+/// Counts the votes that stand now. Records and answers those that do not count. Whether somebody's role is not known.
+async fn count(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    question: &Question<'_>,
+    limit: Duration,
+) -> Result<(Tally, bool), Interrupted> {
+    let refused: Vec<VoteRefused> = journal.notes(Kind::VoteRefused)?.into_iter().map(|(_, refused)| refused).collect();
+    let votes = approval::standing_votes(&journal.heard().cast(), &journal.heard().withdrawn(), &refused);
+    let standing = standings(cx, votes.iter().map(|vote| &vote.ballot.by), limit).await;
+    let (tally, never) = approval::decide(question, &votes, &standing);
+    for (vote, why) in never {
+        let Some(by) = votes.iter().find(|cast| cast.op_seq == vote).map(|cast| cast.ballot.by.clone()) else {
+            continue;
+        };
+        if let Err(error) = cx.ports.room.answer(&by, &why).await {
+            tracing::warn!(operation = %cx.operation, %error, "a refused vote could not be answered");
+        }
+        journal.note(Kind::VoteRefused, &VoteRefused { by, vote, why }).await?;
+    }
+    let unknown = standing.values().any(|standing| standing.known().is_none());
+    Ok((tally, unknown))
+}
+
+/// Who each of them is now, all asked at once.
+async fn standings(
+    cx: &Context<'_>,
+    people: impl Iterator<Item = &Person>,
+    limit: Duration,
+) -> BTreeMap<Person, Reading<Standing>> {
+    let people: BTreeSet<Person> = people.cloned().collect();
+    join_all(people.into_iter().map(|person| async move {
+        let asked = cx.ports.room.standing(&person, Role::GovernanceLead);
+        let standing = within(&*cx.ports.world, limit, "the chat system", asked).await;
+        (person, standing.into())
+    }))
+    .await
+    .into_iter()
+    .collect()
+}
+
+fn clock_jumped(journal: &Journal<'_>, since: u64) -> Result<bool, Interrupted> {
+    Ok(journal.notes::<ClockJump>(Kind::ClockJump)?.iter().any(|(op_seq, _)| *op_seq > since))
+}
+
+impl Approval {
+    /// Whether it holds at this moment: not too old, not withdrawn, nobody against it, and its voters still hold their
+    /// role. `Err` says why not, or what could not be found out.
+    pub async fn still_stands(&self, cx: &Context<'_>, heard: &Heard, limit: Duration) -> Result<(), Doubt> {
+        let world = &*cx.ports.world;
+        if Deadline::after(world, self.given_at, self.execute_within).is_over(world) {
+            let within = Millis::from(self.execute_within);
+            return Err(Doubt::Void(format!("the approval was given more than {within} ago")));
+        }
+        let question = question(cx, &self.asked, self.decide_by);
+        // Here a vote against counts whenever it came: nobody is overruled by a deadline that has passed meanwhile.
+        let votes = approval::standing_votes(&heard.cast(), &heard.withdrawn(), &[]);
+        let standing = standings(cx, votes.iter().map(|vote| &vote.ballot.by), limit).await;
+        let late = Question { decide_by: world.now(), ..question.clone() };
+        if let (Tally::Rejected(by), _) = approval::decide(&late, &votes, &standing) {
+            return Err(Doubt::Void(format!("{by} has rejected it since")));
+        }
+        match approval::decide(&question, &votes, &standing).0 {
+            Tally::Approved(_) => Ok(()),
+            Tally::Rejected(by) => Err(Doubt::Void(format!("{by} has rejected it"))),
+            Tally::Open => match standing.values().find_map(Reading::why) {
+                Some(why) => Err(Doubt::Unknown(format!("it cannot be told who approved: {why}"))),
+                None => {
+                    Err(Doubt::Void("the approval was withdrawn, or who gave it no longer holds the role".to_owned()))
+                }
+            },
+        }
+    }
+}
+
+/// Why an approval cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// It does not hold.
+    Void(String),
+    /// Whether it holds cannot be told now.
+    Unknown(String),
+}
