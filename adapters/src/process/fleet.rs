@@ -26,6 +26,11 @@ impl ProcessFleet {
         Self { world: world.clone() }
     }
 
+    /// Sends an order, once.
+    pub(super) async fn order(&self, order: &Scale) -> Result<ScaleAnswer, PortError> {
+        self.answered(&self.world.post(SCALE, order).await?)
+    }
+
     /// The answer to an order, when status and word agree; anything else did not come from a world that carried it
     /// out or declined, so it is not known what happened.
     fn answered(&self, answer: &Answer) -> Result<ScaleAnswer, PortError> {
@@ -55,7 +60,7 @@ impl Fleet for ProcessFleet {
             version: order.version.clone(),
             operation: order.operation.clone(),
         };
-        self.answered(&self.world.post(SCALE, &order).await?)
+        self.order(&order).await
     }
 
     async fn headroom(&self, wanted: Replicas) -> Result<Headroom, PortError> {

@@ -60,8 +60,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    #[tokio::test(start_paused = true)]
-    async fn two_requests_are_served_at_once_and_the_third_waits_for_the_first_free_slot() {
+    #[test]
+    fn two_requests_are_served_at_once_and_the_third_waits_for_the_first_free_slot() {
         let slots = Slots::new(fastrand::Rng::with_seed(1), 1);
         let now = Instant::now();
         let (one, two, three) = (slots.occupy(now), slots.occupy(now), slots.occupy(now));
@@ -76,8 +76,8 @@ mod tests {
         assert_eq!(slots.busy(now + 1_000 * MS), given);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_slot_that_was_idle_makes_nobody_wait_and_slow_means_five_times() {
+    #[test]
+    fn a_slot_that_was_idle_makes_nobody_wait_and_slow_means_five_times() {
         let slots = Slots::new(fastrand::Rng::with_seed(1), 1);
         let slow = Slots::new(fastrand::Rng::with_seed(1), 5);
         let now = Instant::now();
@@ -87,14 +87,14 @@ mod tests {
     }
 
     /// The 99th percentile in milliseconds at 38 requests/s spread evenly over so many instances, by the slots' own
-    /// arithmetic over half an hour.
+    /// arithmetic over the first five minutes.
     fn p99_at(instances: usize, seed: u64) -> f64 {
         let mut random = fastrand::Rng::with_seed(seed);
         let fleet: Vec<Slots> =
-            (0..instances as u64).map(|n| Slots::new(fastrand::Rng::with_seed(seed + n), 1)).collect();
+            (1..=instances as u64).map(|n| Slots::new(fastrand::Rng::with_seed(seed + n), 1)).collect();
         let began = Instant::now();
         let mut arrives = 0.0_f64;
-        let mut latencies: Vec<f64> = (0..38 * 1_800)
+        let mut latencies: Vec<f64> = (0..38 * 300)
             .map(|n| {
                 arrives += -(1.0 - random.f64()).ln() / 38.0;
                 let now = began + Duration::from_secs_f64(arrives);
@@ -107,10 +107,11 @@ mod tests {
 
     #[test]
     fn four_instances_are_too_few_for_the_usual_load_and_six_are_enough() {
-        for seed in [1, 72, 2026] {
-            let (four, six) = (p99_at(4, seed), p99_at(6, seed));
-            assert!((500.0..1_800.0).contains(&four), "four instances: p99 {four} ms with seed {seed}");
-            assert!((300.0..440.0).contains(&six), "six instances: p99 {six} ms with seed {seed}");
-        }
+        // At four the queue is long now and then, so a single run may exceed what is usual; the limit it always does.
+        let mut four: Vec<f64> = (1..=21).map(|seed| p99_at(4, seed)).collect();
+        four.sort_by(f64::total_cmp);
+        assert!(four[0] > 500.0 && (800.0..1_800.0).contains(&four[10]), "four instances: p99 {four:?} ms");
+        let six: Vec<f64> = (1..=21).map(|seed| p99_at(6, seed)).collect();
+        assert!(six.iter().all(|p99| (300.0..440.0).contains(p99)), "six instances: p99 {six:?} ms");
     }
 }
