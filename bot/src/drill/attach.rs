@@ -273,6 +273,21 @@ mod tests {
         assert!(said.contains("(process 4711) and does not answer"), "{said}");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_world_is_pinged_until_it_is_gone_and_a_failed_ping_is_no_end() {
+        let state = tempfile::tempdir().unwrap();
+        let lock = state.path().join(files::WORLD_LOCK);
+        let held = File::create(&lock).unwrap();
+        held.try_lock().unwrap();
+        let client = client(&state.path().join(files::WORLD_SOCKET), &lock).unwrap();
+        // Its process lives and does not answer.
+        let mut kept = std::pin::pin!(keep_alive(&client));
+        assert!(timeout(PING_EVERY * 5, &mut kept).await.is_err());
+        drop(held);
+        let gone = timeout(PING_EVERY * 2, kept).await.unwrap();
+        assert!(matches!(gone, PortError::Gone { .. }), "{gone:?}");
+    }
+
     #[tokio::test]
     async fn a_directory_that_is_not_there_or_too_deep_is_refused_in_words() {
         let state = tempfile::tempdir().unwrap();

@@ -48,7 +48,12 @@ pub(in crate::drill) fn this_program() -> PathBuf {
 /// Follows one instance from its start to its end.
 pub(super) async fn live(world: Arc<World>, starting: Starting, fault: Option<Fault>) {
     let Starting { id, number, mut orders } = starting;
-    let left = match begin(&world, &id, number, fault).await {
+    let begun = tokio::select! {
+        begun = begin(&world, &id, number, fault) => begun,
+        // What was begun is killed with its handle.
+        () = world.told_to_end() => Err("the world ended".to_owned()),
+    };
+    let left = match begun {
         Ok((mut child, address)) => {
             let lifeline = child.stdin.take();
             let mut instance = Process { world: &world, id: &id, child, lifeline };
@@ -210,8 +215,7 @@ impl Readiness {
             Ok(answer) => {
                 self.silent = 0;
                 let failing = serde_json::from_slice::<Checks>(&answer.body)
-                    .map(|checks| failing(&checks))
-                    .unwrap_or_else(|_| format!("it answered {}", answer.status));
+                    .map_or_else(|_| format!("it answered {}", answer.status), |checks| failing(&checks));
                 Some((waiting, Some(failing)))
             }
             Err(error) => {
