@@ -73,13 +73,18 @@ impl Http {
         self.json(url, &answer)
     }
 
+    /// Sends JSON, and returns the answer whatever its status.
+    pub async fn post<B: Serialize + Sync>(&self, url: &str, body: &B) -> Result<Answer, PortError> {
+        self.send(self.request(Method::POST, url).json(body)).await
+    }
+
     /// Sends JSON, and reads a successful answer as JSON.
     pub async fn post_json<B: Serialize + Sync, T: DeserializeOwned>(
         &self,
         url: &str,
         body: &B,
     ) -> Result<T, PortError> {
-        let answer = self.send(self.request(Method::POST, url).json(body)).await?;
+        let answer = self.post(url, body).await?;
         self.json(url, &answer)
     }
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::drill::settings::Fault;
+
 /// Scales a fleet by its runbook, and shows its work.
 #[derive(Debug, Parser)]
 #[command(version, about)]
@@ -51,13 +53,21 @@ pub(crate) struct WorldArgs {
     /// The state directory, which exists
     #[arg(long)]
     pub(crate) state: PathBuf,
-    #[arg(long)]
+    /// Instances at the start
+    #[arg(long, default_value_t = 4)]
     pub(crate) instances: u32,
     /// Requests per second of the load generator
-    #[arg(long)]
+    #[arg(long, default_value_t = 38.0)]
     pub(crate) load: f64,
-    #[arg(long)]
+    /// Where all randomness comes from
+    #[arg(long, default_value_t = 72)]
     pub(crate) seed: u64,
+    /// Halted at the start
+    #[arg(long)]
+    pub(crate) halted: bool,
+    /// What goes wrong
+    #[arg(long, value_enum)]
+    pub(crate) fault: Option<Fault>,
 }
 
 /// How one of the world's instances is started. Hidden: only the world uses it.
@@ -69,6 +79,10 @@ pub(crate) struct InstanceArgs {
     /// The world's socket, where the shared store is
     #[arg(long)]
     pub(crate) store: PathBuf,
+    /// Where all its randomness comes from
     #[arg(long)]
     pub(crate) seed: u64,
+    /// What goes wrong in it
+    #[arg(long, value_enum)]
+    pub(crate) fault: Option<Fault>,
 }

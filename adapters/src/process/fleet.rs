@@ -1,0 +1,158 @@
+//! The instances, their count, and the forwarder before them.
+
+use async_trait::async_trait;
+use reqwest::StatusCode;
+use scalebot_commands::journal::Fence;
+use scalebot_commands::ports::{
+    Declared, Fleet, FleetState, Headroom, PortError, Precondition, Routed, ScaleAnswer, ScaleOrder, Steering, Traffic,
+};
+use scalebot_commands::units::Replicas;
+
+use super::wire::{DeclaredFile, Forwarded, Room, Scale, ScaleResult, Scaled};
+use super::{WORLD, WorldClient};
+use crate::http::Answer;
+
+const SCALE: &str = "/fleet/scale";
+
+/// The world's instances.
+#[derive(Clone, Debug)]
+pub struct ProcessFleet {
+    world: WorldClient,
+}
+
+impl ProcessFleet {
+    /// The instances of that world.
+    pub fn new(world: &WorldClient) -> Self {
+        Self { world: world.clone() }
+    }
+
+    /// Sends an order, once.
+    pub(super) async fn order(&self, order: &Scale) -> Result<ScaleAnswer, PortError> {
+        self.answered(&self.world.post(SCALE, order).await?)
+    }
+
+    /// The answer to an order, when status and word agree; anything else did not come from a world that carried it
+    /// out or declined, so it is not known what happened.
+    fn answered(&self, answer: &Answer) -> Result<ScaleAnswer, PortError> {
+        let unknown =
+            || self.world.http.unreadable(format!("{SCALE} answered {} with words that do not fit", answer.status));
+        let Scaled { result, detail } = serde_json::from_slice(&answer.body).map_err(|_| unknown())?;
+        match (answer.status, result) {
+            (StatusCode::OK, ScaleResult::Done) => Ok(ScaleAnswer::Done),
+            (StatusCode::CONFLICT, ScaleResult::Conflict) => Ok(ScaleAnswer::Conflict { detail }),
+            (StatusCode::UNPROCESSABLE_ENTITY, ScaleResult::Refused) => Ok(ScaleAnswer::Refused { detail }),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+#[async_trait]
+impl Fleet for ProcessFleet {
+    async fn observe(&self) -> Result<FleetState, PortError> {
+        self.world.get("/fleet").await
+    }
+
+    async fn scale(&self, order: &ScaleOrder, _fence: Fence<'_>) -> Result<ScaleAnswer, PortError> {
+        let order = Scale {
+            identity: order.identity.clone(),
+            from: order.from,
+            to: order.to,
+            version: order.version.clone(),
+            operation: order.operation.clone(),
+        };
+        self.order(&order).await
+    }
+
+    async fn headroom(&self, wanted: Replicas) -> Result<Headroom, PortError> {
+        let Room { free, limit } = self.world.get("/fleet/room").await?;
+        Ok(Headroom { fits: free.min(wanted), runs_out: (free < wanted).then_some(limit), source: WORLD.to_owned() })
+    }
+
+    fn precondition(&self) -> Precondition {
+        Precondition::Enforced
+    }
+
+    async fn steered_by(&self) -> Result<Vec<Steering>, PortError> {
+        // The world changes its count on an order only; there is nothing in it that could steer.
+        Ok(Vec::new())
+    }
+
+    async fn declared(&self) -> Result<Option<Declared>, PortError> {
+        let DeclaredFile { path, text } = self.world.get("/fleet/declared").await?;
+        declared_in(&path, &text).map(Some).map_err(|detail| self.world.named(&path).http.unreadable(detail))
+    }
+
+    fn describe(&self) -> String {
+        "this machine's processes".to_owned()
+    }
+}
+
+/// The one line `instances = N` of a declaration; comments and other keys may stand around it.
+fn declared_in(path: &str, text: &str) -> Result<Declared, String> {
+    let mut found = text.lines().enumerate().filter_map(|(index, line)| {
+        let (key, value) = line.split_once('=')?;
+        (key.trim() == "instances").then_some((index + 1, line, value))
+    });
+    let (number, line, value) = found.next().ok_or("it has no line \"instances = …\"")?;
+    if let Some((second, ..)) = found.next() {
+        return Err(format!("lines {number} and {second} both say how many instances"));
+    }
+    let value = value.split('#').next().unwrap_or_default().trim();
+    let count = value.parse().map_err(|_| format!("line {number} does not say a number of instances"))?;
+    Ok(Declared { count: Replicas(count), place: format!("{path}, line {number}"), line: line.to_owned() })
+}
+
+/// The world's round-robin forwarder.
+#[derive(Clone, Debug)]
+pub struct ForwarderTraffic {
+    world: WorldClient,
+}
+
+impl ForwarderTraffic {
+    /// The forwarder of that world.
+    pub fn new(world: &WorldClient) -> Self {
+        Self { world: world.named("the rehearsal's forwarder") }
+    }
+}
+
+#[async_trait]
+impl Traffic for ForwarderTraffic {
+    async fn routed(&self) -> Result<Vec<Routed>, PortError> {
+        let forwarded: Vec<Forwarded> = self.world.get("/traffic").await?;
+        Ok(forwarded
+            .into_iter()
+            .map(|Forwarded { instance, receives, requests }| Routed { instance, receives, requests })
+            .collect())
+    }
+
+    fn describe(&self) -> String {
+        "the rehearsal's forwarder".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_declared_line_is_found_among_comments_and_other_keys() {
+        let text = "# The rehearsal's fleet.\nname = \"api\"\ninstances = 4 # see the runbook\n";
+        assert_eq!(
+            declared_in("/state/fleet.toml", text),
+            Ok(Declared {
+                count: Replicas(4),
+                place: "/state/fleet.toml, line 3".to_owned(),
+                line: "instances = 4 # see the runbook".to_owned(),
+            })
+        );
+    }
+
+    #[test]
+    fn a_declaration_that_says_nothing_or_two_things_is_never_a_guess() {
+        let wrong = |text| declared_in("fleet.toml", text).unwrap_err();
+        assert_eq!(wrong("# instances: 4\n"), "it has no line \"instances = …\"");
+        assert_eq!(wrong("instances = four\n"), "line 1 does not say a number of instances");
+        assert_eq!(wrong("instances = -4\n"), "line 1 does not say a number of instances");
+        assert_eq!(wrong("instances = 4\n\ninstances = 6\n"), "lines 1 and 3 both say how many instances");
+    }
+}
