@@ -113,7 +113,7 @@ impl Bound {
         let mut changes = Vec::new();
         let mut differs = |what: &str, before: String, after: String| {
             if before != after {
-                changes.push(format!("{what} was {before} and is {after} now"));
+                changes.push(format!("{what}: {before} before, {after} now"));
             }
         };
         differs("the target", self.target.to_string(), now.target.to_string());
@@ -292,4 +292,150 @@ pub fn standing_votes(cast: &[Vote], withdrawn: &[Vote], refused: &[VoteRefused]
         .filter(|vote| !is_withdrawn(vote) && !refused.iter().any(|refusal| refusal.vote == vote.op_seq))
         .cloned()
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "d1";
+
+    fn at(minute: i64) -> Timestamp {
+        "2026-01-08T03:00:00Z".parse::<Timestamp>().unwrap()
+            + std::time::Duration::from_secs(60) * u32::try_from(minute).unwrap()
+    }
+
+    fn vote(op_seq: u64, by: &str, mark: Mark) -> Vote {
+        Vote { op_seq, ballot: Ballot { by: Person::new(by), mark, request: DIGEST.to_owned() }, read_at: at(1) }
+    }
+
+    fn known(is_person: bool, holds_role: bool) -> Reading<Standing> {
+        Reading::Known(Standing { is_person, holds_role })
+    }
+
+    fn unknown() -> Reading<Standing> {
+        Reading::Unknown {
+            why: "the chat system cannot be reached".into(),
+            absence: crate::reading::Absence::Unanswered,
+        }
+    }
+
+    fn tally(votes: &[Vote], quorum: u32) -> (Tally, Vec<u64>) {
+        let requester = Person::new("operator");
+        let question =
+            Question { digest: DIGEST, requester: &requester, requester_may: false, quorum, decide_by: at(15) };
+        let standing = BTreeMap::from([
+            (Person::new("lead"), known(true, true)),
+            (Person::new("lead2"), known(true, true)),
+            (Person::new("operator"), known(true, true)),
+            (Person::new("viewer"), known(true, false)),
+            (Person::new("bot"), known(false, true)),
+            (Person::new("away"), unknown()),
+        ]);
+        let (tally, refused) = decide(&question, votes, &standing);
+        (tally, refused.into_iter().map(|(op_seq, _)| op_seq).collect())
+    }
+
+    #[test]
+    fn a_leads_mark_decides_and_nobody_elses() {
+        use Mark::{Approve, Reject};
+        let lead = || Person::new("lead");
+        let open = Tally::Open;
+        let cases: Vec<(Vec<Vote>, Tally, Vec<u64>)> = vec![
+            (vec![], open.clone(), vec![]),
+            (vec![vote(5, "lead", Approve)], Tally::Approved(vec![lead()]), vec![]),
+            (vec![vote(5, "lead", Reject)], Tally::Rejected(lead()), vec![]),
+            // Both marks by one person count as a rejection, in either order.
+            (vec![vote(5, "lead", Approve), vote(6, "lead", Reject)], Tally::Rejected(lead()), vec![]),
+            (vec![vote(5, "lead", Reject), vote(6, "lead", Approve)], Tally::Rejected(lead()), vec![]),
+            // One rejection of any lead rejects.
+            (vec![vote(5, "lead2", Approve), vote(6, "lead", Reject)], Tally::Rejected(lead()), vec![]),
+            (vec![vote(5, "viewer", Approve)], open.clone(), vec![5]),
+            (vec![vote(5, "viewer", Reject)], open.clone(), vec![5]),
+            (vec![vote(5, "bot", Approve)], open.clone(), vec![5]),
+            // The requester holds the role here, and still does not approve their own request; rejecting it is theirs.
+            (vec![vote(5, "operator", Approve)], open.clone(), vec![5]),
+            (vec![vote(5, "operator", Reject)], Tally::Rejected(Person::new("operator")), vec![]),
+            // Of whom it is not known who they are: neither counted nor refused.
+            (vec![vote(5, "away", Approve)], open.clone(), vec![]),
+            (vec![vote(5, "nobody", Approve)], open, vec![]),
+        ];
+        for (votes, wanted, refused) in cases {
+            assert_eq!(tally(&votes, 1), (wanted, refused), "{votes:?}");
+        }
+    }
+
+    #[test]
+    fn a_late_vote_and_one_on_another_request_never_count() {
+        let late = Vote { read_at: at(16), ..vote(5, "lead", Mark::Approve) };
+        let mut other = vote(6, "lead", Mark::Reject);
+        other.ballot.request = "d0".into();
+        assert_eq!(tally(&[late, other], 1), (Tally::Open, vec![5, 6]));
+    }
+
+    #[test]
+    fn a_quorum_is_of_persons_not_of_marks() {
+        let twice = [vote(5, "lead", Mark::Approve), vote(6, "lead", Mark::Approve)];
+        assert_eq!(tally(&twice, 2).0, Tally::Open);
+        let two = [vote(5, "lead", Mark::Approve), vote(6, "lead2", Mark::Approve)];
+        assert_eq!(tally(&two, 2).0, Tally::Approved(vec![Person::new("lead"), Person::new("lead2")]));
+    }
+
+    #[test]
+    fn a_vote_taken_back_is_gone_and_one_cast_again_afterwards_stands() {
+        let cast = [vote(5, "lead", Mark::Approve), vote(7, "lead", Mark::Approve)];
+        let withdrawn = [vote(6, "lead", Mark::Approve)];
+        assert_eq!(standing_votes(&cast[..1], &withdrawn, &[]), vec![]);
+        assert_eq!(standing_votes(&cast, &withdrawn, &[]), vec![cast[1].clone()]);
+        let refused = [VoteRefused { by: Person::new("lead"), vote: 7, why: String::new() }];
+        assert_eq!(standing_votes(&cast, &withdrawn, &refused), vec![]);
+    }
+
+    fn bound() -> Bound {
+        Bound {
+            target: TargetName::new("api"),
+            identity: "boot-1".into(),
+            generation: 3,
+            from: Replicas(4),
+            to: Replicas(6),
+            rollback_to: Replicas(4),
+            victims: vec![],
+            halt: vec![BoundHalt { source: "halt table".into(), halted: Some(true), since: Some(at(0)) }],
+            statuses: BTreeMap::from([("complexity budget".to_owned(), Status::Pass)]),
+            policy: "p".into(),
+        }
+    }
+
+    #[test]
+    fn whatever_differs_changes_the_digest_and_is_said() {
+        type Change = fn(&mut Bound);
+        let changes: [(Change, &str); 10] = [
+            (|b| b.target = TargetName::new("web"), "the target: api before, web now"),
+            (|b| b.identity = "boot-2".into(), "the fleet: boot-1 before, boot-2 now"),
+            (|b| b.generation = 4, "the generation of the count: 3 before, 4 now"),
+            (|b| b.from = Replicas(5), "the count: 4 before, 5 now"),
+            (|b| b.to = Replicas(7), "the wanted count: 6 before, 7 now"),
+            (|b| b.rollback_to = Replicas(5), "the count to go back to: 4 before, 5 now"),
+            (|b| b.policy = "q".into(), "the policy: p before, q now"),
+            (
+                |b| b.halt[0].halted = None,
+                "halt table: halted since 2026-01-08 03:00:00 UTC before, cannot be read now",
+            ),
+            (
+                |b| b.halt[0].since = Some(at(1)),
+                "halt table: halted since 2026-01-08 03:00:00 UTC before, halted since 2026-01-08 03:01:00 UTC now",
+            ),
+            (
+                |b| _ = b.statuses.insert("complexity budget".into(), Status::Fail),
+                "complexity budget: pass before, fail now",
+            ),
+        ];
+        assert_eq!(bound().changes(&bound()), Vec::<String>::new());
+        for (change, said) in changes {
+            let mut other = bound();
+            change(&mut other);
+            assert_ne!(other.digest(), bound().digest(), "{said}");
+            assert_eq!(bound().changes(&other), vec![said.to_owned()]);
+        }
+    }
 }

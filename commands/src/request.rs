@@ -103,10 +103,12 @@ pub enum NoCommand {
         found: String,
     },
     /// `/scale` with a word that means nothing here.
-    #[error("I do not know \"/scale {found}\". I know: /scale up N. Type: {FORM}")]
+    #[error("I do not know \"/scale {found}\".{} Type: {FORM}", suggestion(*nearest))]
     UnknownWord {
         /// The word.
         found: String,
+        /// The word that was probably meant.
+        nearest: Option<&'static str>,
     },
     /// The count is missing.
     #[error("How many instances in all? Type: {FORM}")]
@@ -136,6 +138,40 @@ pub enum NoCommand {
     OpenQuote,
 }
 
+/// The words that may follow `/scale`.
+const WORDS: [&str; 1] = ["up"];
+
+fn suggestion(nearest: Option<&str>) -> String {
+    nearest.map_or_else(|| " I know: /scale up N.".to_owned(), |word| format!(" Did you mean \"/scale {word}\"?"))
+}
+
+/// The known word that differs least from what was typed, if the difference is small.
+fn nearest(typed: &str, known: &[&'static str]) -> Option<&'static str> {
+    const FAR: usize = 2;
+    // Only words of a like length can be close, which also bounds the work.
+    let close = known.iter().filter(|word| typed.chars().count().abs_diff(word.len()) <= FAR);
+    close
+        .map(|word| (distance(&typed.to_lowercase(), word), *word))
+        .filter(|(distance, word)| *distance <= FAR.min(word.len() - 1))
+        .min()
+        .map(|(_, word)| word)
+}
+
+/// How many letters have to be changed, added or taken away (Levenshtein).
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in to.iter().enumerate() {
+            let changed = diagonal + usize::from(a != *b);
+            let best = changed.min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = std::mem::replace(&mut row[j + 1], best);
+        }
+    }
+    row[to.len()]
+}
+
 /// Reads a command.
 ///
 /// # Errors
@@ -154,7 +190,7 @@ pub fn parse(text: &str) -> Result<Request, NoCommand> {
     match words.next() {
         Some("up") => {}
         None => return Err(NoCommand::NoCount),
-        Some(found) => return Err(NoCommand::UnknownWord { found: quoted(found) }),
+        Some(found) => return Err(NoCommand::UnknownWord { found: quoted(found), nearest: nearest(found, &WORDS) }),
     }
     let to = count(words.next().ok_or(NoCommand::NoCount)?)?;
     let mut scale = ScaleTo { to, target: None, reason: None };
@@ -288,6 +324,17 @@ mod tests {
         ] {
             let refusal = parse(text).unwrap_err().to_string();
             assert!(refusal.contains("/scale up 6"), "{text}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_is_met_with_the_word_that_was_meant() {
+        let said = |text: &str| parse(text).unwrap_err().to_string();
+        for slip in ["/scale uo 6", "/scale upp 6", "/scale UP 6", "/scale p 6"] {
+            assert!(said(slip).contains("Did you mean \"/scale up\"?"), "{}", said(slip));
+        }
+        for other in ["/scale sideways 6", "/scale xy 6"] {
+            assert!(said(other).contains("I know: /scale up N."), "{}", said(other));
         }
     }
 
