@@ -302,7 +302,7 @@ mod tests {
 
     fn at(minute: i64) -> Timestamp {
         "2026-01-08T03:00:00Z".parse::<Timestamp>().unwrap()
-            + std::time::Duration::from_secs(60) * u32::try_from(minute).unwrap()
+            + std::time::Duration::from_mins(u64::try_from(minute).unwrap())
     }
 
     fn vote(op_seq: u64, by: &str, mark: Mark) -> Vote {

@@ -3,6 +3,7 @@
 mod approval;
 mod precheck;
 mod progress;
+mod question;
 mod summary;
 mod verification;
 
@@ -11,6 +12,7 @@ use serde::Serialize;
 pub use self::approval::{asking, decided, escalated};
 pub use self::precheck::precheck;
 pub use self::progress::{monitoring, waiting};
+pub use self::question::{ask_keys, ask_why};
 pub use self::summary::summary;
 pub use self::verification::verification;
 use crate::context::Context;

@@ -14,6 +14,7 @@ use futures::join;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
+use crate::figures::Load;
 use crate::halt::SourceSays;
 use crate::ports::FleetState;
 use crate::reading::Reading;
@@ -206,6 +207,11 @@ pub async fn round(cx: &Context<'_>, known: &FleetState) -> Round {
     checks.push(steering);
     checks.push(declared);
     Round { checks, fleet, halt: sources }
+}
+
+/// Whether any of the load's trigger conditions holds.
+pub fn is_triggered(cx: &Context<'_>, load: &Load) -> bool {
+    load::of(cx, load, "").iter().any(|check| check.follows == Follows::Trigger)
 }
 
 /// How long the fleet has been as it is, at most the window over which a figure must hold.

@@ -21,9 +21,20 @@ pub struct Context<'a> {
     pub operation: &'a OperationId,
     /// What was asked for.
     pub request: &'a Requested,
+    /// Why it is done, in the operator's words, as far as anybody said.
+    pub reason: Option<&'a str>,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    /// The same surroundings, now that somebody has said why.
+    pub fn because<'b>(&self, reason: Option<&'b str>) -> Context<'b>
+    where
+        'a: 'b,
+    {
+        let Self { ports, policy, operation, request, .. } = *self;
+        Context { ports, policy, operation, request, reason }
+    }
+
     /// The fleet now, within `limit`.
     pub async fn fleet_within(&self, limit: Duration) -> Result<FleetState, PortError> {
         let fleet = &self.ports.target.fleet;

@@ -58,6 +58,14 @@ kinds! {
     Assessed = "assessed", Routine;
     /// Every check with its status and what follows from it.
     Prechecked = "prechecked", Weighty;
+    /// Why it is done, as the operator said when asked.
+    Rationale = "rationale", Routine;
+    /// An operator's word on what cannot be asked of an instance.
+    Attested = "attested", Weighty;
+    /// Somebody answered the question why.
+    ReasonGiven = "reason_given", Routine;
+    /// Somebody gave their word; whether it counts is told by what follows.
+    AttestationGiven = "attestation_given", Routine;
     /// A governance lead is asked.
     ApprovalRequested = "approval_requested", Weighty;
     /// Somebody put a mark on the request.

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::effect::{Acted, Answer, Answered, Effect, Effected, Fence, Found, GUARD_LIMIT, Stop};
-pub use self::signal::{CancelRequested, Heard, Inbox, Signal};
+pub use self::signal::{Answer as PersonsAnswer, CancelRequested, Heard, Inbox, Signal};
 use crate::event::{Claim, Draft, Event, Kind};
 use crate::ports::{AppendError, Ledger, LedgerError, Ports, World};
 use crate::units::{Epoch, OperationId, Timestamp};

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::journal::{Effected, Interrupted, Journal};
 use crate::steps::permit::Rounds;
-use crate::steps::{Ending, Finished, assess, document, escalate, finish, monitor, permit, scale, verify, wait};
+use crate::steps::{Ending, Finished, ask, assess, document, escalate, finish, monitor, permit, scale, verify, wait};
 
 /// The version of this sequence of steps; `requested` records it.
 pub const VERSION: u32 = 1;
@@ -27,6 +27,8 @@ pub async fn up(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Finished,
 async fn steps_up(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Ending, Interrupted> {
     // Step 1: Assess Current State
     let assessed = assess::current_state(cx, journal).await?.body;
+    let reason = ask::why(cx, journal, &assessed).await?;
+    let cx = &cx.because(reason.as_deref());
 
     let mut rounds = Rounds::default();
     let (plan, set_at) = loop {
@@ -50,6 +52,7 @@ async fn steps_up(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Ending,
 
     // Step 4: Verify New Instances
     let verified = verify::every_instance(cx, journal, "verify", &plan).await?.body;
+    let verified = ask::keys(cx, journal, &plan, verified).await?;
     if let Some(ending) = verified.ending(&plan) {
         return Ok(ending);
     }

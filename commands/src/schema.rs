@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::approval::{Ballot, VoteRefused};
 use crate::desk::CommandRefused;
 use crate::event::Kind;
-use crate::journal::{Answered, Body, CancelRequested, ClockJump, Parked, Resumed};
+use crate::journal::{Answered, Body, CancelRequested, ClockJump, Parked, PersonsAnswer, Resumed};
 use crate::request::Requested;
-use crate::steps::{Finished, assess, document, escalate, monitor, permit, precheck, scale, verify, wait};
+use crate::steps::{Finished, ask, assess, document, escalate, monitor, permit, precheck, scale, verify, wait};
 
 /// A step's outcome as it stands in the log: its own fields, and which step of which version it is.
 #[derive(JsonSchema, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub fn of(kind: Kind) -> Schema {
         Kind::Documented => step::<document::Documented>(kind),
         Kind::Finished => step::<Finished>(kind),
         Kind::Parked => plain::<Parked>(kind),
+        Kind::Rationale => step::<ask::Rationale>(kind),
+        Kind::Attested => step::<ask::Attested>(kind),
+        Kind::ReasonGiven | Kind::AttestationGiven => plain::<PersonsAnswer>(kind),
         Kind::ApprovalRequested => step::<permit::Asked>(kind),
         Kind::VoteCast | Kind::VoteWithdrawn => plain::<Ballot>(kind),
         Kind::VoteRefused => plain::<VoteRefused>(kind),

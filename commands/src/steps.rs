@@ -1,6 +1,7 @@
 //! The steps of the runbook, one file each. A step talks to ports only, and ends in an outcome that is recorded: every
 //! failure in the outside world is an outcome too.
 
+pub mod ask;
 pub mod assess;
 pub mod document;
 pub mod escalate;

@@ -78,7 +78,7 @@ async fn enter(
     let mut policy = policy.clone();
     // What was promised when the operation began is kept, whatever this process was started with.
     policy.time.monitor = request.monitor.duration();
-    let cx = Context { ports, policy: &policy, operation, request: &request };
+    let cx = Context { ports, policy: &policy, operation, request: &request, reason: request.reason.as_deref() };
     runbook::up(&cx, &mut journal).await
 }
 

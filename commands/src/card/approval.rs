@@ -21,11 +21,7 @@ pub fn asking(cx: &Context<'_>, asked: &Asked, left: Duration) -> Card {
     card = card.line(format!("If it makes things worse, the fleet goes back to {}.", asked.bound.rollback_to));
     card = card.line(format!("Decide within {minutes}: ✅ approve or ❌ reject. One ❌ is enough to reject."));
     card.rows = asked.bound.halt.iter().map(halt).collect();
-    let reason = cx
-        .request
-        .reason
-        .as_deref()
-        .map_or_else(|| "none given".to_owned(), |reason| crate::request::escaped(reason, 200));
+    let reason = cx.reason.map_or_else(|| "none given".to_owned(), |reason| crate::request::escaped(reason, 200));
     card.rows.push(Row::new(Tone::Info, "reason", reason));
     card.ask = Some(asked.digest.clone());
     card.footer = format!("{} · request {}", card.footer, short(&asked.digest));

@@ -111,7 +111,7 @@ pub(super) async fn warnings(cx: &Context<'_>, known: &FleetState) -> Check {
 pub(super) fn rationale(cx: &Context<'_>, others: &[Check]) -> Check {
     let triggers: Vec<&str> =
         others.iter().filter(|check| check.follows == Follows::Trigger).map(|check| check.name.as_str()).collect();
-    match (&cx.request.reason, triggers.as_slice()) {
+    match (cx.reason, triggers.as_slice()) {
         (Some(reason), _) => {
             Check::passed(RATIONALE.0, RATIONALE.1, "the operator", crate::request::escaped(reason, 200))
         }

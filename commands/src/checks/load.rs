@@ -27,7 +27,7 @@ pub(super) async fn checks(cx: &Context<'_>, known: &FleetState) -> Vec<Check> {
     }
 }
 
-fn of(cx: &Context<'_>, load: &Load, source: &str) -> [Check; 4] {
+pub(super) fn of(cx: &Context<'_>, load: &Load, source: &str) -> [Check; 4] {
     let limits = &cx.policy.load;
     let judged = |name: (&str, &str), figure: Option<(String, bool)>, limit: String| {
         let check = match figure {

@@ -19,6 +19,21 @@ pub enum Signal {
     Cast(Ballot),
     /// Somebody took a mark away again.
     Withdrawn(Ballot),
+    /// Somebody said why it is done.
+    Reason(Answer),
+    /// Somebody gave their word that new instances reach their keys.
+    Attest(Answer),
+}
+
+/// The body of `reason_given` and of `attestation_given`: what a person answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// Who.
+    pub by: Person,
+    /// In their words.
+    pub text: String,
 }
 
 /// The body of `cancel_requested`.
@@ -36,6 +51,8 @@ impl Signal {
         match self {
             Self::Cancel(cancel) => (Kind::CancelRequested, serde_json::to_string(cancel)),
             Self::Cast(ballot) => (Kind::VoteCast, serde_json::to_string(ballot)),
+            Self::Reason(answer) => (Kind::ReasonGiven, serde_json::to_string(answer)),
+            Self::Attest(answer) => (Kind::AttestationGiven, serde_json::to_string(answer)),
             Self::Withdrawn(ballot) => (Kind::VoteWithdrawn, serde_json::to_string(ballot)),
         }
     }
@@ -46,6 +63,8 @@ impl Signal {
         Some(match Kind::parse(&event.kind)? {
             Kind::CancelRequested => serde_json::from_str(body).map(Self::Cancel),
             Kind::VoteCast => serde_json::from_str(body).map(Self::Cast),
+            Kind::ReasonGiven => serde_json::from_str(body).map(Self::Reason),
+            Kind::AttestationGiven => serde_json::from_str(body).map(Self::Attest),
             Kind::VoteWithdrawn => serde_json::from_str(body).map(Self::Withdrawn),
             _ => return None,
         })
@@ -86,7 +105,7 @@ impl Heard {
     pub fn cancelled_by(&self) -> Option<Person> {
         let cancelled = self.pick(|logged| match &logged.signal {
             Signal::Cancel(cancel) => Some(cancel.by.clone()),
-            Signal::Cast(_) | Signal::Withdrawn(_) => None,
+            _ => None,
         });
         cancelled.into_iter().next()
     }
@@ -95,7 +114,7 @@ impl Heard {
     pub fn cast(&self) -> Vec<Vote> {
         self.pick(|logged| match &logged.signal {
             Signal::Cast(ballot) => Some(logged.vote(ballot)),
-            Signal::Cancel(_) | Signal::Withdrawn(_) => None,
+            _ => None,
         })
     }
 
@@ -103,7 +122,23 @@ impl Heard {
     pub fn withdrawn(&self) -> Vec<Vote> {
         self.pick(|logged| match &logged.signal {
             Signal::Withdrawn(ballot) => Some(logged.vote(ballot)),
-            Signal::Cancel(_) | Signal::Cast(_) => None,
+            _ => None,
+        })
+    }
+
+    /// Every answer to the question why, oldest first.
+    pub fn reasons(&self) -> Vec<Answer> {
+        self.pick(|logged| match &logged.signal {
+            Signal::Reason(answer) => Some(answer.clone()),
+            _ => None,
+        })
+    }
+
+    /// Every word given on the keys, oldest first.
+    pub fn attestations(&self) -> Vec<Answer> {
+        self.pick(|logged| match &logged.signal {
+            Signal::Attest(answer) => Some(answer.clone()),
+            _ => None,
         })
     }
 }

@@ -18,6 +18,9 @@ pub trait Room: Send + Sync {
     /// Who somebody is at this moment, asked of the chat system itself and never of a memory of it.
     async fn standing(&self, person: &Person, role: Role) -> Result<Standing, PortError>;
 
+    /// Whether somebody is there who could answer a question now.
+    fn attended(&self) -> bool;
+
     /// Tells one person something that nobody else sees.
     async fn answer(&self, person: &Person, text: &str) -> Result<(), PortError>;
 }
@@ -27,6 +30,8 @@ pub trait Room: Send + Sync {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
+    /// Asks for scalings, and sees them through.
+    Operator,
     /// Decides during a halt, and lifts what only governance may lift.
     GovernanceLead,
     /// Sees to the limits of the infrastructure.
@@ -39,6 +44,7 @@ impl Role {
     /// As a person reads it.
     pub fn words(self) -> &'static str {
         match self {
+            Self::Operator => "operator",
             Self::GovernanceLead => "governance lead",
             Self::InfrastructureTeam => "infrastructure team",
             Self::SystemArchitect => "system architect",
@@ -51,6 +57,8 @@ impl Role {
 pub enum Slot {
     /// What was found and what follows from it.
     Precheck,
+    /// What an operator is asked.
+    Question,
     /// What governance is asked, and what became of it.
     Approval,
     /// A role that is told.

@@ -1,0 +1,162 @@
+//! What the runbook asks of a person while an operation is under way: why it is done, and whether new instances reach
+//! their keys where nothing can be asked that tells. Asked once, and never a reason to wait for long.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::assess::Assessed;
+use super::body;
+use super::precheck::Plan;
+use super::verify::{Verification, Verified};
+use crate::card;
+use crate::checks::{self, Status};
+use crate::context::Context;
+use crate::journal::{Interrupted, Journal, Recorded};
+use crate::patience::{Deadline, within};
+use crate::ports::{Role, Slot};
+use crate::units::{InstanceId, Person};
+
+/// How long a person has to answer.
+pub const ANSWER_WITHIN: Duration = Duration::from_mins(2);
+
+/// The body of `rationale`: why it is done, in the operator's words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Rationale {
+    /// Why; `None` when nobody said.
+    pub reason: Option<String>,
+    /// Who said so.
+    pub by: Option<Person>,
+}
+
+body!(Rationale, Rationale, 1);
+
+/// The body of `attested`: a person's word, by name, that new instances reach their keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Attested {
+    /// Who; `None` when nobody did in time.
+    pub by: Option<Person>,
+    /// The instances.
+    pub instances: Vec<InstanceId>,
+    /// What they said.
+    pub statement: Option<String>,
+}
+
+body!(Attested, Attested, 1);
+
+/// Asks the operator why, when neither they nor a trigger condition said so.
+pub async fn why(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    assessed: &Assessed,
+) -> Result<Option<String>, Interrupted> {
+    const KEY: &str = "rationale";
+    let triggered = assessed.load.known().is_some_and(|load| checks::is_triggered(cx, load));
+    if cx.reason.is_some() || triggered {
+        return Ok(cx.reason.map(ToOwned::to_owned));
+    }
+    if let Some(recorded) = journal.replay::<Rationale>(KEY)? {
+        return Ok(recorded.body.reason);
+    }
+    let mut rationale = Rationale { reason: None, by: None };
+    if cx.ports.room.attended() {
+        cx.show(Slot::Question, card::ask_why(cx)).await;
+        let world = &*cx.ports.world;
+        let deadline = Deadline::after(world, world.now(), ANSWER_WITHIN);
+        journal.signals().await?;
+        while journal.heard().cancelled_by().is_none() {
+            if let Some(answer) = journal.heard().reasons().into_iter().next() {
+                rationale = Rationale { reason: Some(answer.text), by: Some(answer.by) };
+                break;
+            }
+            if deadline.is_over(world) {
+                break;
+            }
+            journal.listen(deadline.left(world)).await?;
+        }
+    }
+    Ok(journal.record_step(KEY, rationale).await?.body.reason)
+}
+
+/// Asks for a person's word on the keys of new instances for which nothing is configured that tells. Without it,
+/// verification is inconclusive: never a silent pass.
+pub async fn keys(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    plan: &Plan,
+    verified: Verified,
+) -> Result<Verified, Interrupted> {
+    let instances = untold(plan, &verified);
+    if instances.is_empty() || verified.result != Verification::Passed {
+        return Ok(verified);
+    }
+    let attested = attest(cx, journal, instances).await?.body;
+    Ok(match attested.by {
+        Some(_) => verified,
+        None => Verified {
+            result: Verification::Inconclusive,
+            problems: vec![format!("{}: keys: nobody attested that they are reached", list(&attested.instances))],
+            ..verified
+        },
+    })
+}
+
+fn untold(plan: &Plan, verified: &Verified) -> Vec<InstanceId> {
+    verified
+        .instances
+        .iter()
+        .filter(|examined| !plan.present.contains(&examined.instance))
+        .filter(|examined| {
+            examined.findings.iter().any(|one| one.name == "keys" && one.status == Status::NotConfigured)
+        })
+        .map(|examined| examined.instance.clone())
+        .collect()
+}
+
+async fn attest(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    instances: Vec<InstanceId>,
+) -> Result<Recorded<Attested>, Interrupted> {
+    const KEY: &str = "verify/keys";
+    if let Some(recorded) = journal.replay(KEY)? {
+        return Ok(recorded);
+    }
+    let world = &*cx.ports.world;
+    let deadline = Deadline::after(world, world.now(), ANSWER_WITHIN);
+    let mut attested = Attested { by: None, instances, statement: None };
+    if cx.ports.room.attended() {
+        cx.show(Slot::Question, card::ask_keys(cx, &list(&attested.instances))).await;
+        let mut considered = 0;
+        journal.signals().await?;
+        'waiting: loop {
+            for answer in journal.heard().attestations().into_iter().skip(considered) {
+                considered += 1;
+                let asked = cx.ports.room.standing(&answer.by, Role::Operator);
+                let standing = within(world, cx.policy.time.look, "the chat system", asked).await;
+                if standing.is_ok_and(|standing| standing.is_person && standing.holds_role) {
+                    attested.by = Some(answer.by);
+                    attested.statement = Some(answer.text);
+                    break 'waiting;
+                }
+                let why = "Only an operator can attest that. Ask one.";
+                if let Err(error) = cx.ports.room.answer(&answer.by, why).await {
+                    tracing::warn!(operation = %cx.operation, %error, "an attestation could not be answered");
+                }
+            }
+            if deadline.is_over(world) || journal.heard().cancelled_by().is_some() {
+                break;
+            }
+            journal.listen(deadline.left(world)).await?;
+        }
+    }
+    journal.record_step(KEY, attested).await
+}
+
+fn list(instances: &[InstanceId]) -> String {
+    instances.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
