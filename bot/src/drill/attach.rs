@@ -80,7 +80,7 @@ pub(crate) async fn start_or_attach(state: &Path, settings: Settings) -> Result<
     let (state, socket) = place(state)?;
     match find(&state, &socket).await? {
         Some(living) => Ok(living),
-        None => start(&this_program(), &state, &socket, settings).await,
+        None => start(Command::new(this_program()), &state, &socket, settings).await,
     }
 }
 
@@ -127,13 +127,12 @@ fn client(socket: &Path, lock: &Path) -> Result<WorldClient, NoWorld> {
 }
 
 /// Starts a world apart from this process, and waits for the line that says that it is ready.
-async fn start(program: &Path, state: &Path, socket: &Path, settings: Settings) -> Result<Attached, NoWorld> {
+async fn start(mut command: Command, state: &Path, socket: &Path, settings: Settings) -> Result<Attached, NoWorld> {
     let log = state.join(files::WORLD_LOG);
     let failed =
         |why: String| NoWorld(format!("The rehearsal's world could not be started. {why} Its log: {}", log.display()));
 
     let errors = log_file(&log).map_err(|error| failed(format!("The log cannot be written: {error}.")))?;
-    let mut command = Command::new(program);
     command.arg("drill-world").arg("--state").arg(state);
     command.args(["--instances", &settings.instances.to_string(), "--load", &settings.load.to_string()]);
     command.args(["--seed", &settings.seed.to_string()]);
@@ -145,7 +144,7 @@ async fn start(program: &Path, state: &Path, socket: &Path, settings: Settings) 
     }
     // A group of its own: what is typed at the bot's terminal does not reach it.
     command.env_clear().process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
-    let mut process = command.spawn().map_err(|error| failed(format!("{}: {error}.", program.display())))?;
+    let mut process = command.spawn().map_err(|error| failed(format!("Its process: {error}.")))?;
     let output = process.stdout.take().ok_or_else(|| failed("Its output cannot be read.".to_owned()))?;
 
     let mut lines = BufReader::new(output).lines();
@@ -220,17 +219,15 @@ async fn keep_alive(client: &WorldClient) -> PortError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
 
     const SETTINGS: Settings = Settings { instances: 4, load: 0.0, seed: 1, halted: false, fault: None };
 
     async fn started_with(script: &str) -> (tempfile::TempDir, Result<Attached, NoWorld>) {
         let state = tempfile::tempdir().unwrap();
-        let program = state.path().join("world.sh");
-        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", script]);
         let (path, socket) = place(state.path()).unwrap();
-        let result = start(&program, &path, &socket, SETTINGS).await;
+        let result = start(shell, &path, &socket, SETTINGS).await;
         (state, result)
     }
 
