@@ -4,6 +4,7 @@
 //! identifiers and randomness through [`ports::World`]. So the same code runs in the service, in the rehearsal and
 //! in the simulator. Read [`runbook`] first: it is the one file that says what happens next.
 
+pub mod audit;
 pub mod card;
 pub mod checks;
 pub mod desk;
