@@ -1,1 +1,124 @@
-//! (in work)
+//! The documents that the bot keeps, as files in a directory. A reader sees the old text or the new one, never half of
+//! either, whenever the machine stops.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use scalebot_commands::ports::{Documents, PortError};
+
+/// The capacity document's name in its directory.
+pub const CAPACITY: &str = "capacity.md";
+
+/// A directory with the bot's documents.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    directory: PathBuf,
+}
+
+impl Folder {
+    /// Documents in this directory, which must exist.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into() }
+    }
+}
+
+#[async_trait]
+impl Documents for Folder {
+    async fn write_capacity(&self, text: &str) -> Result<String, PortError> {
+        let path = self.directory.join(CAPACITY);
+        let what = format!("the capacity document {}", path.display());
+        let (directory, text, place) = (self.directory.clone(), text.to_owned(), path.clone());
+        let written = tokio::task::spawn_blocking(move || replace(&directory, &place, text.as_bytes())).await;
+        match written {
+            Ok(Ok(())) => Ok(path.display().to_string()),
+            Ok(Err(error)) => Err(failed(what, &error)),
+            Err(error) => Err(PortError::Unreachable { what, detail: error.to_string() }),
+        }
+    }
+}
+
+/// Writes the file as a whole: beside it first, on disk, then in its place.
+fn replace(directory: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    // What a killed process left behind goes; what is there must be ours, not a link to somewhere else.
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let written = OpenOptions::new().write(true).create_new(true).open(&beside).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    if let Err(error) = written.and_then(|()| std::fs::rename(&beside, path)) {
+        std::fs::remove_file(&beside).ok();
+        return Err(error);
+    }
+    // The name is on disk only when the directory is.
+    File::open(directory)?.sync_all()
+}
+
+/// A file system's refusal in the words of the ports.
+pub(crate) fn failed(what: String, error: &io::Error) -> PortError {
+    let detail = error.to_string();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => PortError::Refused { what, detail },
+        _ => PortError::Unreachable { what, detail },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn the_document_is_replaced_as_a_whole_and_nothing_is_left_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = Folder::new(directory.path());
+        std::fs::write(directory.path().join("capacity.md.new"), "left by a killed process").unwrap();
+
+        let path = folder.write_capacity("# Capacity\n\nsix, a long line of it\n").await.unwrap();
+        folder.write_capacity("# Capacity\n\nfour\n").await.unwrap();
+
+        assert_eq!(Path::new(&path), directory.path().join("capacity.md"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "# Capacity\n\nfour\n");
+        assert_eq!(names(directory.path()), ["capacity.md"]);
+    }
+
+    #[tokio::test]
+    async fn a_link_left_in_the_way_is_not_written_through() {
+        let directory = tempfile::tempdir().unwrap();
+        let elsewhere = directory.path().join("elsewhere");
+        std::fs::write(&elsewhere, "mine").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, directory.path().join("capacity.md.new")).unwrap();
+
+        Folder::new(directory.path()).write_capacity("six").await.unwrap();
+
+        assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), "mine");
+        assert_eq!(std::fs::read_to_string(directory.path().join("capacity.md")).unwrap(), "six");
+    }
+
+    #[tokio::test]
+    async fn where_it_cannot_be_written_is_said_and_the_old_text_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = Folder::new(directory.path().join("missing")).write_capacity("six").await.unwrap_err();
+        assert!(matches!(&error, PortError::Unreachable { what, .. } if what.contains("missing/capacity.md")), "{error}");
+
+        // A directory stands where the document belongs: the rename fails, and what was written beside it goes.
+        std::fs::create_dir(directory.path().join("capacity.md")).unwrap();
+        Folder::new(directory.path()).write_capacity("six").await.unwrap_err();
+        assert_eq!(names(directory.path()), ["capacity.md"]);
+    }
+}

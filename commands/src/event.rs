@@ -289,9 +289,11 @@ impl Event {
             hash: String,
             body: &'a RawValue,
         }
-        // A body that is no JSON can only come from tampering; it is shown as the text it is.
+        // A body that is no JSON, or more than one line of it, can only come from tampering; it is shown as the text it
+        // is, so that it cannot pass for events of its own.
         let as_text;
-        let body: &RawValue = if let Ok(raw) = serde_json::from_str(&self.body) {
+        let one_line = (!self.body.contains(['\n', '\r'])).then_some(&self.body);
+        let body: &RawValue = if let Some(raw) = one_line.and_then(|body| serde_json::from_str(body).ok()) {
             raw
         } else {
             as_text = serde_json::value::to_raw_value(&self.body).unwrap_or_default();
@@ -313,7 +315,7 @@ impl Event {
 }
 
 /// Walks a ledger from its first event and stops at the first that is wrong.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Proof {
     seq: u64,
     head: Hash,
@@ -457,6 +459,13 @@ mod tests {
         assert!(event.line().ends_with(r#""body":{"b":1.0,"a":[1,2]}}"#), "{}", event.line());
         assert_eq!(Hash::parse(&event.hash.to_string()), Some(event.hash));
         assert_eq!(Hash::parse("xyz"), None);
+    }
+
+    #[test]
+    fn a_line_stays_one_line_whatever_was_put_into_the_body() {
+        let mut event = Event::place(&draft(1, "{}"), 1, Hash::GENESIS);
+        event.body = "{\"a\":1,\n\"seq\":2}".into();
+        assert!(event.line().ends_with(r#""body":"{\"a\":1,\n\"seq\":2}"}"#), "{}", event.line());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod approval;
 pub mod capacity;
+pub mod audit;
 pub mod card;
 pub mod checks;
 pub mod context;

@@ -1,0 +1,86 @@
+//! The SQL text, in one place. Columns are TEXT, BIGINT and DOUBLE PRECISION only and parameters are `$1`, so that
+//! the same text serves SQLite and PostgreSQL; what only one of them understands stands beside its own code.
+
+/// What version 1 consists of. A released version's statements are never edited: a change is a further version.
+pub(super) const VERSION_1: &[&str] = &[
+    // Hashes are kept as 64 hexadecimal digits: whoever reads the file by hand compares them with what was posted.
+    "CREATE TABLE event (
+        seq BIGINT PRIMARY KEY,
+        at TEXT NOT NULL,
+        operation TEXT,
+        op_seq BIGINT NOT NULL,
+        epoch BIGINT NOT NULL,
+        kind TEXT NOT NULL,
+        body TEXT NOT NULL,
+        prev TEXT NOT NULL,
+        hash TEXT NOT NULL
+    )",
+    "CREATE UNIQUE INDEX event_by_operation ON event (operation, op_seq) WHERE operation IS NOT NULL",
+    "CREATE INDEX event_by_kind ON event (kind, seq)",
+    "CREATE TABLE claim (target TEXT PRIMARY KEY, operation TEXT NOT NULL, since TEXT NOT NULL)",
+    "CREATE TABLE epoch (one BIGINT PRIMARY KEY CHECK (one = 1), epoch BIGINT NOT NULL)",
+    "INSERT INTO epoch (one, epoch) VALUES (1, 0)",
+    "CREATE TABLE post (
+        last BIGINT PRIMARY KEY,
+        first BIGINT NOT NULL,
+        hash TEXT NOT NULL,
+        text TEXT NOT NULL,
+        message TEXT
+    )",
+    "CREATE TABLE sample (
+        operation TEXT NOT NULL,
+        number BIGINT NOT NULL,
+        load TEXT NOT NULL,
+        PRIMARY KEY (operation, number)
+    )",
+];
+
+/// The epoch in force.
+pub(super) const EPOCH: &str = "SELECT epoch FROM epoch WHERE one = 1";
+/// Raises the epoch and returns the new one.
+pub(super) const RAISE_EPOCH: &str = "UPDATE epoch SET epoch = epoch + 1 WHERE one = 1 RETURNING epoch";
+
+/// The last event's place and hash.
+pub(super) const HEAD: &str = "SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1";
+/// The last place of an operation; NULL for a new one.
+pub(super) const LAST_OF_OPERATION: &str = "SELECT MAX(op_seq) FROM event WHERE operation = $1";
+/// A new event, its columns in the order of the table.
+pub(super) const INSERT_EVENT: &str =
+    "INSERT INTO event (seq, at, operation, op_seq, epoch, kind, body, prev, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+
+/// Every event of an operation.
+pub(super) const EVENTS_OF: &str = "SELECT seq, at, operation, op_seq, epoch, kind, body, prev, hash FROM event WHERE operation = $1 ORDER BY op_seq";
+/// A page of events.
+pub(super) const EVENTS_AFTER: &str = "SELECT seq, at, operation, op_seq, epoch, kind, body, prev, hash FROM event WHERE seq > $1 ORDER BY seq LIMIT $2";
+/// Every row there is, whatever it says its place is.
+pub(super) const EVERY_EVENT: &str =
+    "SELECT seq, at, operation, op_seq, epoch, kind, body, prev, hash FROM event ORDER BY seq";
+/// The last events of a kind.
+pub(super) const LATEST: &str = "SELECT seq, at, operation, op_seq, epoch, kind, body, prev, hash FROM event WHERE kind = $1 ORDER BY seq DESC LIMIT $2";
+
+/// Who holds a target.
+pub(super) const CLAIM_OF: &str = "SELECT target, operation, since FROM claim WHERE target = $1";
+/// Who holds which target.
+pub(super) const CLAIMS: &str = "SELECT target, operation, since FROM claim ORDER BY target";
+/// Takes a target.
+pub(super) const TAKE_CLAIM: &str = "INSERT INTO claim (target, operation, since) VALUES ($1, $2, $3)";
+/// Gives back what an operation holds.
+pub(super) const RELEASE_CLAIM: &str = "DELETE FROM claim WHERE operation = $1";
+
+/// The last event that a confirmed post covers; NULL for none.
+pub(super) const CONFIRMED: &str = "SELECT MAX(last) FROM post WHERE message IS NOT NULL";
+/// The post that is planned and not confirmed.
+pub(super) const PLANNED: &str = "SELECT first, last, hash, text FROM post WHERE message IS NULL ORDER BY last LIMIT 1";
+/// Plans a post.
+pub(super) const PLAN_POST: &str = "INSERT INTO post (first, last, hash, text) VALUES ($1, $2, $3, $4)";
+/// Confirms the planned post.
+pub(super) const CONFIRM_POST: &str =
+    "UPDATE post SET message = $1 WHERE first = $2 AND last = $3 AND hash = $4 AND message IS NULL";
+/// Under which identifier a post was confirmed.
+pub(super) const MESSAGE_OF: &str = "SELECT message FROM post WHERE first = $1 AND last = $2 AND hash = $3";
+
+/// Keeps a sample, replacing the one of that number.
+pub(super) const KEEP_SAMPLE: &str = "INSERT INTO sample (operation, number, load) VALUES ($1, $2, $3)
+    ON CONFLICT (operation, number) DO UPDATE SET load = excluded.load";
+/// Every sample of an operation.
+pub(super) const SAMPLES: &str = "SELECT load FROM sample WHERE operation = $1 ORDER BY number";
