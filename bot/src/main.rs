@@ -3,6 +3,7 @@
 mod cli;
 mod drill;
 mod ledger_command;
+mod state_dir;
 
 use std::process::ExitCode;
 

@@ -89,7 +89,10 @@ async fn next_in_operation(conn: &mut SqliteConnection, draft: &Draft) -> Result
         }
     };
     if draft.op_seq != next {
-        return fenced(format!("{whose} is at op_seq {next}, the event {} was written for {}", draft.kind, draft.op_seq));
+        return fenced(format!(
+            "{whose} is at op_seq {next}, the event {} was written for {}",
+            draft.kind, draft.op_seq
+        ));
     }
     Ok(())
 }
