@@ -165,7 +165,7 @@ impl Http {
         let path = path_of(url);
         match answer.status {
             status if status.is_success() => Ok(()),
-            StatusCode::NOT_FOUND => Err(PortError::NotServed { what, detail: format!("{path} answered 404") }),
+            StatusCode::NOT_FOUND => Err(self.not_served(url, "answered 404")),
             status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
                 Err(PortError::Refused { what, detail: format!("{path} answered {status}: {}", quote(&answer.body)) })
             }
@@ -175,6 +175,11 @@ impl Http {
                 Err(self.unreadable(format!("{path} answered {status}: {}{wait}", quote(&answer.body))))
             }
         }
+    }
+
+    /// What was asked for is not there.
+    pub fn not_served(&self, url: &str, why: &str) -> PortError {
+        PortError::NotServed { what: self.what.clone(), detail: format!("{} {why}", path_of(url)) }
     }
 
     /// An answer that cannot be understood.
