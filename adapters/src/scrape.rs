@@ -117,8 +117,8 @@ impl Reader {
     /// Reads every instance of the fleet.
     async fn scrape(&self, past: &mut Past) -> Result<(), PortError> {
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        let observed = within(&*self.world, self.config.round, &self.fleet.describe(), self.fleet.observe());
-        let instances = observed.await?.instances;
+        let fleet = self.fleet.describe();
+        let instances = within(&*self.world, self.config.round, &fleet, self.fleet.observe()).await?.instances;
         let mut said: Vec<Option<Result<_, PortError>>> = vec![None; instances.len()];
         {
             let numbered = stream::iter(instances.iter().cloned().enumerate());

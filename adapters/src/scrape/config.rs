@@ -113,7 +113,8 @@ mod tests {
         for path in ["/v1/health", "/v1/health/live", "/ready", "/v1/petition-submissions/0b/status"] {
             assert!(config.leaves_out(path), "{path}");
         }
-        for path in ["/", "", "/v1", "/v1/healthy", "/v1/petition-submissions/0b", "/v1/observer/events", "/x/v1/ready"] {
+        for path in ["/", "", "/v1", "/v1/healthy", "/v1/petition-submissions/0b", "/v1/observer/events", "/x/v1/ready"]
+        {
             assert!(!config.leaves_out(path), "{path}");
         }
     }

@@ -222,7 +222,11 @@ fn counted(sample: &Sample<'_>) -> Result<f64, String> {
 }
 
 fn whole(value: f64) -> Result<u64, String> {
-    if (0.0..=MAX_COUNT).contains(&value) && value.fract() == 0.0 { Ok(value as u64) } else { Err(format!("{value} is no count")) }
+    if (0.0..=MAX_COUNT).contains(&value) && value.fract() == 0.0 {
+        Ok(value as u64)
+    } else {
+        Err(format!("{value} is no count"))
+    }
 }
 
 #[cfg(test)]
@@ -287,7 +291,9 @@ something_else{quantile=\"0.99\"} NaN
     fn a_process_that_had_no_request_yet_has_zero_and_one_without_the_series_has_nothing() {
         let fresh = "# TYPE http_requests_total counter\n# TYPE http_request_duration_seconds histogram\n";
         assert_eq!(read(fresh), Ok(Figures::default()));
-        for page in ["", "up 1\n", "# TYPE http_requests_total counter\n", "# TYPE http_request_duration_seconds histogram\n"] {
+        for page in
+            ["", "up 1\n", "# TYPE http_requests_total counter\n", "# TYPE http_request_duration_seconds histogram\n"]
+        {
             assert!(read(page).is_err(), "{page}");
         }
     }

@@ -96,8 +96,14 @@ impl History {
 
     /// Adds what every instance said.
     pub(super) fn add(&mut self, now: Timestamp, over: Duration, said: Vec<Said>) {
-        let mut scrape =
-            Scrape { at: self.place(now), over, continued: false, readings: Vec::new(), missing: Vec::new(), why: None };
+        let mut scrape = Scrape {
+            at: self.place(now),
+            over,
+            continued: false,
+            readings: Vec::new(),
+            missing: Vec::new(),
+            why: None,
+        };
         for Said { instance, started_at, figures } in said {
             match figures {
                 Ok((read, figures)) => scrape.readings.push(self.learn(instance, started_at, read, figures)),
@@ -249,9 +255,7 @@ impl Known {
             total.saturating_add(if restarted { now } else { now.saturating_sub(before) })
         };
         let measure = |total: f64, before: f64, now: f64| total + if restarted { now } else { (now - before).max(0.0) };
-        let optional = |total: Option<f64>, before: Option<f64>, now: Option<f64>| {
-            Some(measure(total?, before?, now?))
-        };
+        let optional = |total: Option<f64>, before: Option<f64>, now: Option<f64>| Some(measure(total?, before?, now?));
         let bucket = |counts: &[u64], at: usize| counts.get(at).copied().unwrap_or(0);
         let counts = (0..total.counts.len().max(now.counts.len()))
             .map(|at| count(bucket(&total.counts, at), bucket(&before.counts, at), bucket(&now.counts, at)))
@@ -278,9 +282,8 @@ impl Figures {
     fn restarted_since(&self, before: &Self) -> bool {
         // Sums of many numbers may differ in their last digits.
         let lower = |now: f64, before: f64| now < before - before * 1e-9;
-        let optional = |now: Option<f64>, before: Option<f64>| {
-            now.zip(before).is_some_and(|(now, before)| lower(now, before))
-        };
+        let optional =
+            |now: Option<f64>, before: Option<f64>| now.zip(before).is_some_and(|(now, before)| lower(now, before));
         let later = self.started.zip(before.started).is_some_and(|(now, before)| now > before + RESTARTED);
         later
             || self.requests < before.requests
