@@ -165,10 +165,10 @@ impl SqliteLedger {
     }
 
     /// Closes every connection; what is being written is finished first. Leaves the file complete by itself, unless
-    /// somebody else has it open.
-    pub async fn close(self) {
+    /// somebody else has it open. To be called last: nothing can be read afterwards.
+    pub async fn close(&self) {
         self.readers.close().await;
-        if let Some(writer) = self.writer {
+        if let Some(writer) = &self.writer {
             writer.lock().await.close().await;
         }
     }

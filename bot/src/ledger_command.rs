@@ -190,27 +190,29 @@ async fn prove(state: &StateDir, ledger: &SqliteLedger, posts: Vec<Announced>) -
 
 fn in_order(audited: &Audited) -> Verdict {
     let Audited { events, head, unfinished, compared, unposted } = audited;
-    let mut text = match events {
-        0 => "The operational log is in order, and holds no event.\n".to_owned(),
-        _ => format!(
-            "The operational log is in order: {}, the last with hash {head}.\n",
-            count(*events, "event", "events")
-        ),
-    };
-    text.push_str(&comparison(*compared));
+    let mut lines = vec![match events {
+        0 => "The operational log is in order, and holds no event.".to_owned(),
+        _ => {
+            format!(
+                "The operational log is in order: {}, the last with hash {head}.",
+                count(*events, "event", "events")
+            )
+        }
+    }];
+    lines.push(comparison(*compared));
     if let Some(compared) = compared.filter(|compared| compared < events) {
-        text.push_str(&format!("Not posted yet: {}.\n", span(&(compared + 1..=*events))));
+        lines.push(format!("Not posted yet: {}.", span(&(compared + 1..=*events))));
     }
     for gap in unposted.iter().take(GAPS) {
-        text.push_str(&format!("The log channel has no post of {}: it was removed there.\n", span(gap)));
+        lines.push(format!("The log channel has no post of {}: it was removed there.", span(gap)));
     }
     if unposted.len() > GAPS {
-        text.push_str(&format!("And {} more gaps like that.\n", unposted.len() - GAPS));
+        lines.push(format!("And {} more gaps like that.", unposted.len() - GAPS));
     }
     if *unfinished > 0 {
-        text.push_str(&format!("Not ended: {}.\n", count(*unfinished as u64, "operation", "operations")));
+        lines.push(format!("Not ended: {}.", count(*unfinished as u64, "operation", "operations")));
     }
-    Verdict { code: DONE, text }
+    Verdict { code: DONE, text: lines.join("\n") + "\n" }
 }
 
 fn not_in_order(state: &StateDir, wrong: &str, audit: &Audit) -> Verdict {
@@ -219,7 +221,7 @@ fn not_in_order(state: &StateDir, wrong: &str, audit: &Audit) -> Verdict {
         last => format!("In order before that: {}.", span(&(1..=last))),
     };
     let text = format!(
-        "The operational log is NOT in order: {}.\n{good} Do not rely on anything after.\n{}\
+        "The operational log is NOT in order: {}.\n{good} Do not rely on anything after.\n{}\n\
          Keep a copy of {} before anything else is done with it, and find out who had access.\n",
         escaped(wrong, WRONG),
         comparison(audit.compared()),
@@ -229,14 +231,14 @@ fn not_in_order(state: &StateDir, wrong: &str, audit: &Audit) -> Verdict {
 }
 
 fn never_used(state: &StateDir) -> Verdict {
-    let text = format!("Nothing has been recorded in {} yet.\n{}", state.path().display(), comparison(None));
+    let text = format!("Nothing has been recorded in {} yet.\n{}\n", state.path().display(), comparison(None));
     Verdict { code: DONE, text }
 }
 
 fn comparison(compared: Option<u64>) -> String {
     match compared {
-        Some(seq) => format!("It was compared with the log channel up to seq {seq}.\n"),
-        None => "It was not compared with a witness.\n".to_owned(),
+        Some(seq) => format!("It was compared with the log channel up to seq {seq}."),
+        None => "It was not compared with a witness.".to_owned(),
     }
 }
 

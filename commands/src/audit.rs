@@ -257,7 +257,7 @@ mod tests {
     use super::*;
     use crate::event::{Claim, Draft};
 
-    /// A log of the given events: operation ("" for none), its op_seq, epoch, kind.
+    /// A log of the given events: operation ("" for none), its `op_seq`, epoch, kind.
     fn log(events: &[(&str, u64, u64, Kind)]) -> Vec<Event> {
         let mut prev = Hash::GENESIS;
         let place = |(index, (operation, op_seq, epoch, kind)): (usize, &(&str, u64, u64, Kind))| {

@@ -118,17 +118,17 @@ async fn rehash(directory: &TempDir, from: u64) {
     let mut events = ledger.events_after(0, 100).await.unwrap();
     ledger.close().await;
     let mut prev = Hash::GENESIS;
-    let mut statements = String::new();
+    let mut statements = Vec::new();
     for event in &mut events {
         if event.seq >= from {
             event.prev = prev;
             event.hash = event.computed_hash();
             let Event { seq, prev, hash, .. } = event;
-            statements.push_str(&format!("UPDATE event SET prev = '{prev}', hash = '{hash}' WHERE seq = {seq};"));
+            statements.push(format!("UPDATE event SET prev = '{prev}', hash = '{hash}' WHERE seq = {seq};"));
         }
         prev = event.hash;
     }
-    tamper(directory, &statements).await;
+    tamper(directory, &statements.concat()).await;
 }
 
 fn names(directory: &TempDir) -> Vec<String> {
