@@ -89,7 +89,8 @@ impl Asked {
     /// The backend says "… not configured" with a 503 where a 404 would do: neither is an answer, nor a fault.
     fn configured(&self, answer: &Answer) -> Result<(), PortError> {
         let says_so = answer.status == StatusCode::SERVICE_UNAVAILABLE
-            && answer::detail(&answer.body).is_some_and(|detail| detail.trim_end_matches('.').ends_with("not configured"));
+            && answer::detail(&answer.body)
+                .is_some_and(|detail| detail.trim_end_matches('.').ends_with("not configured"));
         if says_so { Err(self.http.not_served(&self.url, "answered that it is not configured")) } else { Ok(()) }
     }
 

@@ -52,7 +52,11 @@ impl<'a> Object<'a> {
 
     /// A text; missing, null and empty are none.
     pub(super) fn optional_text(&self, name: &str) -> Result<Option<String>, PortError> {
-        if self.absent(name) { Ok(None) } else { self.text(name).map(|text| Some(text).filter(|text| !text.is_empty())) }
+        if self.absent(name) {
+            Ok(None)
+        } else {
+            self.text(name).map(|text| Some(text).filter(|text| !text.is_empty()))
+        }
     }
 
     /// A moment; missing and null are none.
@@ -98,7 +102,11 @@ pub(super) fn detail(body: &[u8]) -> Option<String> {
 }
 
 /// The named checks of readiness, an object of objects.
-pub(super) fn checks(asked: &Asked, checks: &Map<String, Value>, fields: &Fields) -> Result<Vec<NamedCheck>, PortError> {
+pub(super) fn checks(
+    asked: &Asked,
+    checks: &Map<String, Value>,
+    fields: &Fields,
+) -> Result<Vec<NamedCheck>, PortError> {
     if checks.len() > MOST {
         return Err(asked.http.unreadable("too many checks"));
     }

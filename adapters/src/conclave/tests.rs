@@ -5,8 +5,8 @@ use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use scalebot_commands::ports::{Governance, InstanceState};
 use scalebot_commands::ports::ComplexityBudget;
+use scalebot_commands::ports::{Governance, InstanceState};
 use serde_json::json;
 
 use super::*;
@@ -199,7 +199,8 @@ async fn paths_and_names_are_configuration() {
     assert!(found.halted);
     assert_eq!(found.cleared_at, Some(epoch()));
 
-    let read: Config = serde_json::from_value(json!({"paths": {"ready": "/ready"}, "keys": {"readiness_check": "hsm"}})).unwrap();
+    let read: Config =
+        serde_json::from_value(json!({"paths": {"ready": "/ready"}, "keys": {"readiness_check": "hsm"}})).unwrap();
     assert_eq!(read.paths, Paths { ready: "/ready".into(), ..Paths::default() });
     assert_eq!(read.keys, KeyProbe::ReadinessCheck("hsm".into()));
     assert!(serde_json::from_value::<Config>(json!({"paths": {"redy": "/ready"}})).is_err());
@@ -352,7 +353,15 @@ async fn early_warnings_are_those_that_nobody_acknowledged() {
     let (_server, instance) = answering(path, 200, json!([])).await;
     assert_eq!(conclave().warnings(&instance).await, Ok(vec![]));
 
-    for field in ["mode_id", "metric_name", "current_value", "threshold", "threshold_type", "recommended_action", "is_acknowledged"] {
+    for field in [
+        "mode_id",
+        "metric_name",
+        "current_value",
+        "threshold",
+        "threshold_type",
+        "recommended_action",
+        "is_acknowledged",
+    ] {
         for wrong in [None, Some(json!(["x"]))] {
             let mut body = warning(false);
             match wrong {
@@ -397,8 +406,17 @@ async fn the_complexity_budget_is_three_dimensions_and_the_backends_conclusion()
 
 #[tokio::test]
 async fn a_complexity_figure_that_is_missing_or_no_count_is_not_guessed() {
-    for field in ["adr_count", "adr_limit", "ceremony_types", "ceremony_type_limit", "cross_component_deps", "cross_component_dep_limit"] {
-        for wrong in [None, Some(json!(-1)), Some(json!(1.5)), Some(json!("3")), Some(json!(null)), Some(json!(1_u64 << 40))] {
+    for field in [
+        "adr_count",
+        "adr_limit",
+        "ceremony_types",
+        "ceremony_type_limit",
+        "cross_component_deps",
+        "cross_component_dep_limit",
+    ] {
+        for wrong in
+            [None, Some(json!(-1)), Some(json!(1.5)), Some(json!("3")), Some(json!(null)), Some(json!(1_u64 << 40))]
+        {
             let mut body = dashboard();
             match wrong {
                 Some(value) => body[field] = value,
