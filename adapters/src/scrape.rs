@@ -22,7 +22,6 @@ use async_trait::async_trait;
 use futures::future::{Either, select};
 use futures::{StreamExt, stream};
 use scalebot_commands::figures::Load;
-use scalebot_commands::patience::within;
 use scalebot_commands::ports::{Fleet, Instance, Metrics, PortError, World};
 use scalebot_commands::units::Timestamp;
 use tokio::sync::Mutex;
@@ -117,14 +116,18 @@ impl Reader {
     /// Reads every instance of the fleet.
     async fn scrape(&self, past: &mut Past) -> Result<(), PortError> {
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        let fleet = self.fleet.describe();
-        let instances = within(&*self.world, self.config.round, &fleet, self.fleet.observe()).await?.instances;
+        let mut over = self.world.sleep(self.config.round);
+        let instances = match select(self.fleet.observe(), &mut over).await {
+            Either::Left((observed, _)) => observed?.instances,
+            Either::Right(_) => {
+                return Err(PortError::TimedOut { what: self.fleet.describe(), limit: self.config.round });
+            }
+        };
         let mut said: Vec<Option<Result<_, PortError>>> = vec![None; instances.len()];
         {
             let numbered = stream::iter(instances.iter().cloned().enumerate());
             let reading = numbered.map(|(at, instance)| async move { (at, self.read(&instance).await) });
             let mut answers = pin!(reading.buffer_unordered(AT_ONCE));
-            let mut over = self.world.sleep(self.config.round);
             while let Either::Left((Some((at, answer)), _)) = select(answers.next(), &mut over).await {
                 if let Some(place) = said.get_mut(at) {
                     *place = Some(answer);

@@ -105,11 +105,12 @@ pub(crate) fn epoch() -> Timestamp {
 pub(crate) struct ManualWorld {
     wall: Mutex<Timestamp>,
     turned: watch::Sender<Duration>,
+    sleeps: watch::Sender<Vec<Duration>>,
 }
 
 impl ManualWorld {
     pub(crate) fn new() -> Self {
-        Self { wall: Mutex::new(epoch()), turned: watch::Sender::new(Duration::ZERO) }
+        Self { wall: Mutex::new(epoch()), turned: watch::Sender::new(Duration::ZERO), sleeps: watch::Sender::default() }
     }
 
     /// Lets time pass, on both clocks.
@@ -118,16 +119,10 @@ impl ManualWorld {
         self.turned.send_modify(|now| *now += length);
     }
 
-    /// Sets the wall clock, as an administrator would; the monotonic one goes on.
-    pub(crate) fn set_wall(&self, at: Timestamp) {
-        *self.wall.lock().unwrap() = at;
-    }
-
-    /// Returns once somebody sleeps by this clock.
-    pub(crate) async fn sleeping(&self) {
-        while self.turned.receiver_count() == 0 {
-            tokio::task::yield_now().await;
-        }
+    /// Returns once a sleep of that length was begun so many times.
+    pub(crate) async fn slept(&self, length: Duration, times: usize) {
+        let enough = |sleeps: &Vec<Duration>| sleeps.iter().filter(|slept| **slept == length).count() >= times;
+        self.sleeps.subscribe().wait_for(enough).await.unwrap();
     }
 }
 
@@ -143,6 +138,7 @@ impl World for ManualWorld {
     fn sleep(&self, length: Duration) -> BoxFuture<'static, ()> {
         let mut turned = self.turned.subscribe();
         let until = *turned.borrow() + length;
+        self.sleeps.send_modify(|sleeps| sleeps.push(length));
         Box::pin(async move {
             // An error means that the world is gone; nobody waits for that.
             let _ = turned.wait_for(|now| *now >= until).await;
