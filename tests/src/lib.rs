@@ -1,1 +1,4 @@
-//! Placeholder until the first module lands.
+//! What the tests of the whole are made of: the simulator, and the check of every exported event against its schema.
+
+pub mod schemas;
+pub mod sim;

@@ -1,0 +1,151 @@
+//! The simulated fleet: an orchestrator that compares and swaps, and instances that become ready, late, or not at all.
+
+use std::time::Duration;
+
+use scalebot_commands::ports::{FleetState, Instance, InstanceState, ScaleAnswer, ScaleOrder};
+use scalebot_commands::units::{InstanceId, Replicas, Timestamp};
+
+use super::model::{Happening, Model};
+
+/// One instance, and in what it differs from the others.
+pub(super) struct SimInstance {
+    pub(super) shown: Instance,
+    /// Contradicts the others on the halt and on the chain.
+    pub(super) diverged: bool,
+}
+
+/// The fleet as the orchestrator has it.
+pub(super) struct SimFleet {
+    pub(super) identity: u32,
+    pub(super) wanted: u32,
+    generation: u64,
+    version: u64,
+    pub(super) changed_by: Option<String>,
+    changed_at: Option<Timestamp>,
+    pub(super) instances: Vec<SimInstance>,
+    born: u32,
+    /// Whether its load is over the limits.
+    pub(super) busy: bool,
+}
+
+impl SimFleet {
+    pub(super) fn draw(dice: &mut fastrand::Rng) -> Self {
+        let mut fleet = Self {
+            identity: 1,
+            wanted: dice.u32(2..=5),
+            generation: 1,
+            version: 1,
+            changed_by: None,
+            changed_at: None,
+            instances: Vec::new(),
+            born: 0,
+            busy: dice.bool(),
+        };
+        for _ in 0..fleet.wanted {
+            fleet.bear("2026-01-08T02:00:00Z".parse().expect("a constant"), InstanceState::Ready);
+        }
+        fleet
+    }
+
+    fn bear(&mut self, at: Timestamp, state: InstanceState) -> String {
+        self.born += 1;
+        let id = format!("i{}", self.born);
+        self.instances.push(SimInstance {
+            shown: Instance {
+                id: InstanceId::new(id.clone()),
+                address: Some(format!("127.0.0.1:{}", 9000 + self.born)),
+                started_at: at,
+                state,
+                detail: None,
+                restarts: 0,
+            },
+            diverged: false,
+        });
+        id
+    }
+
+    pub(super) fn state(&self) -> FleetState {
+        FleetState {
+            identity: format!("fleet-{}", self.identity),
+            wanted: Replicas(self.wanted),
+            generation: self.generation,
+            version: self.version.to_string(),
+            changed_by: self.changed_by.clone(),
+            changed_at: self.changed_at,
+            instances: self.instances.iter().map(|instance| instance.shown.clone()).collect(),
+        }
+    }
+
+    pub(super) fn instance(&self, id: &InstanceId) -> Option<&SimInstance> {
+        self.instances.iter().find(|instance| instance.shown.id == *id)
+    }
+}
+
+impl Model {
+    /// A request of ours arrives at the orchestrator. The same order twice is one change.
+    pub(super) fn land(&mut self, order: &ScaleOrder) -> ScaleAnswer {
+        let fleet = &self.fleet;
+        let ours = fleet.changed_by.as_deref() == Some(order.operation.as_str());
+        let state = fleet.state();
+        if state.identity == order.identity && state.wanted == order.to && ours {
+            self.count("the same order twice");
+            return ScaleAnswer::Done;
+        }
+        if state.identity != order.identity || state.wanted != order.from || state.version != order.version {
+            self.count("conflict at the orchestrator");
+            return ScaleAnswer::Conflict { detail: format!("version {} is in force", state.version) };
+        }
+        if self.chance(10) && !self.calm {
+            return ScaleAnswer::Refused { detail: "quota".to_owned() };
+        }
+        self.set_count(order.to.0, order.operation.as_str());
+        self.judge.landed(self.now, order);
+        ScaleAnswer::Done
+    }
+
+    /// Sets the count, whoever wants it.
+    pub(super) fn set_count(&mut self, count: u32, by: &str) {
+        let wall = self.wall();
+        self.fleet.wanted = count;
+        self.fleet.generation += 1;
+        self.fleet.version += 1;
+        self.fleet.changed_by = Some(by.to_owned());
+        self.fleet.changed_at = Some(wall);
+        self.fleet.instances.truncate(count as usize);
+        while self.fleet.instances.len() < count as usize {
+            let id = self.fleet.bear(wall, InstanceState::Starting);
+            let soon = self.between(500, 8_000);
+            let luck = if self.calm { 1000 } else { self.dice.u32(..1000) };
+            match luck {
+                0..30 => {}
+                30..60 => self.after(soon, Happening::Instance(id, InstanceState::Failed)),
+                60..90 => {
+                    self.after(soon, Happening::Instance(id.clone(), InstanceState::Ready));
+                    self.after(soon + Duration::from_secs(1), Happening::Instance(id, InstanceState::Failed));
+                }
+                _ => {
+                    if luck < 110
+                        && let Some(last) = self.fleet.instances.last_mut()
+                    {
+                        last.diverged = true;
+                    }
+                    self.after(soon, Happening::Instance(id, InstanceState::Ready));
+                }
+            }
+        }
+    }
+
+    pub(super) fn instance_becomes(&mut self, id: &str, state: InstanceState) {
+        let instance = self.fleet.instances.iter_mut().find(|instance| instance.shown.id.as_str() == id);
+        if let Some(instance) = instance {
+            instance.shown.state = state;
+            self.fleet.version += 1;
+        }
+    }
+
+    pub(super) fn replace_fleet(&mut self) {
+        self.fleet.identity += 1;
+        self.fleet.instances.clear();
+        self.set_count(self.fleet.wanted, "somebody");
+    }
+}
