@@ -178,7 +178,8 @@ impl Model {
                 match serde_json::from_value(fields) {
                     Ok(scaling) => {
                         let epoch = event.epoch;
-                        let intent = Intent { scaling, process, epoch, at: now, read_at, acted: false, answered: false };
+                        let intent =
+                            Intent { scaling, process, epoch, at: now, read_at, acted: false, answered: false };
                         seen.intent = Some(intent);
                     }
                     Err(error) => wrong.push(format!("an intent that cannot be read ({error})")),
@@ -200,7 +201,9 @@ impl Model {
                     intent.answered = true;
                 }
                 tally = Some(match (result, body["adopted"] == true) {
-                    ("done", true) if body["step"].as_str().is_some_and(|step| step.ends_with("/found")) => "found late",
+                    ("done", true) if body["step"].as_str().is_some_and(|step| step.ends_with("/found")) => {
+                        "found late"
+                    }
                     ("done", true) => "adopted",
                     ("done", false) => "done",
                     ("unknown", _) if untouched => "untouched",
@@ -213,7 +216,9 @@ impl Model {
             }
             Some(Kind::Documented) => seen.documented = true,
             Some(Kind::Resumed) => tally = Some("resumed"),
-            Some(Kind::Parked) => wrong.push(format!("it is parked, and nobody changed the program: {}", body["reason"])),
+            Some(Kind::Parked) => {
+                wrong.push(format!("it is parked, and nobody changed the program: {}", body["reason"]))
+            }
             Some(Kind::Finished) => {
                 seen.finished = true;
                 tally = Some(match body["outcome"].as_str() {
@@ -259,7 +264,10 @@ impl Model {
             }
         };
         let named = (&scaling.identity, scaling.from, scaling.to, &scaling.version);
-        must(named == (&order.identity, order.from, order.to, &order.version), "an act that no intent names".to_owned());
+        must(
+            named == (&order.identity, order.from, order.to, &order.version),
+            "an act that no intent names".to_owned(),
+        );
         must(intent.process == process && intent.epoch == fence.epoch(), "another's intent is acted on".to_owned());
         must(fence.operation() == &order.operation, "the fence is another operation's".to_owned());
         must(!intent.acted, "one intent is acted on twice".to_owned());
@@ -295,7 +303,10 @@ impl Model {
     pub(super) fn judge_end(&mut self) {
         let mut wrong = Vec::new();
         for operation in self.judge.unfinished() {
-            wrong.push(format!("operation {operation} has not ended, {} min after the faults did", LIMIT.as_secs() / 60));
+            wrong.push(format!(
+                "operation {operation} has not ended, {} min after the faults did",
+                LIMIT.as_secs() / 60
+            ));
         }
         if self.judge.proof.head() != head(&self.book.events) {
             wrong.push("the chain was not proved to its end".to_owned());
