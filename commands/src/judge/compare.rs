@@ -1,0 +1,328 @@
+//! New instances against the others in the same minutes. What changes for all alike (load, the database, the hour)
+//! cancels out within each sample, so that what remains is the new instances' own doing.
+
+use super::reason::{Finding, Reason, Statistic};
+use super::statistics::{Contribution, Mean, binomial_tail, clumping};
+use super::watch::{Sample, Watched};
+use super::{ERROR_FLOOR, LATENCY_FLOOR, SIGNIFICANCE};
+use crate::units::InstanceId;
+
+/// What the comparison found.
+pub(super) struct Comparison {
+    /// Each thing that was compared or could not be.
+    pub reasons: Vec<Reason>,
+    /// The new instances that are at fault; empty when none is.
+    pub culprits: Vec<InstanceId>,
+}
+
+/// Compares; `fewest` is how many requests each side must have answered.
+pub(super) fn compare(watched: &Watched<'_>, fewest: u64, error_limit: f64) -> Comparison {
+    let newcomers = watched.newcomers();
+    let floor = if error_limit.is_finite() && error_limit > 0.0 { ERROR_FLOOR.min(error_limit) } else { ERROR_FLOOR };
+    let mut found = Comparison { reasons: Vec::new(), culprits: Vec::new() };
+    starved(watched, &newcomers, fewest, &mut found);
+    for question in [Question::Latency, Question::Errors(floor)] {
+        ask(question, watched, &newcomers, fewest, &mut found);
+    }
+    found.culprits.sort();
+    found.culprits.dedup();
+    found
+}
+
+/// A new instance that is asked nothing while others are is failing, whatever else it says of itself: over the whole
+/// watch, or from some moment to its end that is at least a third of it.
+fn starved(watched: &Watched<'_>, newcomers: &[usize], fewest: u64, found: &mut Comparison) {
+    for place in newcomers {
+        let mut even_share = 0.0;
+        let mut run = 0;
+        let mut read = 0;
+        let mut over = false;
+        for sample in watched.samples.iter().rev() {
+            let Some((_, load)) = sample.readings.iter().find(|(known, _)| known == place) else { continue };
+            read += 1;
+            over |= load.requests > 0;
+            if !over {
+                run += 1;
+                let requests: f64 = sample.readings.iter().map(|(_, load)| load.requests as f64).sum();
+                even_share += requests / sample.readings.len() as f64;
+            }
+        }
+        if run == 0 || run * 3 < read || even_share < fewest.min(20) as f64 {
+            continue;
+        }
+        let member = vec![watched.roster[*place].id.clone()];
+        let reason = Reason::new(Statistic::NewcomerRequests, Finding::Bad, run)
+            .value(0.0)
+            .against(even_share)
+            .about(member.clone());
+        found.reasons.push(if run < read { reason.detail("it stopped getting any") } else { reason });
+        found.culprits.extend(member);
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Question {
+    Latency,
+    /// With the floor below which a difference of shares does not matter.
+    Errors(f64),
+}
+
+/// A difference between some new instances and all old ones.
+struct Difference {
+    new: f64,
+    old: f64,
+    chance: f64,
+    samples: usize,
+    detail: Option<&'static str>,
+    /// Large enough to matter.
+    matters: bool,
+}
+
+/// Asks one question of the new instances together, then of each alone, so that one bad one among many is found.
+fn ask(question: Question, watched: &Watched<'_>, newcomers: &[usize], fewest: u64, found: &mut Comparison) {
+    let statistic = match question {
+        Question::Latency => Statistic::NewcomerLatency,
+        Question::Errors(_) => Statistic::NewcomerErrors,
+    };
+    let strata = strata(watched, newcomers);
+    let all: Vec<usize> = (0..newcomers.len()).collect();
+    let together = match difference(question, &strata, &all, fewest) {
+        Ok(difference) => difference,
+        Err((new, old)) => {
+            let fewer = if new < fewest as f64 { ("the new instances", new) } else { ("the other instances", old) };
+            found.reasons.push(
+                Reason::new(statistic, Finding::Unknown, strata.len()).detail(format!(
+                    "{} answered {:.0} requests in the samples that both are in, at least {fewest} are needed",
+                    fewer.0, fewer.1
+                )),
+            );
+            return;
+        }
+    };
+    // Half of the allowance for the question to the group, half for those to its members.
+    let alone: Vec<(usize, Difference)> = all
+        .iter()
+        .filter(|_| newcomers.len() > 1)
+        .filter_map(|member| Some((*member, difference(question, &strata, &[*member], fewest).ok()?)))
+        .collect();
+    let each = SIGNIFICANCE / 2.0 / newcomers.len().max(1) as f64;
+    let worse = |difference: &Difference, limit: f64| difference.matters && difference.chance <= limit;
+    let mut guilty: Vec<usize> =
+        alone.iter().filter(|(_, difference)| worse(difference, each)).map(|(member, _)| *member).collect();
+    let group = worse(&together, SIGNIFICANCE / 2.0);
+    let shown = match guilty.as_slice() {
+        [member] => alone.into_iter().find(|(known, _)| known == member).map_or(together, |(_, alone)| alone),
+        _ => together,
+    };
+    if group && guilty.is_empty() {
+        guilty = all;
+    }
+    let culprits: Vec<InstanceId> =
+        guilty.iter().filter_map(|member| newcomers.get(*member)).map(|place| watched.roster[*place].id.clone()).collect();
+    let finding = if culprits.is_empty() { Finding::Good } else { Finding::Bad };
+    let mut reason = Reason::new(statistic, finding, shown.samples)
+        .value(shown.new)
+        .against(shown.old)
+        .chance(shown.chance)
+        .about(culprits.clone());
+    if let (Finding::Bad, Some(detail)) = (finding, shown.detail) {
+        reason = reason.detail(detail);
+    }
+    found.reasons.push(reason);
+    found.culprits.extend(culprits);
+}
+
+/// One sample's figures, the old instances added up, the new ones each for itself.
+struct Stratum {
+    old: Side,
+    new: Vec<Side>,
+}
+
+#[derive(Clone, Default)]
+struct Side {
+    counts: Vec<f64>,
+    timed: f64,
+    sum_ms: f64,
+    requests: f64,
+    errors: f64,
+}
+
+impl Side {
+    fn add(&mut self, load: &crate::figures::InstanceLoad) {
+        self.requests += load.requests as f64;
+        self.errors += load.errors as f64;
+        self.sum_ms += load.latency.sum_ms;
+        self.add_counts(load.latency.counts.iter().map(|count| *count as f64));
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.errors += other.errors;
+        self.sum_ms += other.sum_ms;
+        self.add_counts(other.counts.iter().copied());
+    }
+
+    fn add_counts(&mut self, counts: impl ExactSizeIterator<Item = f64>) {
+        if self.counts.len() < counts.len() {
+            self.counts.resize(counts.len(), 0.0);
+        }
+        for (mine, count) in self.counts.iter_mut().zip(counts) {
+            *mine += count;
+            self.timed += count;
+        }
+    }
+}
+
+fn strata(watched: &Watched<'_>, newcomers: &[usize]) -> Vec<Stratum> {
+    let stratum = |sample: &Sample<'_>| {
+        let mut stratum = Stratum { old: Side::default(), new: vec![Side::default(); newcomers.len()] };
+        for (place, load) in &sample.readings {
+            match newcomers.iter().position(|newcomer| newcomer == place) {
+                Some(member) => stratum.new[member].add(load),
+                None => stratum.old.add(load),
+            }
+        }
+        stratum
+    };
+    watched.samples.iter().map(stratum).collect()
+}
+
+/// The two sides in each sample; `Err` with the requests of each (new, old) when there are too few to compare.
+fn difference(
+    question: Question,
+    strata: &[Stratum],
+    members: &[usize],
+    fewest: u64,
+) -> Result<Difference, (f64, f64)> {
+    let pairs: Vec<(Side, &Side)> = strata
+        .iter()
+        .map(|stratum| {
+            let mut new = Side::default();
+            for side in members.iter().filter_map(|member| stratum.new.get(*member)) {
+                new.merge(side);
+            }
+            (new, &stratum.old)
+        })
+        .collect();
+    match question {
+        Question::Latency => latency(&pairs, fewest),
+        Question::Errors(floor) => errors(&pairs, fewest, floor),
+    }
+}
+
+/// The rank test of Mann and Whitney within each sample, weighted as van Elteren does, over the buckets' counts; the
+/// size of the difference as the ratio of mean latencies, each minute weighted by the new instances' requests.
+fn latency(pairs: &[(Side, &Side)], fewest: u64) -> Result<Difference, (f64, f64)> {
+    let both: Vec<&(Side, &Side)> = pairs.iter().filter(|(new, old)| new.timed > 0.0 && old.timed > 0.0).collect();
+    let new: f64 = both.iter().map(|(new, _)| new.timed).sum();
+    let old: f64 = both.iter().map(|(_, old)| old.timed).sum();
+    if new < fewest as f64 || old < fewest as f64 {
+        return Err((new, old));
+    }
+    let ranks: Vec<Contribution> = both.iter().map(|(new, old)| rank(new, old)).collect();
+    let new_sum: f64 = both.iter().map(|(new, _)| new.sum_ms).sum();
+    let old_sum: f64 = both.iter().map(|(new, old)| new.timed * old.sum_ms / old.timed).sum();
+    Ok(Difference {
+        new: new_sum / new,
+        old: old_sum / new,
+        chance: Mean::over(&ranks).map_or(1.0, |mean| mean.chance_of_more()),
+        samples: both.len(),
+        detail: None,
+        matters: old_sum > 0.0 && new_sum >= (1.0 + LATENCY_FLOOR) * old_sum,
+    })
+}
+
+/// By how much more often than not a request of the new side is in a slower bucket than one of the old side (half for
+/// the same bucket), from -0.5 to 0.5, with the variance that ranks with so many ties have by chance.
+fn rank(new: &Side, old: &Side) -> Contribution {
+    let (n, m) = (new.timed, old.timed);
+    let all = n + m;
+    let (mut below, mut wins, mut ties) = (0.0, 0.0, 0.0);
+    for (bucket, slow) in new.counts.iter().enumerate() {
+        let old_here = old.counts.get(bucket).copied().unwrap_or_default();
+        wins += slow * (below + 0.5 * old_here);
+        below += old_here;
+        let here = (slow + old_here) / all;
+        ties += here * here * here;
+    }
+    // 1 - sum(t^3 - t) / (N^3 - N), in shares of N so that no cube overflows.
+    let untied = if all > 1.0 { ((1.0 - ties) / (1.0 - 1.0 / (all * all))).clamp(0.0, 1.0) } else { 0.0 };
+    let weight = n * m / (all + 1.0);
+    Contribution { value: wins / (n * m) - 0.5, weight, chance: untied / (12.0 * weight) }
+}
+
+/// The runs of samples that are searched for a burst of errors: all of them, and five thirds that overlap by half.
+fn spans(samples: usize) -> Vec<(std::ops::Range<usize>, Option<&'static str>)> {
+    let mut spans = vec![(0..samples, None)];
+    let third = samples.div_ceil(3);
+    // A third needs enough samples for its spread to be known.
+    if third >= 5 {
+        spans.extend((0..5).map(|step| {
+            let start = (samples - third) * step / 4;
+            (start..start + third, Some("a burst in a third of the time"))
+        }));
+    }
+    spans
+}
+
+/// Pooled proportions: how likely the new side's part of all errors is, when each sample's errors fall on either side
+/// as its requests do. Errors that come in clumps count as so many fewer.
+fn errors(pairs: &[(Side, &Side)], fewest: u64, floor: f64) -> Result<Difference, (f64, f64)> {
+    let both: Vec<&(Side, &Side)> =
+        pairs.iter().filter(|(new, old)| new.requests > 0.0 && old.requests > 0.0).collect();
+    let new: f64 = both.iter().map(|(new, _)| new.requests).sum();
+    let old: f64 = both.iter().map(|(_, old)| old.requests).sum();
+    if new < fewest as f64 || old < fewest as f64 {
+        return Err((new, old));
+    }
+    let spans = spans(both.len());
+    let looks = spans.len() as f64;
+    let mut found: Option<Difference> = None;
+    for (span, detail) in spans {
+        let mut difference = pooled(both.get(span).unwrap_or_default(), floor);
+        difference.chance = (difference.chance * looks).min(1.0);
+        difference.detail = detail;
+        // The whole comes first and stays unless a part says more.
+        let more = |known: &Difference| {
+            (difference.matters, -difference.chance).partial_cmp(&(known.matters, -known.chance))
+                == Some(std::cmp::Ordering::Greater)
+        };
+        if found.as_ref().is_none_or(|known| difference.matters && more(known)) {
+            found = Some(difference);
+        }
+    }
+    found.ok_or((new, old))
+}
+
+fn pooled(pairs: &[&(Side, &Side)], floor: f64) -> Difference {
+    let (mut hits, mut expected, mut total) = (0.0, 0.0, 0.0);
+    let (mut new_requests, mut old_share) = (0.0, 0.0);
+    let mut parts = Vec::with_capacity(pairs.len());
+    for (new, old) in pairs {
+        let requests = new.requests + old.requests;
+        let errors = new.errors + old.errors;
+        let part = new.requests / requests;
+        hits += new.errors;
+        total += errors;
+        expected += errors * part;
+        new_requests += new.requests;
+        old_share += new.requests * old.errors / old.requests;
+        let variance =
+            if requests > 1.0 { errors * part * (1.0 - part) * (requests - errors) / (requests - 1.0) } else { 0.0 };
+        parts.push((new.errors - errors * part, variance, new.requests * (1.0 - part)));
+    }
+    let new_requests = f64::max(new_requests, 1.0);
+    let weights = parts.iter().map(|(_, _, weight)| weight).sum::<f64>();
+    let shift = if weights > 0.0 { (hits - expected) / weights } else { 0.0 };
+    let clumps =
+        clumping(&parts.iter().map(|(beyond, variance, weight)| (beyond - shift * weight, *variance)).collect::<Vec<_>>());
+    let (new, old) = (hits / new_requests, old_share / new_requests);
+    Difference {
+        new,
+        old,
+        chance: if total > 0.0 { binomial_tail(hits / clumps, total / clumps, expected / total) } else { 1.0 },
+        samples: pairs.len(),
+        detail: None,
+        matters: new - old >= floor,
+    }
+}
