@@ -36,7 +36,8 @@
 //!   in clumps count as fewer. Asked of the whole time and of five overlapping thirds, for a burst; the chance is
 //!   multiplied by the number of looks.
 //! - *Which*: asked of the new instances together and, more strictly, of each alone, so that one bad one among many
-//!   is found and named. Each question has a chance of 0.5 % to find what is not there, shared by its parts.
+//!   is found and named. The chance to find what is not there is held to 0.5 % for
+//!   latency and 1 % for errors (which the floor lowers further), shared by a question's parts.
 //! - *Enough*: at least 100 requests on each side; 20 when the window is under 5 minutes.
 //! - *Even share*: a new instance without a request for the last third of the time or more, while an even share would
 //!   have been at least 20, is failing. Under half or over twice an even share is a warning only: balancers differ.
@@ -79,8 +80,10 @@ const LATENCY_FLOOR: f64 = 0.10;
 /// A difference in the share of failed requests smaller than this does not matter: one percentage point, as much as
 /// a fleet may have in all.
 const ERROR_FLOOR: f64 = 0.01;
-/// The chance that one question about new instances is allowed to find what is not there.
+/// The chance that comparing latency is allowed to find what is not there.
 const SIGNIFICANCE: f64 = 0.005;
+/// The same for errors; more, because the floor rules out nearly all that chance brings.
+const SIGNIFICANCE_ERRORS: f64 = 0.01;
 /// The same for the fleet against how it was before, which takes nothing back.
 const SIGNIFICANCE_BEFORE: f64 = 0.01;
 
@@ -139,7 +142,7 @@ pub struct Evidence<'a> {
 }
 
 /// Better, the same, worse, inconsistent, or not to be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {

@@ -1,11 +1,19 @@
 //! New instances against the others in the same minutes. What changes for all alike (load, the database, the hour)
 //! cancels out within each sample, so that what remains is the new instances' own doing.
 
+use std::collections::BTreeMap;
+
 use super::reason::{Finding, Reason, Statistic};
 use super::statistics::{Contribution, Mean, binomial_tail, clumping};
 use super::watch::{Sample, Watched};
-use super::{ERROR_FLOOR, LATENCY_FLOOR, SIGNIFICANCE};
+use super::{ERROR_FLOOR, LATENCY_FLOOR, SIGNIFICANCE, SIGNIFICANCE_ERRORS};
 use crate::units::InstanceId;
+
+/// A third of the time is looked at alone when it has so many samples.
+const FEWEST_IN_A_THIRD: usize = 10;
+/// Errors of clumps larger than this count as if in clumps of this: a burst is what is looked for, and must not
+/// excuse itself.
+const MOST_CLUMPS: f64 = 2.0;
 
 /// What the comparison found.
 pub(super) struct Comparison {
@@ -99,17 +107,21 @@ fn ask(question: Question, watched: &Watched<'_>, newcomers: &[usize], fewest: u
             return;
         }
     };
+    let allowance = match question {
+        Question::Latency => SIGNIFICANCE,
+        Question::Errors(_) => SIGNIFICANCE_ERRORS,
+    };
     // Half of the allowance for the question to the group, half for those to its members.
     let alone: Vec<(usize, Difference)> = all
         .iter()
         .filter(|_| newcomers.len() > 1)
         .filter_map(|member| Some((*member, difference(question, &strata, &[*member], fewest).ok()?)))
         .collect();
-    let each = SIGNIFICANCE / 2.0 / newcomers.len().max(1) as f64;
+    let each = allowance / 2.0 / newcomers.len().max(1) as f64;
     let worse = |difference: &Difference, limit: f64| difference.matters && difference.chance <= limit;
     let mut guilty: Vec<usize> =
         alone.iter().filter(|(_, difference)| worse(difference, each)).map(|(member, _)| *member).collect();
-    let group = worse(&together, SIGNIFICANCE / 2.0);
+    let group = worse(&together, allowance / 2.0);
     let shown = match guilty.as_slice() {
         [member] => alone.into_iter().find(|(known, _)| known == member).map_or(together, |(_, alone)| alone),
         _ => together,
@@ -132,10 +144,12 @@ fn ask(question: Question, watched: &Watched<'_>, newcomers: &[usize], fewest: u
     found.culprits.extend(culprits);
 }
 
-/// One sample's figures, the old instances added up, the new ones each for itself.
+/// One sample's figures: the old instances added up, the new ones each for itself.
 struct Stratum {
     old: Side,
     new: Vec<Side>,
+    /// Each old instance by its place, with its requests and errors.
+    old_each: Vec<(usize, f64, f64)>,
 }
 
 #[derive(Clone, Default)]
@@ -175,16 +189,27 @@ impl Side {
 
 fn strata(watched: &Watched<'_>, newcomers: &[usize]) -> Vec<Stratum> {
     let stratum = |sample: &Sample<'_>| {
-        let mut stratum = Stratum { old: Side::default(), new: vec![Side::default(); newcomers.len()] };
+        let new = vec![Side::default(); newcomers.len()];
+        let mut stratum = Stratum { old: Side::default(), new, old_each: Vec::new() };
         for (place, load) in &sample.readings {
             match newcomers.iter().position(|newcomer| newcomer == place) {
                 Some(member) => stratum.new[member].add(load),
-                None => stratum.old.add(load),
+                None => {
+                    stratum.old.add(load);
+                    stratum.old_each.push((*place, load.requests as f64, load.errors as f64));
+                }
             }
         }
         stratum
     };
     watched.samples.iter().map(stratum).collect()
+}
+
+/// Both sides of one sample.
+struct Pair<'a> {
+    new: Side,
+    old: &'a Side,
+    old_each: &'a [(usize, f64, f64)],
 }
 
 /// The two sides in each sample; `Err` with the requests of each (new, old) when there are too few to compare.
@@ -194,14 +219,14 @@ fn difference(
     members: &[usize],
     fewest: u64,
 ) -> Result<Difference, (f64, f64)> {
-    let pairs: Vec<(Side, &Side)> = strata
+    let pairs: Vec<Pair<'_>> = strata
         .iter()
         .map(|stratum| {
             let mut new = Side::default();
             for side in members.iter().filter_map(|member| stratum.new.get(*member)) {
                 new.merge(side);
             }
-            (new, &stratum.old)
+            Pair { new, old: &stratum.old, old_each: &stratum.old_each }
         })
         .collect();
     match question {
@@ -212,16 +237,16 @@ fn difference(
 
 /// The rank test of Mann and Whitney within each sample, weighted as van Elteren does, over the buckets' counts; the
 /// size of the difference as the ratio of mean latencies, each minute weighted by the new instances' requests.
-fn latency(pairs: &[(Side, &Side)], fewest: u64) -> Result<Difference, (f64, f64)> {
-    let both: Vec<&(Side, &Side)> = pairs.iter().filter(|(new, old)| new.timed > 0.0 && old.timed > 0.0).collect();
-    let new: f64 = both.iter().map(|(new, _)| new.timed).sum();
-    let old: f64 = both.iter().map(|(_, old)| old.timed).sum();
+fn latency(pairs: &[Pair<'_>], fewest: u64) -> Result<Difference, (f64, f64)> {
+    let both: Vec<&Pair<'_>> = pairs.iter().filter(|pair| pair.new.timed > 0.0 && pair.old.timed > 0.0).collect();
+    let new: f64 = both.iter().map(|pair| pair.new.timed).sum();
+    let old: f64 = both.iter().map(|pair| pair.old.timed).sum();
     if new < fewest as f64 || old < fewest as f64 {
         return Err((new, old));
     }
-    let ranks: Vec<Contribution> = both.iter().map(|(new, old)| rank(new, old)).collect();
-    let new_sum: f64 = both.iter().map(|(new, _)| new.sum_ms).sum();
-    let old_sum: f64 = both.iter().map(|(new, old)| new.timed * old.sum_ms / old.timed).sum();
+    let ranks: Vec<Contribution> = both.iter().map(|pair| rank(&pair.new, pair.old)).collect();
+    let new_sum: f64 = both.iter().map(|pair| pair.new.sum_ms).sum();
+    let old_sum: f64 = both.iter().map(|pair| pair.new.timed * pair.old.sum_ms / pair.old.timed).sum();
     Ok(Difference {
         new: new_sum / new,
         old: old_sum / new,
@@ -251,71 +276,80 @@ fn rank(new: &Side, old: &Side) -> Contribution {
     Contribution { value: wins / (n * m) - 0.5, weight, chance: untied / (12.0 * weight) }
 }
 
-/// The runs of samples that are searched for a burst of errors: all of them, and five thirds that overlap by half.
-fn spans(samples: usize) -> Vec<(std::ops::Range<usize>, Option<&'static str>)> {
-    let mut spans = vec![(0..samples, None)];
+/// A run of samples that is searched for errors: how many chances it is charged for, and what it is called.
+struct Span {
+    samples: std::ops::Range<usize>,
+    looks: f64,
+    name: Option<&'static str>,
+}
+
+/// All samples, and five thirds that overlap by half, for a burst. The whole has one half of the allowance, the thirds
+/// share the other.
+fn spans(samples: usize) -> Vec<Span> {
     let third = samples.div_ceil(3);
-    // A third needs enough samples for its spread to be known.
-    if third >= 5 {
-        spans.extend((0..5).map(|step| {
-            let start = (samples - third) * step / 4;
-            (start..start + third, Some("a burst in a third of the time"))
-        }));
+    if third < FEWEST_IN_A_THIRD {
+        return vec![Span { samples: 0..samples, looks: 1.0, name: None }];
     }
+    let mut spans = vec![Span { samples: 0..samples, looks: 2.0, name: None }];
+    spans.extend((0..5).map(|step| {
+        let start = (samples - third) * step / 4;
+        Span { samples: start..start + third, looks: 10.0, name: Some("a burst, in a third of the time") }
+    }));
     spans
 }
 
 /// Pooled proportions: how likely the new side's part of all errors is, when each sample's errors fall on either side
 /// as its requests do. Errors that come in clumps count as so many fewer.
-fn errors(pairs: &[(Side, &Side)], fewest: u64, floor: f64) -> Result<Difference, (f64, f64)> {
-    let both: Vec<&(Side, &Side)> =
-        pairs.iter().filter(|(new, old)| new.requests > 0.0 && old.requests > 0.0).collect();
-    let new: f64 = both.iter().map(|(new, _)| new.requests).sum();
-    let old: f64 = both.iter().map(|(_, old)| old.requests).sum();
+fn errors(pairs: &[Pair<'_>], fewest: u64, floor: f64) -> Result<Difference, (f64, f64)> {
+    let both: Vec<&Pair<'_>> =
+        pairs.iter().filter(|pair| pair.new.requests > 0.0 && pair.old.requests > 0.0).collect();
+    let new: f64 = both.iter().map(|pair| pair.new.requests).sum();
+    let old: f64 = both.iter().map(|pair| pair.old.requests).sum();
     if new < fewest as f64 || old < fewest as f64 {
         return Err((new, old));
     }
-    let spans = spans(both.len());
-    let looks = spans.len() as f64;
     let mut found: Option<Difference> = None;
-    for (span, detail) in spans {
-        let mut difference = pooled(both.get(span).unwrap_or_default(), floor);
-        difference.chance = (difference.chance * looks).min(1.0);
-        difference.detail = detail;
-        // The whole comes first and stays unless a part says more.
-        let more = |known: &Difference| {
-            (difference.matters, -difference.chance).partial_cmp(&(known.matters, -known.chance))
-                == Some(std::cmp::Ordering::Greater)
-        };
-        if found.as_ref().is_none_or(|known| difference.matters && more(known)) {
+    for span in spans(both.len()) {
+        let mut difference = pooled(both.get(span.samples).unwrap_or_default(), floor);
+        difference.chance = (difference.chance * span.looks).min(1.0);
+        difference.detail = span.name;
+        // The whole comes first, and stays unless a part says more.
+        let says_more = |known: &Difference| difference.matters && (!known.matters || difference.chance < known.chance);
+        if found.as_ref().is_none_or(says_more) {
             found = Some(difference);
         }
     }
     found.ok_or((new, old))
 }
 
-fn pooled(pairs: &[&(Side, &Side)], floor: f64) -> Difference {
+fn pooled(pairs: &[&Pair<'_>], floor: f64) -> Difference {
     let (mut hits, mut expected, mut total) = (0.0, 0.0, 0.0);
     let (mut new_requests, mut old_share) = (0.0, 0.0);
-    let mut parts = Vec::with_capacity(pairs.len());
-    for (new, old) in pairs {
+    let (mut new_odds, mut old_odds) = (0.5, 0.5);
+    for Pair { new, old, .. } in pairs {
         let requests = new.requests + old.requests;
         let errors = new.errors + old.errors;
-        let part = new.requests / requests;
         hits += new.errors;
         total += errors;
-        expected += errors * part;
+        expected += errors * new.requests / requests;
         new_requests += new.requests;
         old_share += new.requests * old.errors / old.requests;
-        let variance =
-            if requests > 1.0 { errors * part * (1.0 - part) * (requests - errors) / (requests - 1.0) } else { 0.0 };
-        parts.push((new.errors - errors * part, variance, new.requests * (1.0 - part)));
+        new_odds += new.errors * old.requests / requests;
+        old_odds += old.errors * new.requests / requests;
     }
+    // How errors clump is seen beside the difference, not in it: with the new side failing so many times as often
+    // (Mantel and Haenszel), how much do samples still differ?
+    let times = new_odds / old_odds;
+    let beyond: Vec<(f64, f64)> = pairs
+        .iter()
+        .map(|Pair { new, old, .. }| {
+            let errors = new.errors + old.errors;
+            let part = new.requests * times / (new.requests * times + old.requests);
+            (new.errors - errors * part, errors * part * (1.0 - part))
+        })
+        .collect();
+    let clumps = clumping(&beyond).min(MOST_CLUMPS).max(unlike(pairs));
     let new_requests = f64::max(new_requests, 1.0);
-    let weights = parts.iter().map(|(_, _, weight)| weight).sum::<f64>();
-    let shift = if weights > 0.0 { (hits - expected) / weights } else { 0.0 };
-    let clumps =
-        clumping(&parts.iter().map(|(beyond, variance, weight)| (beyond - shift * weight, *variance)).collect::<Vec<_>>());
     let (new, old) = (hits / new_requests, old_share / new_requests);
     Difference {
         new,
@@ -325,4 +359,22 @@ fn pooled(pairs: &[&(Side, &Side)], floor: f64) -> Difference {
         detail: None,
         matters: new - old >= floor,
     }
+}
+
+/// How unlike the old instances are to one another over these samples: 1.0 when their errors are spread as chance
+/// spreads them, more when some fail more than others, so that a new one that does is nothing special.
+fn unlike(pairs: &[&Pair<'_>]) -> f64 {
+    let mut each: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
+    for Pair { old, old_each, .. } in pairs {
+        for (place, requests, errors) in *old_each {
+            let part = requests / old.requests;
+            let (beyond, variance) = each.entry(*place).or_default();
+            *beyond += errors - old.errors * part;
+            *variance += old.errors * part * (1.0 - part);
+        }
+    }
+    let sum: f64 = each.values().filter(|(_, v)| *v > 0.0).map(|(beyond, variance)| beyond * beyond / variance).sum();
+    // Chance alone makes this sum about one less than the number of instances, and seldom more than two deviations over.
+    let others = each.len().saturating_sub(1) as f64;
+    if others > 0.0 { (sum / (others + 2.0 * (2.0 * others).sqrt())).max(1.0) } else { 1.0 }
 }

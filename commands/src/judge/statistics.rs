@@ -127,17 +127,17 @@ fn inflation(n: usize, rho: f64) -> f64 {
     1.0 + 2.0 * sum
 }
 
-/// The correlation of consecutive values, at least [`LEAST_AUTOCORRELATION`].
-fn autocorrelation(centred: &[f64]) -> f64 {
+/// The correlation of consecutive values, between `least` and [`MOST_AUTOCORRELATION`].
+fn autocorrelation(centred: &[f64], least: f64) -> f64 {
     let n = centred.len() as f64;
     let square: f64 = centred.iter().map(|value| value * value).sum();
     let product: f64 = centred.iter().zip(centred.iter().skip(1)).map(|(one, next)| one * next).sum();
     if square <= 0.0 || !square.is_finite() {
-        return LEAST_AUTOCORRELATION;
+        return least;
     }
     let found = product / square;
     // A short series' estimate is too low by about this much (Kendall).
-    (found + (1.0 + 3.0 * found) / n).clamp(LEAST_AUTOCORRELATION, MOST_AUTOCORRELATION)
+    (found + (1.0 + 3.0 * found) / n).clamp(least, MOST_AUTOCORRELATION)
 }
 
 /// What one sample contributes to a mean: its value, its weight, and the variance that chance alone gives the value.
@@ -187,7 +187,8 @@ impl Mean {
             .map(|sample| sample.weight * sample.chance * (1.0 - sample.weight / weights))
             .sum::<f64>()
             / weights;
-        let rho = autocorrelation(&samples.iter().map(|sample| sample.value - value).collect::<Vec<_>>());
+        let centred: Vec<f64> = samples.iter().map(|sample| sample.value - value).collect();
+        let rho = autocorrelation(&centred, LEAST_AUTOCORRELATION);
         let widened = widen((spread - spread_by_chance).max(0.0), n, equal, rho);
         let variance = by_chance + widened;
         let df_widened = (n as f64 * (1.0 - rho * rho) / (1.0 + rho * rho)).max(1.0);
@@ -224,7 +225,8 @@ pub(super) fn clumping(samples: &[(f64, f64)]) -> f64 {
         return 1.0;
     }
     let raw = samples.iter().map(|(beyond, _)| beyond * beyond).sum::<f64>() / variance * n as f64 / (n - 1) as f64;
-    let rho = autocorrelation(&samples.iter().map(|(beyond, _)| *beyond).collect::<Vec<_>>());
+    // Errors are mostly independent and always few: reckoning with lasting clumps that nothing shows would hide bursts.
+    let rho = autocorrelation(&samples.iter().map(|(beyond, _)| *beyond).collect::<Vec<_>>(), 0.0);
     1.0 + widen((raw - 1.0).max(0.0), n, 1.0, rho)
 }
 
