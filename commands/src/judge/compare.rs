@@ -16,6 +16,7 @@ const FEWEST_IN_A_THIRD: usize = 10;
 const MOST_CLUMPS: f64 = 2.0;
 
 /// What the comparison found.
+#[derive(Default)]
 pub(super) struct Comparison {
     /// Each thing that was compared or could not be.
     pub reasons: Vec<Reason>,
@@ -27,7 +28,7 @@ pub(super) struct Comparison {
 pub(super) fn compare(watched: &Watched<'_>, fewest: u64, error_limit: f64) -> Comparison {
     let newcomers = watched.newcomers();
     let floor = if error_limit.is_finite() && error_limit > 0.0 { ERROR_FLOOR.min(error_limit) } else { ERROR_FLOOR };
-    let mut found = Comparison { reasons: Vec::new(), culprits: Vec::new() };
+    let mut found = Comparison::default();
     starved(watched, &newcomers, fewest, &mut found);
     for question in [Question::Latency, Question::Errors(floor)] {
         ask(question, watched, &newcomers, fewest, &mut found);
@@ -98,12 +99,12 @@ fn ask(question: Question, watched: &Watched<'_>, newcomers: &[usize], fewest: u
         Ok(difference) => difference,
         Err((new, old)) => {
             let fewer = if new < fewest as f64 { ("the new instances", new) } else { ("the other instances", old) };
-            found.reasons.push(
-                Reason::new(statistic, Finding::Unknown, strata.len()).detail(format!(
-                    "{} answered {:.0} requests in the samples that both are in, at least {fewest} are needed",
-                    fewer.0, fewer.1
-                )),
-            );
+            found.reasons.push(Reason::new(statistic, Finding::Unknown, strata.len()).detail(format!(
+                "{} answered {:.0} requests in the samples that both are in, at least {fewest} are needed",
+                fewer.0,
+                // The sum of nothing is minus zero.
+                fewer.1.abs()
+            )));
             return;
         }
     };
@@ -129,8 +130,11 @@ fn ask(question: Question, watched: &Watched<'_>, newcomers: &[usize], fewest: u
     if group && guilty.is_empty() {
         guilty = all;
     }
-    let culprits: Vec<InstanceId> =
-        guilty.iter().filter_map(|member| newcomers.get(*member)).map(|place| watched.roster[*place].id.clone()).collect();
+    let culprits: Vec<InstanceId> = guilty
+        .iter()
+        .filter_map(|member| newcomers.get(*member))
+        .map(|place| watched.roster[*place].id.clone())
+        .collect();
     let finding = if culprits.is_empty() { Finding::Good } else { Finding::Bad };
     let mut reason = Reason::new(statistic, finding, shown.samples)
         .value(shown.new)
@@ -192,12 +196,11 @@ fn strata(watched: &Watched<'_>, newcomers: &[usize]) -> Vec<Stratum> {
         let new = vec![Side::default(); newcomers.len()];
         let mut stratum = Stratum { old: Side::default(), new, old_each: Vec::new() };
         for (place, load) in &sample.readings {
-            match newcomers.iter().position(|newcomer| newcomer == place) {
-                Some(member) => stratum.new[member].add(load),
-                None => {
-                    stratum.old.add(load);
-                    stratum.old_each.push((*place, load.requests as f64, load.errors as f64));
-                }
+            if let Some(member) = newcomers.iter().position(|newcomer| newcomer == place) {
+                stratum.new[member].add(load);
+            } else {
+                stratum.old.add(load);
+                stratum.old_each.push((*place, load.requests as f64, load.errors as f64));
             }
         }
         stratum
@@ -301,8 +304,7 @@ fn spans(samples: usize) -> Vec<Span> {
 /// Pooled proportions: how likely the new side's part of all errors is, when each sample's errors fall on either side
 /// as its requests do. Errors that come in clumps count as so many fewer.
 fn errors(pairs: &[Pair<'_>], fewest: u64, floor: f64) -> Result<Difference, (f64, f64)> {
-    let both: Vec<&Pair<'_>> =
-        pairs.iter().filter(|pair| pair.new.requests > 0.0 && pair.old.requests > 0.0).collect();
+    let both: Vec<&Pair<'_>> = pairs.iter().filter(|pair| pair.new.requests > 0.0 && pair.old.requests > 0.0).collect();
     let new: f64 = both.iter().map(|pair| pair.new.requests).sum();
     let old: f64 = both.iter().map(|pair| pair.old.requests).sum();
     if new < fewest as f64 || old < fewest as f64 {

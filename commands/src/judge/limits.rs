@@ -82,8 +82,7 @@ pub(super) fn against_before(
     fewest: u64,
 ) -> Vec<Reason> {
     let samples = watched.samples.len();
-    let missing =
-        |why: String| vec![Reason::new(Statistic::P99Before, Finding::Unknown, samples).detail(why)];
+    let missing = |why: String| vec![Reason::new(Statistic::P99Before, Finding::Unknown, samples).detail(why)];
     let Some(before) = before else {
         return missing("there are no figures from before the scaling".into());
     };
@@ -96,9 +95,7 @@ pub(super) fn against_before(
     };
 
     let mut reasons = Vec::new();
-    let compared = |finding| {
-        Reason::new(Statistic::P99Before, finding, samples).value(now.p99_ms).against(then.p99_ms)
-    };
+    let compared = |finding| Reason::new(Statistic::P99Before, finding, samples).value(now.p99_ms).against(then.p99_ms);
     let better = now.p99_ms * (1.0 + LATENCY_FLOOR) <= then.p99_ms;
     let worse = now.p99_ms >= then.p99_ms * (1.0 + LATENCY_FLOOR);
     reasons.push(if better || worse {
@@ -138,10 +135,9 @@ pub(super) fn against_before(
                 .chance(chance),
         );
     }
-    for (statistic, figure, limit) in [
-        (Statistic::CpuBefore, cpu as Figure, limits.cpu),
-        (Statistic::MemoryBefore, memory as Figure, limits.memory),
-    ] {
+    for (statistic, figure, limit) in
+        [(Statistic::CpuBefore, cpu as Figure, limits.cpu), (Statistic::MemoryBefore, memory as Figure, limits.memory)]
+    {
         if let (Some(then), Some(now)) = (figure(before, limits), figure(after, limits))
             && then > limit
             && now <= limit
@@ -157,7 +153,7 @@ pub(super) fn against_before(
 /// The largest bucket bound that both have and that is not above `most`, else the smallest that both have.
 fn common_bound(one: &Histogram, other: &Histogram, most: f64) -> Option<f64> {
     let common = || one.bounds_ms.iter().copied().filter(|bound| other.bounds_ms.contains(bound));
-    common().filter(|bound| *bound <= most).last().or_else(|| common().next())
+    common().rfind(|bound| *bound <= most).or_else(|| common().next())
 }
 
 /// How many were slower than that bound.
@@ -172,9 +168,11 @@ fn clumps(watched: &Watched<'_>, count: impl Fn(&crate::figures::InstanceLoad) -
         .samples
         .iter()
         .map(|sample| {
-            sample.readings.iter().map(|(_, load)| count(load)).fold((0.0, 0.0), |(hits, of), (hit, all)| {
-                (hits + hit as f64, of + all as f64)
-            })
+            sample
+                .readings
+                .iter()
+                .map(|(_, load)| count(load))
+                .fold((0.0, 0.0), |(hits, of), (hit, all)| (hits + hit as f64, of + all as f64))
         })
         .collect();
     let (hits, of) = each.iter().fold((0.0, 0.0), |(hits, of), (hit, all)| (hits + hit, of + all));

@@ -151,14 +151,20 @@ impl fmt::Display for Reason {
             (Statistic::NewcomerRequests, _) => {
                 write!(f, "{value} requests{who}, while an even share would have been {against}")
             }
-            (Statistic::NewcomerLatency, Finding::Unknown) | (Statistic::NewcomerErrors, Finding::Unknown) => {
+            (Statistic::NewcomerLatency | Statistic::NewcomerErrors, Finding::Unknown) => {
                 f.write_str("The new instances could not be compared with the others")
             }
             (Statistic::NewcomerLatency, _) => {
-                write!(f, "Mean latency of the new instances{who} was {value}, of the others at the same time {against}")
+                write!(
+                    f,
+                    "Mean latency of the new instances{who} was {value}, of the others at the same time {against}"
+                )
             }
             (Statistic::NewcomerErrors, _) => {
-                write!(f, "{value} of the requests failed on the new instances{who}, {against} on the others at the same time")
+                write!(
+                    f,
+                    "{value} of the requests failed on the new instances{who}, {against} on the others at the same time"
+                )
             }
             (Statistic::P99, _) => write!(f, "p99 latency {value}, limit {against}"),
             (Statistic::ErrorShare, _) => write!(f, "{value} of the requests failed, limit {against}"),

@@ -9,9 +9,6 @@ const MOST_AUTOCORRELATION: f64 = 0.95;
 
 /// The chance that a standard normal value is greater than `z`; good to seven digits of it.
 pub(super) fn normal_tail(z: f64) -> f64 {
-    if z.is_nan() {
-        return 1.0;
-    }
     // The complementary error function by a Chebyshev fit (Numerical Recipes, `erfcc`).
     const FIT: [f64; 10] = [
         -1.265_512_23,
@@ -25,6 +22,9 @@ pub(super) fn normal_tail(z: f64) -> f64 {
         -0.822_152_23,
         0.170_872_77,
     ];
+    if z.is_nan() {
+        return 1.0;
+    }
     let x = z.abs() / std::f64::consts::SQRT_2;
     let t = 1.0 / (1.0 + 0.5 * x);
     let tail = 0.5 * t * (FIT.iter().rev().fold(0.0, |sum, c| sum * t + c) - x * x).exp();
@@ -78,20 +78,22 @@ fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
 fn beta_fraction(a: f64, b: f64, x: f64) -> f64 {
     const TINY: f64 = 1e-300;
     let safe = |value: f64| if value.abs() < TINY { TINY } else { value };
-    let mut c = 1.0;
-    let mut d = 1.0 / safe(1.0 - (a + b) * x / (a + 1.0));
-    let mut fraction = d;
+    let mut upper = 1.0;
+    let mut lower = 1.0 / safe(1.0 - (a + b) * x / (a + 1.0));
+    let mut fraction = lower;
     for step in 1..500 {
-        let m = f64::from(step);
-        let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
-        d = 1.0 / safe(1.0 + even * d);
-        c = safe(1.0 + even / c);
-        fraction *= d * c;
-        let odd = -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0));
-        d = 1.0 / safe(1.0 + odd * d);
-        c = safe(1.0 + odd / c);
-        fraction *= d * c;
-        if (d * c - 1.0).abs() < 1e-12 {
+        let step = f64::from(step);
+        let at = a + 2.0 * step;
+        let even = step * (b - step) * x / ((at - 1.0) * at);
+        let odd = -(a + step) * (a + b + step) * x / (at * (at + 1.0));
+        let mut change = 1.0;
+        for term in [even, odd] {
+            lower = 1.0 / safe(1.0 + term * lower);
+            upper = safe(1.0 + term / upper);
+            change = lower * upper;
+            fraction *= change;
+        }
+        if (change - 1.0).abs() < 1e-12 {
             break;
         }
     }
@@ -180,13 +182,10 @@ impl Mean {
         let equal = weights * weights / squares;
         let by_chance =
             samples.iter().map(|sample| sample.weight.powi(2) * sample.chance).sum::<f64>() / weights.powi(2);
-        let spread =
-            samples.iter().map(|sample| sample.weight * (sample.value - value).powi(2)).sum::<f64>() / weights;
-        let spread_by_chance = samples
-            .iter()
-            .map(|sample| sample.weight * sample.chance * (1.0 - sample.weight / weights))
-            .sum::<f64>()
-            / weights;
+        let spread = samples.iter().map(|sample| sample.weight * (sample.value - value).powi(2)).sum::<f64>() / weights;
+        let spread_by_chance =
+            samples.iter().map(|sample| sample.weight * sample.chance * (1.0 - sample.weight / weights)).sum::<f64>()
+                / weights;
         let centred: Vec<f64> = samples.iter().map(|sample| sample.value - value).collect();
         let rho = autocorrelation(&centred, LEAST_AUTOCORRELATION);
         let widened = widen((spread - spread_by_chance).max(0.0), n, equal, rho);

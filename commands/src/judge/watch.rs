@@ -86,8 +86,8 @@ impl<'a> Watched<'a> {
             for (member, read) in roster.iter_mut().zip(&read) {
                 member.read += usize::from(*read);
             }
-            let named = load.instances.iter().map(|load| &load.instance).chain(&load.missing);
-            let expected: BTreeSet<usize> = named.filter_map(|id| names.get(id).copied()).collect();
+            let mentioned = load.instances.iter().map(|load| &load.instance).chain(&load.missing);
+            let expected: BTreeSet<usize> = mentioned.filter_map(|id| names.get(id).copied()).collect();
             for place in expected.into_iter().filter(|place| !read[*place]) {
                 roster[place].missed += 1;
             }
