@@ -300,6 +300,20 @@ fn a_burst_of_errors_in_a_third_of_the_time_is_found() {
 }
 
 #[test]
+fn a_new_instance_no_worse_than_a_bad_old_one_is_not_the_cause() {
+    let both = Scene::alike().with("old-1", slower(1.5)).with("new-1", slower(1.5));
+    let judged = both.judged();
+    assert_eq!(judged.verdict, Verdict::Stable, "{:?}", judged.reasons);
+    let said: Vec<String> = judged.reasons.iter().map(ToString::to_string).collect();
+    assert!(said.iter().any(|text| text.contains("no worse than old-1, which is not new")), "{said:?}");
+    assert_eq!(both.with("new-1", slower(3.0)).judged().culprits, [id("new-1")]);
+
+    let both = Scene::alike().with("old-1", failing(6)).with("new-1", failing(6));
+    assert_eq!(both.verdict(), Verdict::NotImproved);
+    assert_eq!(both.with("new-1", failing(60)).judged().culprits, [id("new-1")]);
+}
+
+#[test]
 fn a_new_instance_that_is_asked_nothing_is_failing() {
     let judged = Scene::alike().with("new-1", idle).judged();
     assert_eq!(judged.verdict, Verdict::Regressed);

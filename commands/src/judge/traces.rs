@@ -358,12 +358,12 @@ fn share(tally: &Tally, matter: Matter, verdict: Verdict) -> f64 {
 /// Rows of the table in the module's documentation.
 fn print(heading: &str, tally: &Tally, matters: &[Matter]) {
     use Verdict::{Improved, Inconclusive, NotImproved, Regressed, Stable};
-    println!("\n{heading:<46}regressed  inconclusive  not improved  stable or improved");
+    println!("\n{heading:<50}  regressed  inconclusive  not improved  stable or improved");
     for matter in matters {
         let percent =
             |verdicts: &[Verdict]| 100.0 * verdicts.iter().map(|verdict| share(tally, *matter, *verdict)).sum::<f64>();
         println!(
-            "  {:<44}{:>7.2} %  {:>10.2} %  {:>10.2} %  {:>16.2} %",
+            "  {:<50}{:>7.2} %  {:>10.2} %  {:>10.2} %  {:>16.2} %",
             matter.words(),
             percent(&[Regressed]),
             percent(&[Inconclusive]),
