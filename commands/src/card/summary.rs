@@ -16,7 +16,7 @@ pub fn summary(cx: &Context<'_>, finished: &Finished, watched: Option<&Watched>,
         (Outcome::Completed | Outcome::Cancelled, _) => Tone::Warn,
         _ => Tone::Bad,
     };
-    let verdict = finished.verdict.map_or_else(String::new, |verdict| format!(", {}", verdict.words()));
+    let verdict = finished.verdict.map_or_else(String::new, |verdict| format!(", {verdict}"));
     let title = format!("{}{verdict}: {what}", capitalised(finished.outcome.words()));
     let mut card = Card::new(tone, title.clone(), cx);
     card = match watched {
@@ -72,7 +72,7 @@ fn chart(cx: &Context<'_>, finished: &Finished, watched: &Watched, samples: Vec<
         newcomers: watched.newcomers.clone(),
         limit_ms: cx.policy.load.p99_ms,
         marks: vec![mark(watched.scaled_at, "scaled"), mark(watched.verified_at, "verified")],
-        verdict: finished.verdict.map_or(finished.outcome.words(), Verdict::words).to_owned(),
+        verdict: finished.verdict.map_or_else(|| finished.outcome.words().to_owned(), |verdict| verdict.to_string()),
     }
 }
 
