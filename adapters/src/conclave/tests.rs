@@ -25,8 +25,8 @@ fn conclave() -> Conclave {
 
 /// An instance that answers this on one path, and 404 on every other as the backend does.
 async fn answering(path: &str, status: u16, body: Value) -> (Server, Instance) {
-    let text = body.to_string();
-    speaking(path, move || (StatusCode::from_u16(status).unwrap(), text.clone()).into_response()).await
+    let status = StatusCode::from_u16(status).unwrap();
+    speaking(path, move || (status, Json(body.clone())).into_response()).await
 }
 
 async fn speaking(path: &str, answer: impl Fn() -> Response + Clone + Send + Sync + 'static) -> (Server, Instance) {
@@ -38,15 +38,15 @@ async fn speaking(path: &str, answer: impl Fn() -> Response + Clone + Send + Syn
     (server, instance)
 }
 
-fn kind<T: std::fmt::Debug>(answer: Result<T, PortError>) -> &'static str {
-    match answer {
-        Ok(_) => "an answer",
-        Err(PortError::Unreachable { .. }) => "unreachable",
-        Err(PortError::TimedOut { .. }) => "timed out",
-        Err(PortError::Refused { .. }) => "refused",
-        Err(PortError::Unreadable { .. }) => "unreadable",
-        Err(PortError::NotServed { .. }) => "not served",
-        Err(PortError::Gone { .. }) => "gone",
+fn kind<T>(answer: Result<T, PortError>) -> &'static str {
+    match answer.err() {
+        None => "an answer",
+        Some(PortError::Unreachable { .. }) => "unreachable",
+        Some(PortError::TimedOut { .. }) => "timed out",
+        Some(PortError::Refused { .. }) => "refused",
+        Some(PortError::Unreadable { .. }) => "unreadable",
+        Some(PortError::NotServed { .. }) => "not served",
+        Some(PortError::Gone { .. }) => "gone",
     }
 }
 
