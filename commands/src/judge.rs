@@ -74,6 +74,10 @@
 //! twenty requests is less than one error. It says so by staying below the aims, not by guessing. Of 10,000 without
 //! data (nine ways) all are inconclusive.
 //!
+//! The constants were chosen with these very seeds in sight. On 10,000 others (from 1,000,000 on) the rows come out the
+//! same within 0.6 points, false rollbacks at 0.21, 0.45, 0.62 and 1.57 %, and one of the 10,000 fleets with 3 % errors
+//! is missed: 100 % is what was seen here, not a promise.
+//!
 //! Where it ends: each instance here wanders by 0-10 % of its latency. When all wander by the full 10 %, correlated
 //! by 0.8, false rollbacks are 1.1 % in 15 min, but 3.7 % in 60 s: sixteen samples cannot tell a slow wave from a
 //! lasting difference. A minute is for rehearsing, not for deciding.
