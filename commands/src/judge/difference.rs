@@ -39,9 +39,13 @@ impl Side {
 
 /// What those instances, by their places in the roster, did in each sample.
 pub(super) fn added(watched: &Watched<'_>, places: &[usize]) -> Vec<Side> {
+    let mut wanted = vec![false; watched.roster.len()];
+    for place in places {
+        wanted[*place] = true;
+    }
     let in_sample = |sample: &Sample<'_>| {
         let mut side = Side::default();
-        for (_, load) in sample.readings.iter().filter(|(place, _)| places.contains(place)) {
+        for (_, load) in sample.readings.iter().filter(|(place, _)| wanted[*place]) {
             side.add(load);
         }
         side
