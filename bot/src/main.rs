@@ -1,8 +1,11 @@
 //! scalebot: carries out a scaling runbook and shows its work.
 
 mod cli;
+#[expect(dead_code, reason = "the rehearsal shows its cards there")]
+mod console;
 mod drill;
 mod ledger_command;
+mod palette;
 
 use std::process::ExitCode;
 
