@@ -1,5 +1,7 @@
 //! scalebot: carries out a scaling runbook and shows its work.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "the summary attaches it"))]
+mod chart;
 mod cli;
 #[expect(dead_code, reason = "the rehearsal shows its cards there")]
 mod console;
