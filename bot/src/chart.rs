@@ -65,6 +65,7 @@ pub(crate) struct Sample {
     pub(crate) requests: BTreeMap<InstanceId, u64>,
 }
 
+/// The figures are those of the instances that answered. Who did not is for the verdict to weigh, not for the picture.
 impl From<&Load> for Sample {
     fn from(load: &Load) -> Self {
         let percentiles = load.percentiles();
@@ -73,8 +74,6 @@ impl From<&Load> for Sample {
             window: load.window.duration(),
             p50_ms: percentiles.map(|percentiles| percentiles.p50_ms),
             p99_ms: percentiles.map(|percentiles| percentiles.p99_ms),
-            // A share of the instances that answered is not the fleet's share; percentiles are shown as the runbook
-            // judges them.
             error_share: load.error_share(),
             requests: load.instances.iter().map(|load| (load.instance.clone(), load.requests)).collect(),
         }

@@ -12,8 +12,7 @@ pub(super) fn steps(highest: f64, most: u32) -> Vec<f64> {
     (0..=most).map(|count| f64::from(count) * step).take_while(|value| *value <= highest * 1.001).collect()
 }
 
-/// The rounded moments between two, in seconds: at most `most` of them, and whether they are to be told in minutes or
-/// hours.
+/// The rounded moments between two, in seconds: at most `most` steps of whole seconds, minutes, hours or days.
 pub(super) fn moments(from: f64, to: f64, most: u32) -> Vec<f64> {
     const STEPS: [f64; 16] =
         [1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 21600.0];
