@@ -1,6 +1,6 @@
 //! How an operation ended: the verdict with its reasons, before and after side by side, and the chart.
 
-use super::{Card, Chart, ChartMark, Row, Tone, change};
+use super::{Card, Chart, ChartMark, Milestone, Row, Tone, change};
 use crate::context::Context;
 use crate::figures::Load;
 use crate::judge::Verdict;
@@ -64,14 +64,17 @@ fn side_by_side(cx: &Context<'_>, before: Option<&Load>, after: Option<&Load>) -
 }
 
 fn chart(cx: &Context<'_>, finished: &Finished, watched: &Watched, samples: Vec<Load>, title: String) -> Chart {
-    let mark = |at, what: &str| ChartMark { at, what: what.to_owned() };
     Chart {
         title,
         before: watched.before.clone(),
         samples,
         newcomers: watched.newcomers.clone(),
         limit_ms: cx.policy.load.p99_ms,
-        marks: vec![mark(watched.scaled_at, "scaled"), mark(watched.verified_at, "verified")],
+        error_limit: cx.policy.load.error_share,
+        marks: vec![
+            ChartMark { at: watched.scaled_at, what: Milestone::Scaled },
+            ChartMark { at: watched.verified_at, what: Milestone::Verified },
+        ],
         verdict: finished.verdict.map_or_else(|| finished.outcome.words().to_owned(), |verdict| verdict.to_string()),
     }
 }
