@@ -98,8 +98,11 @@ impl Port {
     /// What becomes of this call.
     pub(super) fn fate(&self, what: &'static str) -> Fate {
         // Effects and what is written about them are where a fault tells most.
-        let grave = matches!(what, "fleet.scale" | "ledger.append" | "channel.post" | "posts.plan" | "posts.confirm");
-        let weight = if grave { 8 } else { 1 };
+        let weight: u32 = match what {
+            "fleet.scale" => 40,
+            "ledger.append" | "channel.post" | "posts.plan" | "posts.confirm" => 8,
+            _ => 1,
+        };
         let mut model = lock(&self.sim);
         let mut fate = Fate { way: Way::Answered, before: model.between(0, 10), after: model.between(0, 10) };
         if model.calm {
@@ -114,10 +117,10 @@ impl Port {
         }
         let now = model.now;
         fate.way = if outage.is_some_and(|(system, from, to)| what.starts_with(system) && from <= now && now < to)
-            || model.chance(fails * weight.min(4))
+            || model.chance(fails * weight.div_ceil(2))
         {
             Way::Unreachable
-        } else if model.chance(silent * weight.min(4)) {
+        } else if model.chance(silent * weight.div_ceil(2)) {
             Way::Silent
         } else if model.chance(lost * weight) {
             Way::AnswerLost
@@ -196,7 +199,8 @@ impl Port {
 impl super::model::Model {
     /// Something happens in the world at this very instant or a moment later.
     fn mischief(&mut self) {
-        let soon = self.between(0, 1_500);
+        let longest = [50, 1_500, 30_000][self.dice.usize(..3)];
+        let soon = self.between(0, longest);
         let happening = match self.dice.u32(..10) {
             0..3 => Happening::Halt(self.dice.usize(..2), true),
             3 => Happening::Halt(self.dice.usize(..2), false),

@@ -91,7 +91,8 @@ pub(super) struct Model {
     pub(super) in_flight: Vec<InFlight>,
     pub(super) halts: Vec<SimHalt>,
     pub(super) people: People,
-    pub(super) channel: Vec<Post>,
+    /// The log channel, with when each post came.
+    pub(super) channel: Vec<(Duration, Post)>,
     pub(super) processes: Vec<Process>,
     pub(super) judge: Judge,
     pub(super) trace: Vec<String>,
