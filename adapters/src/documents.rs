@@ -114,7 +114,10 @@ mod tests {
     async fn where_it_cannot_be_written_is_said_and_the_old_text_stays() {
         let directory = tempfile::tempdir().unwrap();
         let error = Folder::new(directory.path().join("missing")).write_capacity("six").await.unwrap_err();
-        assert!(matches!(&error, PortError::Unreachable { what, .. } if what.contains("missing/capacity.md")), "{error}");
+        assert!(
+            matches!(&error, PortError::Unreachable { what, .. } if what.contains("missing/capacity.md")),
+            "{error}"
+        );
 
         // A directory stands where the document belongs: the rename fails, and what was written beside it goes.
         std::fs::create_dir(directory.path().join("capacity.md")).unwrap();

@@ -1,9 +1,14 @@
 //! What every adapter that speaks HTTP shares: bounded bodies, no redirects, and one translation of failures.
 
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header, redirect};
 use scalebot_commands::ports::PortError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,8 +16,14 @@ use serde::de::DeserializeOwned;
 /// The largest answer that is read, in bytes.
 pub const MAX_BODY: usize = 4 << 20;
 
+/// The longest line that is read, in bytes.
+pub const MAX_LINE: usize = 64 << 10;
+
 /// How much of an answer's text is quoted in an error, in characters.
 const QUOTED: usize = 200;
+
+/// The longest wait that a server is believed to ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
 /// A client for one outside system, by the name that people know it by.
 #[derive(Clone, Debug)]
@@ -30,10 +41,12 @@ pub struct Answer {
     pub status: StatusCode,
     /// Its body.
     pub body: Vec<u8>,
+    /// How long it asks to wait before asking again, where it says so in whole seconds.
+    pub retry_after: Option<Duration>,
 }
 
 impl Http {
-    /// A client for requests to full URLs; each call takes at most `limit`, its body included.
+    /// A client for requests to full URLs, over plain HTTP; each call takes at most `limit`, its body included.
     ///
     /// # Errors
     /// When the system offers no way to make one.
@@ -60,6 +73,16 @@ impl Http {
     #[must_use]
     pub fn named(&self, what: &str) -> Self {
         Self { what: what.to_owned(), ..self.clone() }
+    }
+
+    /// The URL of a path on `address`, a host and port; anything more than these is refused, for it would send the
+    /// question elsewhere.
+    pub fn url(&self, address: &str, path: &str) -> Result<String, PortError> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+        if address.is_empty() || !address.bytes().all(plain) || !path.starts_with('/') {
+            return Err(self.unreadable(format!("{} is no host and port with a path", quote(address.as_bytes()))));
+        }
+        Ok(format!("http://{address}{path}"))
     }
 
     /// Asks, and returns the answer whatever its status.
@@ -91,7 +114,54 @@ impl Http {
     /// Reads an answer as JSON; a status other than success becomes the error it stands for.
     pub fn json<T: DeserializeOwned>(&self, url: &str, answer: &Answer) -> Result<T, PortError> {
         self.accept(url, answer)?;
-        serde_json::from_slice(&answer.body).map_err(|error| self.unreadable(format!("{}: {error}", path_of(url))))
+        self.parse(url, answer)
+    }
+
+    /// Reads an answer's body as JSON, whatever its status.
+    pub fn parse<T: DeserializeOwned>(&self, url: &str, answer: &Answer) -> Result<T, PortError> {
+        serde_json::from_slice(&answer.body)
+            .map_err(|error| self.unreadable(format!("{}: {}", path_of(url), quote(error.to_string().as_bytes()))))
+    }
+
+    /// Asks, and hands over a successful answer line by line as it arrives, so that a long one never has to be held as
+    /// a whole. `take` ends the reading by saying what is wrong with a line.
+    ///
+    /// # Errors
+    /// Those of [`Http::get`] and [`Http::accept`]; more than `most` bytes, a line over [`MAX_LINE`], text that is not
+    /// UTF-8, and a last line without its line feed, which is half an answer.
+    pub async fn lines(
+        &self,
+        url: &str,
+        most: usize,
+        mut take: impl FnMut(&str) -> Result<(), String> + Send,
+    ) -> Result<(), PortError> {
+        let path = path_of(url);
+        let mut response = self.request(Method::GET, url).send().await.map_err(|error| self.failed(&error))?;
+        if !response.status().is_success() {
+            let answer = self.read(response).await?;
+            return self.accept(url, &answer);
+        }
+        let (mut total, mut number) = (0_usize, 0_usize);
+        let mut rest: Vec<u8> = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error))? {
+            total = total.saturating_add(chunk.len());
+            if total > most {
+                return Err(self.unreadable(format!("{path}: more than {} MiB", most >> 20)));
+            }
+            for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
+                if rest.len() + piece.len() > MAX_LINE {
+                    return Err(self.unreadable(format!("{path}: line {} is too long", number + 1)));
+                }
+                rest.extend_from_slice(piece);
+                if let Some(line) = rest.strip_suffix(b"\n") {
+                    number += 1;
+                    let taken = std::str::from_utf8(line).map_err(|_| "no UTF-8".to_owned()).and_then(&mut take);
+                    taken.map_err(|wrong| self.unreadable(format!("{path}: line {number}: {wrong}")))?;
+                    rest.clear();
+                }
+            }
+        }
+        if rest.is_empty() { Ok(()) } else { Err(self.unreadable(format!("{path}: ends in the middle of a line"))) }
     }
 
     /// Refuses every status but success.
@@ -100,12 +170,21 @@ impl Http {
         let path = path_of(url);
         match answer.status {
             status if status.is_success() => Ok(()),
-            StatusCode::NOT_FOUND => Err(PortError::NotServed { what, detail: format!("{path} answered 404") }),
+            StatusCode::NOT_FOUND => Err(self.not_served(url, "answered 404")),
             status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
                 Err(PortError::Refused { what, detail: format!("{path} answered {status}: {}", quote(&answer.body)) })
             }
-            status => Err(self.unreadable(format!("{path} answered {status}: {}", quote(&answer.body)))),
+            status => {
+                let wait = answer.retry_after.map(|wait| format!("; ask again in {} s", wait.as_secs()));
+                let wait = wait.unwrap_or_default();
+                Err(self.unreadable(format!("{path} answered {status}: {}{wait}", quote(&answer.body))))
+            }
         }
+    }
+
+    /// What was asked for is not there.
+    pub fn not_served(&self, url: &str, why: &str) -> PortError {
+        PortError::NotServed { what: self.what.clone(), detail: format!("{} {why}", path_of(url)) }
     }
 
     /// An answer that cannot be understood.
@@ -124,6 +203,11 @@ impl Http {
 
     async fn read(&self, mut response: Response) -> Result<Answer, PortError> {
         let status = response.status();
+        let retry_after = response
+            .headers()
+            .get(header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+            .map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error))? {
             if body.len() + chunk.len() > MAX_BODY {
@@ -131,7 +215,7 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, body })
+        Ok(Answer { status, body, retry_after })
     }
 
     fn failed(&self, error: &reqwest::Error) -> PortError {

@@ -12,6 +12,8 @@ mod schema;
 mod sql;
 mod writer;
 
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -146,7 +148,9 @@ impl SqliteLedger {
                     Ok(event)
                 }
                 Err(fault) => Err(match (fault.about(&self.file), last) {
-                    (StorageError::Damaged(text), Some(seq)) => StorageError::Damaged(format!("after event {seq}: {text}")),
+                    (StorageError::Damaged(text), Some(seq)) => {
+                        StorageError::Damaged(format!("after event {seq}: {text}"))
+                    }
                     (StorageError::Damaged(text), None) => StorageError::Damaged(format!("at the first event: {text}")),
                     (unusable, _) => unusable,
                 }),
@@ -161,10 +165,10 @@ impl SqliteLedger {
     }
 
     /// Closes every connection; what is being written is finished first. Leaves the file complete by itself, unless
-    /// somebody else has it open.
-    pub async fn close(self) {
+    /// somebody else has it open. To be called last: nothing can be read afterwards.
+    pub async fn close(&self) {
         self.readers.close().await;
-        if let Some(writer) = self.writer {
+        if let Some(writer) = &self.writer {
             writer.lock().await.close().await;
         }
     }
@@ -263,5 +267,6 @@ fn pool() -> SqlitePoolOptions {
 
 /// SQLite takes a relative name that begins with `file:` for something else.
 fn absolute(path: &Path) -> Result<PathBuf, StorageError> {
-    std::path::absolute(path).map_err(|error| StorageError::Unusable(format!("{} is no path ({error})", path.display())))
+    std::path::absolute(path)
+        .map_err(|error| StorageError::Unusable(format!("{} is no path ({error})", path.display())))
 }

@@ -299,7 +299,8 @@ mod tests {
     async fn no_text_can_pass_for_a_seal_or_hide_in_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log-channel.txt");
-        let forged = format!("x\rpost 9: events 8 to 9\nsealed post 9: events 8 to 9, hash {}\n\u{1b}[2J", "0".repeat(64));
+        let forged =
+            format!("x\rpost 9: events 8 to 9\nsealed post 9: events 8 to 9, hash {}\n\u{1b}[2J", "0".repeat(64));
         let posted = post(1, 1, &forged);
         let transcript = Transcript::new(&path);
         transcript.post(&posted).await.unwrap();

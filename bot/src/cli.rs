@@ -1,9 +1,12 @@
 //! The command line. Exit codes: 0 done as asked, 1 ended otherwise, 2 flags, configuration or a state that cannot be
 //! used, 130 interrupted.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use scalebot_commands::approval::Mark;
 
 use crate::drill::settings::Fault;
 
@@ -19,6 +22,8 @@ pub(crate) struct Cli {
 /// What the program can be asked on its command line.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Rehearse on this machine: real processes, no account and no cluster needed
+    Drill(DrillArgs),
     /// Read and prove the operational log
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -26,6 +31,95 @@ pub(crate) enum Command {
     DrillWorld(WorldArgs),
     #[command(hide = true)]
     DrillInstance(InstanceArgs),
+}
+
+/// What a rehearsal is to be.
+#[derive(Debug, Args)]
+pub(crate) struct DrillArgs {
+    /// What the operator types, for example "/scale up 6"; without any, lines are read from standard input
+    #[arg(value_name = "COMMAND")]
+    pub(crate) commands: Vec<String>,
+    /// Instances at the start
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) instances: u32,
+    /// Requests per second of the load generator
+    #[arg(long, value_name = "RPS", default_value_t = 38.0, value_parser = load)]
+    pub(crate) load: f64,
+    /// Begin in a halt, by both sources of truth
+    #[arg(long)]
+    pub(crate) halted: bool,
+    /// The governance lead approves whatever is asked
+    #[arg(long, conflicts_with = "reject")]
+    pub(crate) approve: bool,
+    /// The governance lead rejects whatever is asked
+    #[arg(long)]
+    pub(crate) reject: bool,
+    /// How long the governance lead has to decide
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = length_of_time)]
+    pub(crate) approval_timeout: Duration,
+    /// How long the fleet is watched afterwards (a service watches for 15 min)
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = length_of_time)]
+    pub(crate) monitor: Duration,
+    /// What goes wrong
+    #[arg(long, value_enum)]
+    pub(crate) fault: Option<Fault>,
+    /// Where everything is kept; a drill that was killed goes on there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Print every event as JSON on standard output; what people read goes to standard error
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where all of the world's randomness comes from
+    #[arg(long, default_value_t = 72)]
+    pub(crate) seed: u64,
+}
+
+impl DrillArgs {
+    /// Whether somebody types at a terminal while it runs.
+    pub(crate) fn is_attended(&self) -> bool {
+        self.commands.is_empty() && std::io::stdin().is_terminal()
+    }
+
+    /// What the governance lead does without being asked, where the command line says so.
+    pub(crate) fn vote(&self) -> Option<Mark> {
+        match (self.approve, self.reject) {
+            (true, _) => Some(Mark::Approve),
+            (_, true) => Some(Mark::Reject),
+            _ => None,
+        }
+    }
+}
+
+/// Reads "90s", "15m", "1h", "500ms", or several of them: "1m30s".
+fn length_of_time(text: &str) -> Result<Duration, String> {
+    const LONGEST: Duration = Duration::from_hours(24);
+    let form = || "write it as 90s, 15m, 1h or 1m30s".to_owned();
+    let mut rest = text;
+    let mut whole = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|character: char| !character.is_ascii_digit()).ok_or_else(form)?;
+        let unit =
+            rest[digits..].find(|character: char| character.is_ascii_digit()).map_or(rest.len(), |at| digits + at);
+        let number: u32 = rest[..digits].parse().map_err(|_| form())?;
+        whole += match &rest[digits..unit] {
+            "ms" => Duration::from_millis(1),
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_mins(1),
+            "h" => Duration::from_hours(1),
+            _ => return Err(form()),
+        } * number;
+        rest = &rest[unit..];
+    }
+    if whole.is_zero() || whole > LONGEST {
+        return Err("it must be more than nothing and at most 24h".to_owned());
+    }
+    Ok(whole)
+}
+
+/// Reads a number of requests per second.
+fn load(text: &str) -> Result<f64, String> {
+    let load: f64 = text.parse().map_err(|_| "write a number, for example 38".to_owned())?;
+    if (0.0..=10_000.0).contains(&load) { Ok(load) } else { Err("it must be from 0 to 10000".to_owned()) }
 }
 
 /// What can be asked of the operational log.
@@ -85,4 +179,26 @@ pub(crate) struct InstanceArgs {
     /// What goes wrong in it
     #[arg(long, value_enum)]
     pub(crate) fault: Option<Fault>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_of_time_is_read_with_its_units_and_nothing_else_is() {
+        let seconds = |text: &str| length_of_time(text).map(|length| length.as_secs_f64());
+        assert_eq!(seconds("90s"), Ok(90.0));
+        assert_eq!(seconds("1m30s"), Ok(90.0));
+        assert_eq!(seconds("500ms"), Ok(0.5));
+        for wrong in ["", "15", "m", "-1s", "1d", "0s", "99999999999s", "25h", "1m30", "٣s", "4294967295h"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
 }

@@ -3,11 +3,16 @@
 //! A [`world`] process, apart from the bot, holds the [`instance`] processes and everything around them; the bot finds
 //! it, or starts it, by [`attach`].
 
-// The drill command itself is what calls it.
-#[allow(dead_code)]
-pub(crate) mod attach;
-pub(crate) mod chain;
-pub(crate) mod files;
+mod attach;
+mod chain;
+pub(crate) mod command;
+mod files;
 pub(crate) mod instance;
+mod lines;
+mod persona;
+mod rehearsal;
+mod room;
 pub(crate) mod settings;
+mod state;
+mod wiring;
 pub(crate) mod world;

@@ -1,8 +1,13 @@
 //! scalebot: carries out a scaling runbook and shows its work.
 
 mod cli;
+mod console;
 mod drill;
 mod ledger_command;
+mod palette;
+mod state_dir;
+mod stop;
+mod system;
 
 use std::process::ExitCode;
 
@@ -19,6 +24,7 @@ fn main() -> ExitCode {
     };
     runtime.block_on(async {
         match cli.command {
+            cli::Command::Drill(args) => drill::command::run(args).await,
             cli::Command::Ledger(command) => ledger_command::run(command).await,
             cli::Command::DrillWorld(args) => drill::world::run(args).await,
             cli::Command::DrillInstance(args) => drill::instance::run(args).await,

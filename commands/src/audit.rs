@@ -192,14 +192,15 @@ impl Audit {
     /// The log has no more events.
     ///
     /// # Errors
-    /// When the log channel was told of more.
-    pub fn finish(self) -> Result<Audited, Wrong> {
+    /// When the log channel was told of more. The audit is given back with it: it knows how far the log was in order.
+    pub fn finish(self) -> Result<Audited, (Wrong, Box<Self>)> {
         let (events, head) = self.proof.head();
         if let Some(post) = self.posts.last() {
-            return Err(match *post {
+            let wrong = match *post {
                 Announced { first, last, .. } if first == 0 || first > last => Wrong::Senseless { first, last },
                 Announced { last, .. } => Wrong::CutOff { head: events, last },
-            });
+            };
+            return Err((wrong, Box::new(self)));
         }
         let unfinished = self.operations.values().filter(|course| course.finished.is_none()).count();
         let compared = self.compared();
@@ -256,7 +257,7 @@ mod tests {
     use super::*;
     use crate::event::{Claim, Draft};
 
-    /// A log of the given events: operation ("" for none), its op_seq, epoch, kind.
+    /// A log of the given events: operation ("" for none), its `op_seq`, epoch, kind.
     fn log(events: &[(&str, u64, u64, Kind)]) -> Vec<Event> {
         let mut prev = Hash::GENESIS;
         let place = |(index, (operation, op_seq, epoch, kind)): (usize, &(&str, u64, u64, Kind))| {
@@ -296,7 +297,7 @@ mod tests {
         for event in events {
             audit.take(event)?;
         }
-        audit.finish()
+        audit.finish().map_err(|(wrong, _)| wrong)
     }
 
     #[test]

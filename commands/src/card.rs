@@ -1,6 +1,7 @@
 //! What is said to people: a view model that knows no chat system. The bot draws it as text, an embed or an image.
 
 mod approval;
+mod chart;
 mod precheck;
 mod progress;
 mod question;
@@ -10,6 +11,7 @@ mod verification;
 use serde::Serialize;
 
 pub use self::approval::{asking, decided, escalated};
+pub use self::chart::{Chart, ChartMark};
 pub use self::precheck::precheck;
 pub use self::progress::{monitoring, waiting};
 pub use self::question::{ask_keys, ask_why};
@@ -33,6 +35,8 @@ pub struct Card {
     pub progress: Option<Progress>,
     /// The approval request that it asks people to mark, by its digest.
     pub ask: Option<String>,
+    /// A picture of it.
+    pub chart: Option<Chart>,
     /// What identifies it, small.
     pub footer: String,
 }
@@ -74,7 +78,7 @@ pub struct Progress {
 impl Card {
     fn new(tone: Tone, title: impl Into<String>, cx: &Context<'_>) -> Self {
         let footer = format!("{} on {} · operation {}", cx.request.by, cx.request.target, cx.operation.short());
-        Self { tone, title: title.into(), lines: vec![], rows: vec![], progress: None, ask: None, footer }
+        Self { tone, title: title.into(), lines: vec![], rows: vec![], progress: None, ask: None, chart: None, footer }
     }
 
     fn line(mut self, line: impl Into<String>) -> Self {

@@ -5,8 +5,8 @@
 //! in the simulator. Read [`runbook`] first: it is the one file that says what happens next.
 
 pub mod approval;
-pub mod capacity;
 pub mod audit;
+pub mod capacity;
 pub mod card;
 pub mod checks;
 pub mod context;

@@ -51,13 +51,13 @@ async fn steps_up(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Ending,
     }
 
     // Step 4: Verify New Instances
-    let verified = verify::every_instance(cx, journal, "verify", &plan).await?.body;
+    let verified = verify::every_instance(cx, journal, "verify", &plan).await?;
     let verified = ask::keys(cx, journal, &plan, verified).await?;
-    if let Some(ending) = verified.ending(&plan) {
+    if let Some(ending) = verified.body.ending(&plan) {
         return Ok(ending);
     }
 
     // Step 5: Monitor Post-Scaling
-    let monitored = monitor::watch(cx, journal, &plan, &assessed, &ready.body.newcomers, ready.at).await?.body;
-    Ok(monitored.ending(&plan))
+    let watched = monitor::watch(cx, journal, &plan, &assessed, ready, verified.at).await?;
+    Ok(watched.ending(&plan))
 }

@@ -3,7 +3,7 @@
 
 use scalebot_commands::event::{Claim, Draft, Event, Hash};
 use scalebot_commands::ports::AppendError;
-use scalebot_commands::units::Epoch;
+use scalebot_commands::units::{Epoch, OperationId};
 use serde_json::value::RawValue;
 use sqlx::{Row as _, SqliteConnection};
 
@@ -25,7 +25,7 @@ pub(super) async fn append(conn: &mut SqliteConnection, draft: &Draft) -> Result
     sqlx::query(sql::INSERT_EVENT)
         .bind(rows::stored(event.seq, "event")?)
         .bind(&event.at)
-        .bind(event.operation.as_ref().map(|operation| operation.as_str()))
+        .bind(event.operation.as_ref().map(OperationId::as_str))
         .bind(rows::stored(event.op_seq, "op_seq")?)
         .bind(rows::stored(event.epoch.0, "epoch")?)
         .bind(&event.kind)
@@ -89,7 +89,10 @@ async fn next_in_operation(conn: &mut SqliteConnection, draft: &Draft) -> Result
         }
     };
     if draft.op_seq != next {
-        return fenced(format!("{whose} is at op_seq {next}, the event {} was written for {}", draft.kind, draft.op_seq));
+        return fenced(format!(
+            "{whose} is at op_seq {next}, the event {} was written for {}",
+            draft.kind, draft.op_seq
+        ));
     }
     Ok(())
 }

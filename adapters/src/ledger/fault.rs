@@ -81,7 +81,7 @@ mod code {
     pub(super) const NOTADB: i64 = 26;
 }
 
-/// Puts the database's error into words. Extended codes hold their primary code in the lowest byte.
+/// Puts the database's error into words.
 pub(super) fn explain(error: &sqlx::Error, file: &Path) -> StorageError {
     let file = file.display();
     let unusable = |text: String| StorageError::Unusable(text);
@@ -96,8 +96,7 @@ pub(super) fn explain(error: &sqlx::Error, file: &Path) -> StorageError {
         other => return unusable(format!("{file} cannot be used ({other})")),
     };
     let said = database.message();
-    let primary = database.code().and_then(|code| code.parse::<i64>().ok()).map(|code| code & 0xff);
-    match primary {
+    match primary(database.as_ref()) {
         Some(code::FULL) => unusable(format!("the disk that holds {file} is full; free some space and it goes on")),
         Some(code::READONLY | code::PERM | code::AUTH) => unusable(format!(
             "{file} cannot be written ({said}); give the bot's user the right to write the file and its directory"
@@ -120,4 +119,14 @@ pub(super) fn explain(error: &sqlx::Error, file: &Path) -> StorageError {
         )),
         _ => unusable(format!("{file} cannot be used ({said})")),
     }
+}
+
+/// Whether the database only says that somebody else is at it.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(primary) == Some(code::BUSY)
+}
+
+/// Extended codes hold their primary code in the lowest byte.
+fn primary(error: &dyn sqlx::error::DatabaseError) -> Option<i64> {
+    Some(error.code()?.parse::<i64>().ok()? & 0xff)
 }

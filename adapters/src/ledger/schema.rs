@@ -1,9 +1,15 @@
 //! Which file is a log of ours, of which version, and how one becomes one. What is not ours is left as it is.
 
-use sqlx::{Connection as _, Row as _, SqliteConnection};
+use std::time::Duration;
 
-use super::fault::Fault;
-use super::sql;
+use sqlx::{Connection as _, Row as _, SqliteConnection};
+use tokio::time::Instant;
+
+use super::fault::{Fault, is_busy};
+use super::{BUSY_LIMIT, sql};
+
+/// Between two tries to set the journal mode.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Marks a SQLite file as an operational log: "SCAL".
 const APPLICATION_ID: i64 = 0x5343_414C;
@@ -24,11 +30,14 @@ pub(super) enum Found {
     Log(i64),
 }
 
+/// All that tells what a file is, in one statement: another process may be making it a log at this moment.
+const INSPECT: &str = "SELECT application_id, user_version, (SELECT COUNT(*) FROM sqlite_master)
+    FROM pragma_application_id, pragma_user_version";
+
 /// Looks at the file without changing it.
 pub(super) async fn inspect(conn: &mut SqliteConnection) -> Result<Found, Fault> {
-    let application = pragma(conn, "PRAGMA application_id").await?;
-    let version = pragma(conn, "PRAGMA user_version").await?;
-    let tables = pragma(conn, "SELECT COUNT(*) FROM sqlite_master").await?;
+    let row = sqlx::query(INSPECT).fetch_one(&mut *conn).await?;
+    let (application, version, tables): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     match (application, version, tables) {
         (0, 0, 0) => Ok(Found::Empty),
         (APPLICATION_ID, 1..=VERSION, _) => Ok(Found::Log(version)),
@@ -43,12 +52,7 @@ pub(super) async fn inspect(conn: &mut SqliteConnection) -> Result<Found, Fault>
 /// Makes an empty file a log, and an earlier version's log one of this version.
 pub(super) async fn prepare(conn: &mut SqliteConnection) -> Result<(), Fault> {
     inspect(conn).await?;
-    let mode: String = sqlx::query("PRAGMA journal_mode = WAL").fetch_one(&mut *conn).await?.try_get(0)?;
-    if mode != "wal" {
-        return Err(Fault::Unfit(format!(
-            "its file system cannot hold it (journal mode {mode}); put the state directory on a local disk"
-        )));
-    }
+    write_ahead(conn).await?;
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
     // Another process may have been first.
     let from = match inspect(&mut transaction).await? {
@@ -68,8 +72,22 @@ pub(super) async fn prepare(conn: &mut SqliteConnection) -> Result<(), Fault> {
     Ok(())
 }
 
-async fn pragma(conn: &mut SqliteConnection, question: &'static str) -> Result<i64, Fault> {
-    Ok(sqlx::query(question).fetch_one(&mut *conn).await?.try_get(0)?)
+/// Sets the journal mode in which readers and the writer do not wait for each other. It stays with the file.
+async fn write_ahead(conn: &mut SqliteConnection) -> Result<(), Fault> {
+    let started = Instant::now();
+    let mode: String = loop {
+        match sqlx::query("PRAGMA journal_mode = WAL").fetch_one(&mut *conn).await {
+            // SQLite does not wait here by itself when two processes make the same file a log.
+            Err(error) if is_busy(&error) && started.elapsed() < BUSY_LIMIT => tokio::time::sleep(BUSY_PAUSE).await,
+            answer => break answer?.try_get(0)?,
+        }
+    };
+    if mode != "wal" {
+        return Err(Fault::Unfit(format!(
+            "its file system cannot hold it (journal mode {mode}); put the state directory on a local disk"
+        )));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -45,13 +45,14 @@ pub(super) const HEAD: &str = "SELECT seq, hash FROM event ORDER BY seq DESC LIM
 /// The last place of an operation; NULL for a new one.
 pub(super) const LAST_OF_OPERATION: &str = "SELECT MAX(op_seq) FROM event WHERE operation = $1";
 /// A new event, its columns in the order of the table.
-pub(super) const INSERT_EVENT: &str =
-    "INSERT INTO event (seq, at, operation, op_seq, epoch, kind, body, prev, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+pub(super) const INSERT_EVENT: &str = "INSERT INTO event (seq, at, operation, op_seq, epoch, kind, body, prev, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
 /// Every event of an operation.
-pub(super) const EVENTS_OF: &str = "SELECT seq, at, operation, op_seq, epoch, kind, body, prev, hash FROM event WHERE operation = $1 ORDER BY op_seq";
+pub(super) const EVENTS_OF: &str =
+    "SELECT seq, at, operation, op_seq, epoch, kind, body, prev, hash FROM event WHERE operation = $1 ORDER BY op_seq";
 /// A page of events.
-pub(super) const EVENTS_AFTER: &str = "SELECT seq, at, operation, op_seq, epoch, kind, body, prev, hash FROM event WHERE seq > $1 ORDER BY seq LIMIT $2";
+pub(super) const EVENTS_AFTER: &str =
+    "SELECT seq, at, operation, op_seq, epoch, kind, body, prev, hash FROM event WHERE seq > $1 ORDER BY seq LIMIT $2";
 /// Every row there is, whatever it says its place is.
 pub(super) const EVERY_EVENT: &str =
     "SELECT seq, at, operation, op_seq, epoch, kind, body, prev, hash FROM event ORDER BY seq";

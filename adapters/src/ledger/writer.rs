@@ -41,7 +41,9 @@ impl Writer {
     ) -> Result<T, Fault> {
         // SQLite would go on writing into a file that was deleted, and every event would be lost at the end.
         if identity(&self.file).ok() != Some(self.identity) {
-            return Err(Fault::Unfit("it was moved, deleted or replaced while in use; put it back and start again".into()));
+            return Err(Fault::Unfit(
+                "it was moved, deleted or replaced while in use; put it back and start again".into(),
+            ));
         }
         let mut conn = match self.conn.take() {
             Some(conn) => conn,

@@ -84,6 +84,15 @@ pub(crate) async fn start_or_attach(state: &Path, settings: Settings) -> Result<
     }
 }
 
+/// Asks where no world lives: everything that is asked of it is answered with [`PortError::Gone`].
+///
+/// # Errors
+/// As [`attach`].
+pub(crate) fn absent(state: &Path) -> Result<WorldClient, NoWorld> {
+    let (state, socket) = place(state)?;
+    client(&socket, &state.join(files::WORLD_LOCK))
+}
+
 /// The directory as an absolute path, and its socket.
 fn place(state: &Path) -> Result<(PathBuf, PathBuf), NoWorld> {
     let state = state
@@ -173,12 +182,6 @@ async fn ping(client: &WorldClient) -> Result<(), PortError> {
 }
 
 impl Attached {
-    /// Tells the world every 30 s that somebody still needs it. Ends only when the world is gone, and says how that was
-    /// seen; whatever else goes wrong is tried again.
-    pub(crate) async fn keep_alive(&self) -> PortError {
-        keep_alive(&self.client).await
-    }
-
     /// Ends the world, and waits until nothing of it is left. A world that is gone already has ended.
     ///
     /// # Errors
@@ -207,7 +210,9 @@ impl Attached {
     }
 }
 
-async fn keep_alive(client: &WorldClient) -> PortError {
+/// Tells the world every 30 s that somebody still needs it. Ends only when the world is gone, and says how that was
+/// seen; whatever else goes wrong is tried again.
+pub(crate) async fn keep_alive(client: &WorldClient) -> PortError {
     loop {
         if let Err(gone @ PortError::Gone { .. }) = ping(client).await {
             return gone;

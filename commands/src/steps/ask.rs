@@ -88,21 +88,19 @@ pub async fn keys(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
     plan: &Plan,
-    verified: Verified,
-) -> Result<Verified, Interrupted> {
-    let instances = untold(plan, &verified);
-    if instances.is_empty() || verified.result != Verification::Passed {
+    verified: Recorded<Verified>,
+) -> Result<Recorded<Verified>, Interrupted> {
+    let instances = untold(plan, &verified.body);
+    if instances.is_empty() || verified.body.result != Verification::Passed {
         return Ok(verified);
     }
     let attested = attest(cx, journal, instances).await?.body;
-    Ok(match attested.by {
-        Some(_) => verified,
-        None => Verified {
-            result: Verification::Inconclusive,
-            problems: vec![format!("{}: keys: nobody attested that they are reached", list(&attested.instances))],
-            ..verified
-        },
-    })
+    if attested.by.is_some() {
+        return Ok(verified);
+    }
+    let problems = vec![format!("{}: keys: nobody attested that they are reached", list(&attested.instances))];
+    let body = Verified { result: Verification::Inconclusive, problems, ..verified.body };
+    Ok(Recorded { body, ..verified })
 }
 
 fn untold(plan: &Plan, verified: &Verified) -> Vec<InstanceId> {

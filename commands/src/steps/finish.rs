@@ -9,6 +9,7 @@ use crate::journal::{Effected, Interrupted, Journal, Recorded, Stop};
 use crate::judge::Verdict;
 use crate::ports::Slot;
 use crate::steps::escalate::Condition;
+use crate::steps::monitor::Watched;
 use crate::steps::precheck::Plan;
 use crate::units::{Replicas, TargetName};
 
@@ -91,12 +92,22 @@ pub struct Ending {
     pub changed_the_fleet: bool,
     /// What somebody has to be told of, by the runbook's table.
     pub escalation: Option<Condition>,
+    /// What was watched, where it came to that.
+    pub watched: Option<Box<Watched>>,
 }
 
 impl Ending {
     /// An end before anything was done.
     pub fn before_any_change(outcome: Outcome, plan: Option<Plan>, reason: impl Into<String>) -> Self {
-        Self { outcome, plan, verdict: None, reason: reason.into(), changed_the_fleet: false, escalation: None }
+        Self {
+            outcome,
+            plan,
+            verdict: None,
+            reason: reason.into(),
+            changed_the_fleet: false,
+            escalation: None,
+            watched: None,
+        }
     }
 
     /// An end after the count was changed.
@@ -108,6 +119,7 @@ impl Ending {
             reason: reason.into(),
             changed_the_fleet: true,
             escalation: None,
+            watched: None,
         }
     }
 
@@ -157,7 +169,11 @@ pub async fn with(
     ending: &Ending,
 ) -> Result<Recorded<Finished>, Interrupted> {
     let finished = journal.close("finish", finished(cx, ending)).await?;
-    cx.show(Slot::Summary, card::summary(cx, &finished.body)).await;
+    let samples = match &ending.watched {
+        Some(_) => cx.ports.samples.kept(cx.operation).await?,
+        None => Vec::new(),
+    };
+    cx.show(Slot::Summary, card::summary(cx, &finished.body, ending.watched.as_deref(), samples)).await;
     Ok(finished)
 }
 

@@ -21,6 +21,7 @@ use crate::steps::assess::Assessed;
 use crate::steps::escalate::Condition;
 use crate::steps::precheck::Plan;
 use crate::steps::verify::{self, Verification};
+use crate::steps::wait::Waited;
 use crate::units::{InstanceId, Millis, Timestamp};
 
 /// The body of `monitored`.
@@ -63,9 +64,31 @@ pub enum MonitorEnded {
     Gone,
 }
 
-impl Monitored {
+/// What was watched, with what a summary shows of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watched {
+    /// What was found.
+    pub monitored: Monitored,
+    /// The load before the change.
+    pub before: Option<Load>,
+    /// The instances that are new.
+    pub newcomers: Vec<InstanceId>,
+    /// When every instance was ready.
+    pub scaled_at: Timestamp,
+    /// When they were verified.
+    pub verified_at: Timestamp,
+}
+
+impl Watched {
     /// What the operation comes to.
-    pub fn ending(&self, plan: &Plan) -> Ending {
+    pub fn ending(self, plan: &Plan) -> Ending {
+        let ending = self.monitored.ending(plan);
+        Ending { watched: Some(Box::new(self)), ..ending }
+    }
+}
+
+impl Monitored {
+    fn ending(&self, plan: &Plan) -> Ending {
         let reasons = self.judgement.reasons.join("; ");
         let because = |what: Option<&String>| what.cloned().unwrap_or_else(|| reasons.clone());
         let (outcome, reason) = match (self.ended, self.judgement.verdict) {
@@ -91,16 +114,19 @@ impl Monitored {
 /// How often every instance's halt state and chain are read again.
 const CONSISTENCY_EVERY: Duration = Duration::from_mins(1);
 
-/// Watches from `since`, when the fleet was ready.
+/// Watches from when the fleet was ready.
 pub async fn watch(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
     plan: &Plan,
     assessed: &Assessed,
-    newcomers: &[InstanceId],
-    since: Timestamp,
-) -> Result<Recorded<Monitored>, Interrupted> {
-    journal.try_step("monitor", |heard| Watch { cx, plan, newcomers, since, heard }.run(assessed)).await
+    ready: Recorded<Waited>,
+    verified_at: Timestamp,
+) -> Result<Watched, Interrupted> {
+    let (newcomers, scaled_at) = (ready.body.newcomers, ready.at);
+    let watch = |heard| Watch { cx, plan, newcomers: &newcomers, since: scaled_at, heard }.run(assessed);
+    let monitored = journal.try_step("monitor", watch).await?.body;
+    Ok(Watched { monitored, before: assessed.load.known().cloned(), newcomers, scaled_at, verified_at })
 }
 
 struct Watch<'a> {

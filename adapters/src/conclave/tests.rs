@@ -1,0 +1,457 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::extract::Path;
+use axum::http::header;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use scalebot_commands::ports::ComplexityBudget;
+use scalebot_commands::ports::{Governance, InstanceState};
+use serde_json::json;
+
+use super::*;
+use crate::http::testing::{Crew, ManualWorld, Server, epoch, instance, nobody};
+
+const LIMIT: Duration = Duration::from_millis(500);
+
+fn conclave_with(config: Config) -> (Arc<ManualWorld>, Conclave) {
+    let world = Arc::new(ManualWorld::new());
+    (world.clone(), Conclave::new(world, LIMIT, config).unwrap())
+}
+
+fn conclave() -> Conclave {
+    conclave_with(Config::default()).1
+}
+
+/// An instance that answers this on one path, and 404 on every other as the backend does.
+async fn answering(path: &str, status: u16, body: Value) -> (Server, Instance) {
+    let text = body.to_string();
+    speaking(path, move || (StatusCode::from_u16(status).unwrap(), text.clone()).into_response()).await
+}
+
+async fn speaking(path: &str, answer: impl Fn() -> Response + Clone + Send + Sync + 'static) -> (Server, Instance) {
+    let router = Router::new()
+        .route(path, get(async move || answer()))
+        .fallback(async || (StatusCode::NOT_FOUND, Json(json!({"detail": "Not Found"}))));
+    let server = Server::start(router).await;
+    let instance = instance("api-1", &server.address());
+    (server, instance)
+}
+
+fn kind<T: std::fmt::Debug>(answer: Result<T, PortError>) -> &'static str {
+    match answer {
+        Ok(_) => "an answer",
+        Err(PortError::Unreachable { .. }) => "unreachable",
+        Err(PortError::TimedOut { .. }) => "timed out",
+        Err(PortError::Refused { .. }) => "refused",
+        Err(PortError::Unreadable { .. }) => "unreadable",
+        Err(PortError::NotServed { .. }) => "not served",
+        Err(PortError::Gone { .. }) => "gone",
+    }
+}
+
+/// What each question comes to, in the order of the port.
+async fn all_kinds(conclave: &Conclave, instance: &Instance) -> [&'static str; 6] {
+    [
+        kind(conclave.healthy(instance).await),
+        kind(conclave.ready(instance).await),
+        kind(conclave.halt(instance).await),
+        kind(conclave.link(instance, 7).await),
+        kind(conclave.warnings(instance).await),
+        kind(ConclaveGovernance::new(conclave.clone(), Arc::new(Crew::of([instance.clone()]))).complexity().await),
+    ]
+}
+
+#[tokio::test]
+async fn what_is_not_served_not_answered_or_not_understood_is_never_an_answer() {
+    let conclave = conclave();
+    let (_server, nothing_served) = answering("/elsewhere", 200, json!({})).await;
+    assert_eq!(all_kinds(&conclave, &nothing_served).await, ["not served"; 6]);
+
+    let silent = Server::silent().await;
+    assert_eq!(all_kinds(&conclave, &instance("hangs", &silent.address())).await, ["timed out"; 6]);
+    assert_eq!(all_kinds(&conclave, &instance("gone", &nobody().await)).await, ["unreachable"; 6]);
+
+    let half = Server::raw(b"HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n{\"is_halted\":false").await;
+    assert_eq!(all_kinds(&conclave, &instance("half", &half.address())).await, ["unreachable"; 6]);
+
+    for (name, router) in [
+        ("redirects", Router::new().fallback(async || Redirect::temporary("/v1/health"))),
+        ("is busy", Router::new().fallback(async || (StatusCode::TOO_MANY_REQUESTS, "{}"))),
+        ("is huge", Router::new().fallback(async || vec![b' '; crate::http::MAX_BODY + 1])),
+    ] {
+        let server = Server::start(router).await;
+        assert_eq!(all_kinds(&conclave, &instance(name, &server.address())).await, ["unreadable"; 6], "{name}");
+    }
+    let server = Server::start(Router::new().fallback(async || StatusCode::FORBIDDEN)).await;
+    assert_eq!(all_kinds(&conclave, &instance("forbids", &server.address())).await, ["refused"; 6]);
+
+    // A proxy's page with status 200: an instance that is up says no more than that, but nothing else is believed.
+    let server = Server::start(Router::new().fallback(async || "<html>Welcome</html>")).await;
+    let mut wanted = ["unreadable"; 6];
+    wanted[0] = "an answer";
+    assert_eq!(all_kinds(&conclave, &instance("page", &server.address())).await, wanted);
+
+    let mut without_address = nothing_served.clone();
+    without_address.address = None;
+    assert_eq!(all_kinds(&conclave, &without_address).await, ["unreachable"; 6]);
+}
+
+#[tokio::test]
+async fn an_instance_is_healthy_on_200_and_nothing_else() {
+    for (status, wanted) in [(200, Some(true)), (500, Some(false)), (503, Some(false)), (204, None), (302, None)] {
+        let (_server, instance) = answering("/v1/health", status, json!({"status": "healthy"})).await;
+        assert_eq!(conclave().healthy(&instance).await.ok(), wanted, "{status}");
+    }
+}
+
+fn readiness(status: &str, database: bool) -> Value {
+    json!({
+        "status": status,
+        "checks": {
+            "database": {"name": "database", "healthy": database, "latency_ms": 1.5, "error": (!database).then_some("refused")},
+            "redis": {"name": "redis", "healthy": true, "latency_ms": 0.3, "error": null},
+        },
+        "health_type": "operational",
+    })
+}
+
+#[tokio::test]
+async fn readiness_is_the_status_and_the_word_together_with_each_named_check() {
+    for (status, body, ready, database) in [
+        (200, readiness("ready", true), true, true),
+        (503, readiness("not-ready", false), false, false),
+        (200, readiness("not-ready", false), false, false),
+        (503, readiness("ready", true), false, true),
+    ] {
+        let (_server, instance) = answering("/v1/ready", status, body).await;
+        let found = conclave().ready(&instance).await.unwrap();
+        assert_eq!(found.ready, ready);
+        let error = (!database).then(|| "refused".to_owned());
+        assert_eq!(found.checks[0], NamedCheck { name: "database".into(), healthy: database, error });
+        assert_eq!(found.checks[1], NamedCheck { name: "redis".into(), healthy: true, error: None });
+    }
+}
+
+#[tokio::test]
+async fn readiness_that_cannot_be_read_in_full_is_an_error() {
+    let mut unhealthy = readiness("ready", true);
+    unhealthy["checks"]["redis"]["healthy"] = json!("yes");
+    let mut silent = readiness("ready", true);
+    silent["checks"]["redis"] = json!({"name": "redis"});
+    for (status, body) in [
+        (503, json!("Service Unavailable")),
+        (200, json!({"checks": {}})),
+        (200, json!({"status": true, "checks": {}})),
+        (200, json!({"status": "ready"})),
+        (200, json!({"status": "ready", "checks": []})),
+        (200, unhealthy),
+        (200, silent),
+        (500, readiness("ready", true)),
+    ] {
+        let (_server, instance) = answering("/v1/ready", status, body.clone()).await;
+        assert_eq!(kind(conclave().ready(&instance).await), "unreadable", "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn the_halt_is_what_the_instance_says_to_the_letter() {
+    let path = "/v1/governance/halt/status";
+    let halted = json!({"is_halted": true, "halted_at": "2026-01-08T03:00:00+00:00Z", "reason": "operator",
+        "message": "fork seen", "operator_id": null});
+    let (_server, instance) = answering(path, 200, halted).await;
+    let found = conclave().halt(&instance).await.unwrap();
+    let reason = Some("operator: fork seen".into());
+    assert_eq!(found, HaltReading { halted: true, since: Some(epoch()), reason, cleared_at: None });
+
+    let not = json!({"is_halted": false, "halted_at": null, "reason": null, "message": null, "operator_id": null});
+    let (_server, instance) = answering(path, 200, not).await;
+    let found = conclave().halt(&instance).await.unwrap();
+    assert_eq!(found, HaltReading { halted: false, since: None, reason: None, cleared_at: None });
+
+    for body in [
+        json!({}),
+        json!([]),
+        json!({"is_halted": null}),
+        json!({"is_halted": "false"}),
+        json!({"is_halted": 0}),
+        json!({"halted": false}),
+        json!({"is_halted": false, "halted_at": "2026-01-08T03:00:00"}),
+        json!({"is_halted": false, "halted_at": 1_767_841_200}),
+        json!({"is_halted": false, "reason": 7}),
+    ] {
+        let (_server, instance) = answering(path, 200, body.clone()).await;
+        assert_eq!(kind(conclave().halt(&instance).await), "unreadable", "{body}");
+    }
+    let (_server, instance) = answering(path, 500, json!({"is_halted": false})).await;
+    assert_eq!(kind(conclave().halt(&instance).await), "unreadable");
+}
+
+#[tokio::test]
+async fn paths_and_names_are_configuration() {
+    let mut config = Config::default();
+    config.paths.halt = "/freeze".into();
+    config.fields.halted = "/state/frozen".into();
+    config.fields.halt_cleared_at = Some("thawed".into());
+    let (_server, instance) =
+        answering("/freeze", 200, json!({"state": {"frozen": true}, "thawed": "2026-01-08T03:00:00Z"})).await;
+    let found = conclave_with(config).1.halt(&instance).await.unwrap();
+    assert!(found.halted);
+    assert_eq!(found.cleared_at, Some(epoch()));
+
+    let read: Config =
+        serde_json::from_value(json!({"paths": {"ready": "/ready"}, "keys": {"readiness_check": "hsm"}})).unwrap();
+    assert_eq!(read.paths, Paths { ready: "/ready".into(), ..Paths::default() });
+    assert_eq!(read.keys, KeyProbe::ReadinessCheck("hsm".into()));
+    assert!(serde_json::from_value::<Config>(json!({"paths": {"redy": "/ready"}})).is_err());
+}
+
+const EVENT: &str = "/v1/observer/events/sequence/{n}";
+
+/// An instance with that event 7, and none after.
+async fn chained(event: Value) -> (Server, Instance) {
+    let router = Router::new().route(
+        EVENT,
+        get(async move |Path(number): Path<u64>| {
+            let detail = format!("Event with sequence {number} not found");
+            if number == 7 {
+                Json(event.clone()).into_response()
+            } else {
+                (StatusCode::NOT_FOUND, Json(json!({"detail": detail}))).into_response()
+            }
+        }),
+    );
+    let server = Server::start(router).await;
+    let instance = instance("api-1", &server.address());
+    (server, instance)
+}
+
+#[tokio::test]
+async fn an_event_is_its_hashes_and_one_that_is_not_there_is_none() {
+    let event = json!({"sequence": 7, "content_hash": "aa", "prev_hash": "bb", "local_timestamp": "2026-01-08T03:00:00+00:00Z"});
+    let (_server, instance) = chained(event).await;
+    let conclave = conclave();
+    let link = ChainLink { content_hash: "aa".into(), prev_hash: "bb".into() };
+    assert_eq!(conclave.link(&instance, 7).await, Ok(Some(link)));
+    assert_eq!(conclave.link(&instance, 8).await, Ok(None));
+    assert_eq!(conclave.link(&instance, 404).await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_404_that_does_not_say_that_the_event_is_absent_is_a_path_that_is_not_served() {
+    for body in [
+        json!({"detail": "Not Found"}),
+        json!({"detail": "Event with sequence 70 not found"}),
+        json!({"detail": {"status": 404, "sequence": 7}}),
+        json!("404 page not found 7"),
+    ] {
+        let (_server, instance) = answering(EVENT, 404, body.clone()).await;
+        assert_eq!(kind(conclave().link(&instance, 7).await), "not served", "{body}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_is_another_or_has_no_hashes_is_no_event() {
+    for event in [
+        json!({"sequence": 6, "content_hash": "aa", "prev_hash": "bb"}),
+        json!({"sequence": "7", "content_hash": "aa", "prev_hash": "bb"}),
+        json!({"content_hash": "aa", "prev_hash": "bb"}),
+        json!({"sequence": 7, "content_hash": "", "prev_hash": "bb"}),
+        json!({"sequence": 7, "content_hash": "aa", "prev_hash": null}),
+        json!({"sequence": 7, "content_hash": "aa"}),
+        json!({"sequence": 7, "content_hash": "a".repeat(300), "prev_hash": "bb"}),
+        json!({"sequence": 7, "content_hash": "a\u{202e}a", "prev_hash": "bb"}),
+    ] {
+        let (_server, instance) = chained(event.clone()).await;
+        assert_eq!(kind(conclave().link(&instance, 7).await), "unreadable", "{event}");
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_says_429_is_left_alone_for_as_long_as_it_says() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let (_server, instance) = speaking(EVENT, move || {
+        if count.fetch_add(1, Ordering::SeqCst) == 0 {
+            (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "40")], "slow down").into_response()
+        } else {
+            Json(json!({"sequence": 7, "content_hash": "aa", "prev_hash": "bb"})).into_response()
+        }
+    })
+    .await;
+    let (world, conclave) = conclave_with(Config::default());
+    let first = conclave.link(&instance, 7).await.unwrap_err();
+    assert!(first.to_string().contains("ask again in 40 s"), "{first}");
+    world.advance(Duration::from_secs(30));
+    let second = conclave.link(&instance, 7).await.unwrap_err();
+    assert!(second.to_string().contains("ask again in 10 s"), "{second}");
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "it is not asked before");
+    world.advance(Duration::from_secs(10));
+    assert!(conclave.link(&instance, 7).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn clones_share_one_budget_and_other_questions_do_not_draw_on_it() {
+    let event = json!({"sequence": 7, "content_hash": "aa", "prev_hash": "bb"});
+    let (_server, instance) = chained(event).await;
+    let (_, conclave) = conclave_with(Config { observer_requests_per_minute: 2, ..Config::default() });
+    for _ in 0..5 {
+        assert_eq!(kind(conclave.halt(&instance).await), "not served");
+    }
+    assert!(conclave.link(&instance, 7).await.is_ok());
+    assert!(conclave.clone().link(&instance, 7).await.is_ok());
+    assert_eq!(kind(conclave.link(&instance, 7).await), "unreadable");
+}
+
+#[tokio::test]
+async fn keys_are_asked_about_only_as_configured_and_pass_only_when_the_instance_says_so() {
+    let keys = |keys| conclave_with(Config { keys, ..Config::default() }).1;
+    let (_server, ready) = answering("/v1/ready", 200, readiness("ready", false)).await;
+    assert_eq!(keys(KeyProbe::None).keys(&ready).await, Ok(None));
+    let check = |name: &str| KeyProbe::ReadinessCheck(name.into());
+    assert!(keys(check("redis")).keys(&ready).await.unwrap().unwrap().healthy);
+    assert!(!keys(check("database")).keys(&ready).await.unwrap().unwrap().healthy);
+    assert_eq!(kind(keys(check("hsm")).keys(&ready).await), "not served");
+
+    for (status, body, wanted) in [
+        (200, json!({"keys": {"ok": true}}), Ok(true)),
+        (200, json!({"keys": {"ok": false}}), Ok(false)),
+        (503, json!({"keys": {"ok": true}}), Ok(false)),
+        (200, json!({"keys": {"ok": "true"}}), Err("unreadable")),
+        (200, json!({"keys": {}}), Err("unreadable")),
+        (404, json!({"keys": {"ok": true}}), Err("not served")),
+        (500, json!({"keys": {"ok": true}}), Err("unreadable")),
+    ] {
+        let (_server, instance) = answering("/hsm", status, body.clone()).await;
+        let answer = keys(KeyProbe::Path { path: "/hsm".into(), field: "/keys/ok".into() }).keys(&instance).await;
+        match answer {
+            Ok(check) => assert_eq!(check.map(|check| check.healthy), wanted.ok(), "{status} {body}"),
+            error => assert_eq!(Err(kind(error)), wanted, "{status} {body}"),
+        }
+    }
+}
+
+fn warning(acknowledged: bool) -> Value {
+    json!({"warning_id": "w", "mode_id": "VAL-1", "metric_name": "queue_depth", "current_value": 91, "threshold": 90.0,
+        "threshold_type": "critical", "recommended_action": "drain it", "timestamp": "x", "is_acknowledged": acknowledged})
+}
+
+#[tokio::test]
+async fn early_warnings_are_those_that_nobody_acknowledged() {
+    let path = "/v1/failure-prevention/warnings";
+    let (_server, instance) = answering(path, 200, json!([warning(true), warning(false)])).await;
+    let wanted = EarlyWarning {
+        mode: "VAL-1".into(),
+        metric: "queue_depth".into(),
+        value: 91.0,
+        threshold: 90.0,
+        critical: true,
+        recommended: "drain it".into(),
+    };
+    assert_eq!(conclave().warnings(&instance).await, Ok(vec![wanted]));
+
+    let (_server, instance) = answering(path, 200, json!([])).await;
+    assert_eq!(conclave().warnings(&instance).await, Ok(vec![]));
+
+    for field in [
+        "mode_id",
+        "metric_name",
+        "current_value",
+        "threshold",
+        "threshold_type",
+        "recommended_action",
+        "is_acknowledged",
+    ] {
+        for wrong in [None, Some(json!(["x"]))] {
+            let mut body = warning(false);
+            match wrong {
+                Some(value) => body[field] = value,
+                None => _ = body.as_object_mut().unwrap().remove(field),
+            }
+            let (_server, instance) = answering(path, 200, json!([body])).await;
+            assert_eq!(kind(conclave().warnings(&instance).await), "unreadable", "{body}");
+        }
+    }
+    for (status, body, wanted) in [
+        (200, json!({"warnings": []}), "unreadable"),
+        (200, json!(vec![warning(true); MOST + 1]), "unreadable"),
+        (503, json!({"detail": "Failure prevention service not configured"}), "not served"),
+        (503, json!({"detail": "System halted"}), "unreadable"),
+    ] {
+        let (_server, instance) = answering(path, status, body).await;
+        assert_eq!(kind(conclave().warnings(&instance).await), wanted);
+    }
+}
+
+fn dashboard() -> Value {
+    json!({"adr_count": 12, "adr_limit": 15, "adr_utilization": 80.0, "adr_status": "warning",
+        "ceremony_types": 3, "ceremony_type_limit": 10, "cross_component_deps": 21, "cross_component_dep_limit": 20,
+        "overall_status": "breached", "active_breaches": 1, "pending_escalations": 0, "last_updated": "x"})
+}
+
+async fn complexity(instances: impl IntoIterator<Item = Instance>) -> Result<ComplexityBudget, PortError> {
+    ConclaveGovernance::new(conclave(), Arc::new(Crew::of(instances))).complexity().await
+}
+
+const DASHBOARD: &str = "/v1/complexity/dashboard";
+
+#[tokio::test]
+async fn the_complexity_budget_is_three_dimensions_and_the_backends_conclusion() {
+    let (_server, instance) = answering(DASHBOARD, 200, dashboard()).await;
+    let found = complexity([instance]).await.unwrap();
+    let figures: Vec<_> = found.dimensions.iter().map(|one| (one.name.as_str(), one.used, one.limit)).collect();
+    assert_eq!(figures, [("ADRs", 12, 15), ("ceremony types", 3, 10), ("cross-component dependencies", 21, 20)]);
+    assert_eq!(found.overall, "breached");
+}
+
+#[tokio::test]
+async fn a_complexity_figure_that_is_missing_or_no_count_is_not_guessed() {
+    for field in [
+        "adr_count",
+        "adr_limit",
+        "ceremony_types",
+        "ceremony_type_limit",
+        "cross_component_deps",
+        "cross_component_dep_limit",
+    ] {
+        for wrong in
+            [None, Some(json!(-1)), Some(json!(1.5)), Some(json!("3")), Some(json!(null)), Some(json!(1_u64 << 40))]
+        {
+            let mut body = dashboard();
+            match wrong {
+                Some(value) => body[field] = value,
+                None => _ = body.as_object_mut().unwrap().remove(field),
+            }
+            let (_server, instance) = answering(DASHBOARD, 200, body.clone()).await;
+            assert_eq!(kind(complexity([instance]).await), "unreadable", "{field}: {body}");
+        }
+    }
+    let mut body = dashboard();
+    body["overall_status"] = json!(null);
+    let (_server, instance) = answering(DASHBOARD, 200, body).await;
+    assert_eq!(kind(complexity([instance]).await), "unreadable");
+}
+
+#[tokio::test]
+async fn any_ready_instance_may_answer_for_the_fleet() {
+    let (_good, mut good) = answering(DASHBOARD, 200, dashboard()).await;
+    let unset = json!({"detail": "Complexity budget service not configured"});
+    let (_unset, unset) = answering(DASHBOARD, 503, unset).await;
+    let (_broken, broken) = answering(DASHBOARD, 500, json!({})).await;
+    let hung = Server::silent().await;
+    let hung = instance("hung", &hung.address());
+    let gone = instance("gone", &nobody().await);
+    assert!(complexity([unset.clone(), broken.clone(), gone.clone(), hung, good.clone()]).await.is_ok());
+
+    // "Not configured" only when every one of them says so.
+    assert_eq!(kind(complexity([unset.clone(), unset.clone()]).await), "not served");
+    assert_eq!(kind(complexity([unset.clone(), broken]).await), "unreadable");
+    assert_eq!(kind(complexity([gone, unset]).await), "unreachable");
+
+    good.state = InstanceState::Starting;
+    assert_eq!(kind(complexity([good]).await), "unreachable");
+    assert_eq!(kind(complexity([]).await), "unreachable");
+    let crew = Crew::of([]);
+    crew.becomes(Err(PortError::Gone { what: "the fleet".into(), detail: "deleted".into() }));
+    assert_eq!(kind(ConclaveGovernance::new(conclave(), Arc::new(crew)).complexity().await), "gone");
+}

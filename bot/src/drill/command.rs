@@ -1,0 +1,154 @@
+//! `scalebot drill`: carries out commands on a fleet of local processes, as a person at the console sees it.
+//!
+//! The state directory holds everything: the log, the transcript of the log channel, the world's socket. A drill that
+//! was killed is taken up where its log says that it was; one that ends by itself ends its world.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use scalebot_commands::steps::{Finished, Outcome};
+use scalebot_commands::supervisor::Ended;
+use scalebot_commands::units::OperationId;
+
+use super::lines::Lines;
+use super::persona::{self, Line, Said};
+use super::rehearsal::{Entered, Rehearsal};
+use super::settings::Settings;
+use super::state::{Locked, State};
+use crate::cli::DrillArgs;
+use crate::stop;
+
+/// How long load runs before the first command, so that there is something to measure.
+const WARM_UP: Duration = Duration::from_secs(10);
+
+/// How a drill ended.
+enum End {
+    /// By itself; whether everything was done as asked.
+    Done { as_asked: bool },
+    /// Somebody interrupted it.
+    Interrupted,
+}
+
+/// Runs a drill and returns its exit code.
+pub(crate) async fn run(args: DrillArgs) -> ExitCode {
+    let state = match State::open(args.state.as_deref()) {
+        Ok(state) => state,
+        Err(why) => return unusable(&why),
+    };
+    let _lock = match state.lock() {
+        Ok(Locked::Ours(lock)) => lock,
+        Ok(Locked::Held(holder)) => {
+            return unusable(&format!(
+                "{} is in use by another drill ({holder}). Wait for it, or choose another --state directory.",
+                state.dir.path().display()
+            ));
+        }
+        Err(why) => return unusable(&why),
+    };
+    let (rehearsal, entered) = match Rehearsal::enter(&state, &args).await {
+        Ok(entered) => entered,
+        Err(why) => return unusable(&why),
+    };
+    let end = tokio::select! {
+        biased;
+        () = stop::requested() => End::Interrupted,
+        as_asked = carry_out(&rehearsal, entered, &args) => End::Done { as_asked },
+    };
+    match end {
+        End::Interrupted => {
+            rehearsal.say(&format!(
+                "Interrupted. The fleet goes on for 10 min. To go on:\n  scalebot drill --state {}",
+                state.dir.path().display()
+            ));
+            state.keep();
+            ExitCode::from(130)
+        }
+        End::Done { as_asked } => {
+            let ended = rehearsal.leave().await;
+            let fine = as_asked && ended;
+            if let Some(said) = state.close(fine) {
+                eprintln!("{said}");
+            }
+            if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn unusable(why: &str) -> ExitCode {
+    eprintln!("{why}");
+    ExitCode::from(2)
+}
+
+/// Everything that was asked for, in turn. Whether all of it was done.
+async fn carry_out(rehearsal: &Rehearsal, entered: Entered, args: &DrillArgs) -> bool {
+    let mut as_asked = true;
+    let mut lines = if args.commands.is_empty() {
+        Lines::typed(std::io::stdin().is_terminal())
+    } else {
+        Lines::given(&args.commands)
+    };
+    match entered {
+        Entered::Unfinished(operation) => as_asked &= attend(rehearsal, &operation, &mut lines).await,
+        Entered::Fresh => rehearsal.warm_up(WARM_UP).await,
+        Entered::Living => {}
+    }
+    while let Some(Line { by, said }) = lines.next().await {
+        match said {
+            Said::Nothing => {}
+            Said::Quit => break,
+            Said::Help => rehearsal.say(persona::HELP),
+            Said::Vote(_) | Said::Withdraw | Said::Reason(_) | Said::Attest(_) => {
+                rehearsal.say("Nothing is asked now.");
+                as_asked = false;
+            }
+            Said::Cancel => {
+                rehearsal.say("Nothing is under way that could be cancelled.");
+                as_asked = false;
+            }
+            Said::Command(text) => match rehearsal.take(&text, &by).await {
+                Some(operation) => as_asked &= attend(rehearsal, &operation, &mut lines).await,
+                None => as_asked = false,
+            },
+        }
+    }
+    as_asked
+}
+
+/// Carries an operation through, while people may say something to it. Whether it was done as asked.
+async fn attend(rehearsal: &Rehearsal, operation: &OperationId, lines: &mut Lines) -> bool {
+    let (signals, inbox) = rehearsal.signals();
+    let mut running = std::pin::pin!(rehearsal.carry_out(operation, inbox, signals.clone()));
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut running => return was_done(rehearsal, &ended),
+            line = lines.next_while_busy(rehearsal.open_request()) => rehearsal.pass_on(&signals, line).await,
+        }
+    }
+}
+
+fn was_done(rehearsal: &Rehearsal, ended: &Ended) -> bool {
+    match ended {
+        Ended::Finished(finished) => is_as_asked(finished),
+        Ended::Parked(why) => {
+            rehearsal.say(&format!("The operation waits for a person: {why}."));
+            false
+        }
+        Ended::Fenced(why) => {
+            rehearsal.say(&format!("This process stops: {why}."));
+            false
+        }
+    }
+}
+
+/// Inconclusive keeps the fleet and is still no success.
+fn is_as_asked(finished: &Finished) -> bool {
+    use scalebot_commands::judge::Verdict;
+    finished.outcome == Outcome::Completed && finished.verdict != Some(Verdict::Inconclusive)
+}
+
+/// What the world is started with.
+pub(super) fn settings(args: &DrillArgs) -> Settings {
+    Settings { instances: args.instances, load: args.load, seed: args.seed, halted: args.halted, fault: args.fault }
+}

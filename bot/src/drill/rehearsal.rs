@@ -1,0 +1,293 @@
+//! A rehearsal under way: the ports of its one fleet, the log, and the tasks beside the operation.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::channel::mpsc;
+use scalebot_adapters::documents::Folder;
+use scalebot_adapters::ledger::SqliteLedger;
+use scalebot_adapters::transcript::Transcript;
+use scalebot_commands::approval::{Ballot, Mark};
+use scalebot_commands::desk::{Desk, Received};
+use scalebot_commands::journal::{CancelRequested, Inbox, PersonsAnswer, Signal};
+use scalebot_commands::outbox::{self, Outbox};
+use scalebot_commands::policy::Policy;
+use scalebot_commands::ports::{Ledger, Ports, Room, World};
+use scalebot_commands::supervisor::{self, Ended};
+use scalebot_commands::units::{Epoch, Millis, OperationId, Person};
+use scalebot_commands::{event::Event, request};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+use super::attach::{self, Attached};
+use super::command::settings;
+use super::persona::{self, Line, Said};
+use super::room::RehearsalRoom;
+use super::state::State;
+use super::wiring;
+use crate::cli::DrillArgs;
+use crate::console::{Console, Medium};
+use crate::system::System;
+
+/// What a rehearsal was found in.
+pub(crate) enum Entered {
+    /// A new world.
+    Fresh,
+    /// A living world, with nothing under way.
+    Living,
+    /// An operation that was not finished.
+    Unfinished(OperationId),
+}
+
+/// A rehearsal under way.
+pub(crate) struct Rehearsal {
+    ports: Ports,
+    policy: Policy,
+    epoch: Epoch,
+    room: Arc<RehearsalRoom>,
+    posting: Arc<Posting>,
+    world: Option<Attached>,
+    tasks: Vec<JoinHandle<()>>,
+    vote: Option<Mark>,
+}
+
+/// The log channel's side: what is posted, and when.
+struct Posting {
+    ledger: Arc<SqliteLedger>,
+    channel: Transcript,
+    appended: Arc<Notify>,
+}
+
+impl Posting {
+    async fn flush(&self, all: bool) {
+        let outbox = Outbox { ledger: &*self.ledger, posts: &*self.ledger, channel: &self.channel };
+        if let Err(error) = outbox.flush(all).await {
+            tracing::warn!(%error, "the log channel could not be told; it is tried again");
+        }
+    }
+
+    /// Posts as events come; routine ones when they have waited long enough.
+    async fn run(&self) {
+        loop {
+            let waited = tokio::time::timeout(outbox::PATIENCE, self.appended.notified()).await.is_err();
+            self.flush(waited).await;
+        }
+    }
+}
+
+impl Rehearsal {
+    /// Opens the log, finds or starts the world, and takes over.
+    ///
+    /// # Errors
+    /// In words, when the state cannot be used or there can be no world.
+    pub(crate) async fn enter(state: &State, args: &DrillArgs) -> Result<(Self, Entered), String> {
+        let dir = &state.dir;
+        let appended = Arc::new(Notify::new());
+        let ledger = SqliteLedger::open(&dir.ledger()).await.map_err(|error| error.to_string())?.on_append({
+            let (appended, json) = (Arc::clone(&appended), args.json);
+            move |event| {
+                if json {
+                    print_line(event);
+                }
+                appended.notify_one();
+            }
+        });
+        let ledger = Arc::new(ledger);
+        let epoch = ledger.take_over().await.map_err(|error| error.to_string())?;
+        let unfinished = ledger.claims().await.map_err(|error| error.to_string())?.into_iter().next();
+
+        let clock: Arc<dyn World> = Arc::new(System::new());
+        // With --json standard output is for events alone.
+        let medium = if args.json { Medium::stderr() } else { Medium::stdout() };
+        let console = Console::new(Arc::clone(&clock), medium);
+        let room = Arc::new(RehearsalRoom::new(console, args.is_attended()));
+        let (world, entered) = match unfinished {
+            Some(held) => {
+                taken_up(&room);
+                (attach::attach(dir.path()).await.map_err(|error| error.0)?, Entered::Unfinished(held.operation))
+            }
+            None => {
+                let attached = attach::start_or_attach(dir.path(), settings(args)).await.map_err(|error| error.0)?;
+                let entered = if attached.started { Entered::Fresh } else { Entered::Living };
+                (Some(attached), entered)
+            }
+        };
+        // Without a living world its adapters say that it is gone, and so an unfinished operation ends.
+        let client = match &world {
+            Some(attached) => attached.client.clone(),
+            None => attach::absent(dir.path()).map_err(|error| error.0)?,
+        };
+        let target = wiring::target(&clock, &client).map_err(|error| error.to_string())?;
+        let channel = Transcript::new(dir.transcript());
+        let posting = Arc::new(Posting { ledger: Arc::clone(&ledger), channel, appended });
+
+        let mut policy = Policy::rehearsal(args.monitor);
+        policy.approval.decide_within = args.approval_timeout;
+        let ports = Ports {
+            world: clock,
+            ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
+            samples: Arc::clone(&ledger) as Arc<dyn scalebot_commands::ports::Samples>,
+            room: Arc::clone(&room) as Arc<dyn Room>,
+            documents: Arc::new(Folder::new(dir.path())),
+            target,
+        };
+        let mut tasks = vec![tokio::spawn({
+            let posting = Arc::clone(&posting);
+            async move { posting.run().await }
+        })];
+        if world.is_some() {
+            let client = client.clone();
+            tasks.push(tokio::spawn(async move {
+                let gone = attach::keep_alive(&client).await;
+                tracing::warn!(%gone, "the rehearsal's world is gone");
+            }));
+        }
+        let rehearsal = Self { ports, policy, epoch, room, posting, world, tasks, vote: args.vote() };
+        Ok((rehearsal, entered))
+    }
+
+    /// Says something that belongs to no card.
+    pub(crate) fn say(&self, text: &str) {
+        self.room.say(text);
+    }
+
+    /// Lets the load run for a while, so that there is something to measure.
+    pub(crate) async fn warm_up(&self, length: Duration) {
+        self.say(&format!("Warming up for {} so that there is load to measure.", Millis::from(length)));
+        tokio::time::sleep(length).await;
+    }
+
+    /// Takes a command. `None` when it opened no operation; why was said.
+    pub(crate) async fn take(&self, text: &str, by: &Person) -> Option<OperationId> {
+        let request = match request::parse(text) {
+            Ok(request) => request,
+            Err(no_command) => {
+                self.say(&no_command.to_string());
+                return None;
+            }
+        };
+        let desk = Desk {
+            ledger: &*self.ports.ledger,
+            world: &*self.ports.world,
+            policy: &self.policy,
+            epoch: self.epoch,
+            targets: std::slice::from_ref(&self.ports.target.name),
+        };
+        match desk.take(&request, by).await {
+            Ok(Received::Opened(operation)) => {
+                let monitor = Millis::from(self.policy.time.monitor);
+                self.say(&format!("{request} by {by}: looking. Operation {}.", operation.short()));
+                self.say(&format!("This rehearsal watches for {monitor} afterwards; a service watches for 15 min."));
+                Some(operation)
+            }
+            Ok(Received::Refused(reason)) => {
+                self.say(&reason);
+                None
+            }
+            Err(error) => {
+                self.say(&format!("{error}. Nothing was done."));
+                None
+            }
+        }
+    }
+
+    /// Where signals for an operation are put, and where they are taken from.
+    pub(crate) fn signals(&self) -> (mpsc::UnboundedSender<Signal>, Inbox) {
+        mpsc::unbounded()
+    }
+
+    /// The approval request that is open, by its digest.
+    pub(crate) fn open_request(&self) -> watch::Receiver<Option<String>> {
+        self.room.open_request()
+    }
+
+    /// Carries an operation through, and has the lead decide where the command line says how.
+    pub(crate) async fn carry_out(
+        &self,
+        operation: &OperationId,
+        mut inbox: Inbox,
+        signals: mpsc::UnboundedSender<Signal>,
+    ) -> Ended {
+        let ended = supervisor::carry_out(&self.ports, &self.policy, operation, self.epoch, &mut inbox);
+        let deciding = self.decide(signals);
+        tokio::pin!(ended, deciding);
+        tokio::select! {
+            biased;
+            ended = &mut ended => ended,
+            () = &mut deciding => ended.await,
+        }
+    }
+
+    /// Puts the mark of `--approve` or `--reject` on every request that is opened.
+    async fn decide(&self, signals: mpsc::UnboundedSender<Signal>) {
+        let Some(mark) = self.vote else { return };
+        let mut open = self.open_request();
+        loop {
+            let request = open.borrow_and_update().clone();
+            if let Some(request) = request {
+                let ballot = Ballot { by: persona::lead(), mark, request };
+                // Nobody listens any more once the operation has ended.
+                let _ = signals.unbounded_send(Signal::Cast(ballot));
+            }
+            if open.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Passes on what a person said to the operation under way.
+    pub(crate) async fn pass_on(&self, signals: &mpsc::UnboundedSender<Signal>, line: Line) {
+        let Line { by, said } = line;
+        let open = self.open_request().borrow().clone();
+        let signal = match (said, open) {
+            (Said::Command(text), _) => {
+                // One operation at a time: the desk says who has the fleet.
+                self.take(&text, &by).await;
+                return;
+            }
+            (Said::Reason(text), _) => Signal::Reason(PersonsAnswer { by, text }),
+            (Said::Attest(text), _) => Signal::Attest(PersonsAnswer { by, text }),
+            (Said::Help, _) => return self.say(persona::HELP),
+            (Said::Nothing | Said::Quit, _) => return,
+            (Said::Cancel, _) => Signal::Cancel(CancelRequested { by }),
+            (Said::Vote(mark), Some(request)) => Signal::Cast(Ballot { by, mark, request }),
+            (Said::Withdraw, Some(request)) => Signal::Withdrawn(Ballot { by, mark: Mark::Approve, request }),
+            (Said::Vote(_) | Said::Withdraw, None) => {
+                return self.say("Nothing is asked of governance now.");
+            }
+        };
+        // Nobody listens any more once the operation has ended.
+        let _ = signals.unbounded_send(signal);
+    }
+
+    /// Tells the log channel the rest, ends the world, and whether that went well.
+    pub(crate) async fn leave(self) -> bool {
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.posting.flush(true).await;
+        match self.world {
+            None => true,
+            Some(world) => match world.end().await {
+                Ok(()) => true,
+                Err(error) => {
+                    self.room.say(&error.0);
+                    false
+                }
+            },
+        }
+    }
+}
+
+/// An unfinished operation goes on in the world that it began in.
+fn taken_up(room: &RehearsalRoom) {
+    room.say("An operation is unfinished here, and is taken up first.");
+    room.say("It goes on in its own world: --instances, --halted, --fault, --load and --monitor are ignored.");
+}
+
+/// One event on standard output. When nobody reads it any more, that is no reason to stop an operation.
+fn print_line(event: &Event) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{}", event.line()).and_then(|()| out.flush());
+}

@@ -1,0 +1,245 @@
+//! The real program, as a person starts it: its exit code, what it prints, its processes, its state directory.
+//!
+//! Tests wait for events on its standard output and for processes to end, never for time to pass.
+
+use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader, Lines};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The program under test: `SCALEBOT_BIN`, which `tests/run` sets after building it.
+///
+/// # Panics
+/// When it is not set: then there is nothing to test.
+pub fn program() -> PathBuf {
+    let path = std::env::var_os("SCALEBOT_BIN").expect("SCALEBOT_BIN names the program under test; ./tests/run sets it");
+    PathBuf::from(path)
+}
+
+/// A rehearsal to be run, in a state directory of its own.
+pub struct Drill {
+    /// Where everything of it is kept.
+    pub state: TempDir,
+}
+
+/// A rehearsal that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; `None` when it was killed.
+    pub code: Option<i32>,
+    /// Every event that it printed.
+    pub events: Vec<Value>,
+    /// What it said to people.
+    pub said: String,
+}
+
+/// A rehearsal under way.
+pub struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    said: PathBuf,
+    events: Vec<Value>,
+}
+
+impl Default for Drill {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drill {
+    /// With a new state directory.
+    pub fn new() -> Self {
+        Self { state: tempfile::Builder::new().prefix("sb").tempdir().unwrap() }
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> &Path {
+        self.state.path()
+    }
+
+    /// Runs `scalebot drill --json --state … ARGUMENTS` to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        self.start(arguments).end()
+    }
+
+    /// Starts `scalebot drill --json --state … ARGUMENTS`.
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        self.start_with_input(arguments, Stdio::null())
+    }
+
+    /// Starts it with something on its standard input.
+    pub fn start_with_input(&self, arguments: &[&str], input: Stdio) -> Running {
+        // What people read goes to a file, so that no full pipe ever holds the program up.
+        let said = self.state().join("said.txt");
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&said).unwrap();
+        let mut child = Command::new(program())
+            .args(["drill", "--json", "--state"])
+            .arg(self.state())
+            .args(arguments)
+            .stdin(input)
+            .stdout(Stdio::piped())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Running { child, lines, said, events: Vec::new() }
+    }
+
+    /// Runs `scalebot ledger WHAT --state …`: the exit code and what it printed.
+    pub fn ledger(&self, what: &str) -> (Option<i32>, String) {
+        let output = Command::new(program()).args(["ledger", what, "--state"]).arg(self.state()).output().unwrap();
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), text)
+    }
+
+    /// Every event of its log, by `scalebot ledger export`.
+    pub fn exported(&self) -> Vec<Value> {
+        let output = Command::new(program()).args(["ledger", "export", "--state"]).arg(self.state()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(event).collect()
+    }
+
+    /// The processes that belong to this state directory, by their hidden subcommand.
+    pub fn processes(&self, subcommand: &str) -> Vec<u32> {
+        let state = self.state().to_string_lossy().into_owned();
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let Ok(line) = std::fs::read(entry.path().join("cmdline")) else { continue };
+            let mut words = line.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+            if words.nth(1).is_some_and(|word| word == subcommand) && words.any(|word| word.starts_with(&state)) {
+                found.push(pid);
+            }
+        }
+        found
+    }
+
+    /// The instances' processes.
+    pub fn instances(&self) -> Vec<u32> {
+        self.processes("drill-instance")
+    }
+
+    /// The world's process.
+    pub fn world(&self) -> Option<u32> {
+        self.processes("drill-world").first().copied()
+    }
+}
+
+impl Drop for Drill {
+    /// A test that failed leaves a world behind; it must not outlive the test.
+    fn drop(&mut self) {
+        for pid in self.processes("drill-world") {
+            kill(pid, "KILL");
+        }
+    }
+}
+
+impl Running {
+    /// The program's process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next event; `None` when it printed its last.
+    pub fn next(&mut self) -> Option<Value> {
+        let line = self.lines.next()?.unwrap();
+        let event = event(line.as_bytes());
+        self.events.push(event.clone());
+        Some(event)
+    }
+
+    /// Waits for an event of that kind.
+    ///
+    /// # Panics
+    /// When the program ends without it.
+    pub fn until(&mut self, kind: &str) -> Value {
+        loop {
+            match self.next() {
+                Some(event) if event["kind"] == kind => return event,
+                Some(_) => {}
+                None => panic!("it ended without {kind}: {:?}\n{}", kinds(&self.events), self.said_so_far()),
+            }
+        }
+    }
+
+    /// What it has said to people until now.
+    pub fn said_so_far(&self) -> String {
+        std::fs::read_to_string(&self.said).unwrap()
+    }
+
+    /// Kills it as a power failure would.
+    pub fn kill(mut self) -> Vec<Value> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        // What it had printed before may still be in the pipe.
+        while self.next().is_some() {}
+        std::mem::take(&mut self.events)
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self) -> Ended {
+        while self.next().is_some() {}
+        let status: ExitStatus = self.child.wait().unwrap();
+        Ended { code: status.code(), said: self.said_so_far(), events: std::mem::take(&mut self.events) }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Fails when it has ended already, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Ended {
+    /// The kinds of its events, in order.
+    pub fn kinds(&self) -> VecDeque<String> {
+        kinds(&self.events)
+    }
+
+    /// The body of the only event of that kind.
+    ///
+    /// # Panics
+    /// When there is none, or more than one.
+    pub fn only(&self, kind: &str) -> &Value {
+        only(&self.events, kind)
+    }
+}
+
+/// The body of the only event of that kind.
+///
+/// # Panics
+/// When there is none, or more than one.
+pub fn only<'a>(events: &'a [Value], kind: &str) -> &'a Value {
+    let found: Vec<&Value> = events.iter().filter(|event| event["kind"] == kind).collect();
+    assert_eq!(found.len(), 1, "{kind} in {:?}", kinds(events));
+    &found[0]["body"]
+}
+
+/// The kinds of events, in order.
+pub fn kinds(events: &[Value]) -> VecDeque<String> {
+    events.iter().filter_map(|event| event["kind"].as_str().map(ToOwned::to_owned)).collect()
+}
+
+fn event(line: &[u8]) -> Value {
+    serde_json::from_slice(line).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(line)))
+}
+
+/// Sends a signal to one process.
+pub fn kill(pid: u32, signal: &str) {
+    let _ = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
+}
+
+/// Whether the process ends within so many seconds.
+pub fn ends_within(pid: u32, seconds: u32) -> bool {
+    let status = Command::new("timeout")
+        .args([&seconds.to_string(), "tail", &format!("--pid={pid}"), "-s", "0.05", "-f", "/dev/null"])
+        .status()
+        .unwrap();
+    status.success()
+}
