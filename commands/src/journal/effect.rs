@@ -144,7 +144,8 @@ pub struct Answered {
 }
 
 impl Answered {
-    const VERSION: u32 = 1;
+    /// The version of its shape.
+    pub(crate) const VERSION: u32 = 1;
 
     fn from_act(acted: Acted) -> Self {
         let (result, detail) = match acted {

@@ -151,7 +151,11 @@ impl Fleet for Port {
     }
 
     async fn declared(&self) -> Result<Option<Declared>, PortError> {
-        self.ask("fleet.declared", |_| None).await
+        self.ask("fleet.declared", |model| {
+            let line = format!("replicas: {}", model.declared?);
+            Some(Declared { count: Replicas(model.declared?), place: "fleet.yaml:7".to_owned(), line })
+        })
+        .await
     }
 
     fn describe(&self) -> String {
