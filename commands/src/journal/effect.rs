@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Body, Heard, Interrupted, Journal, Recorded};
 use crate::event::{Claim, Kind};
+use crate::mutation::mutated;
 use crate::ports::PortError;
 use crate::units::{Epoch, OperationId, Timestamp};
 
@@ -364,7 +365,9 @@ impl Journal<'_> {
         if let Some(answered) = self.next_answer(&answer_key)? {
             return Ok(answered);
         }
-        let answered = Answered::from_search(self.search(effect, intent).await);
+        let found =
+            if mutated!(GoAgainUnseen) { Ok(Found::Untouched) } else { self.search(effect, intent).await };
+        let answered = Answered::from_search(found);
         self.record_answer::<E>(key, answered).await
     }
 
