@@ -106,6 +106,8 @@ pub struct Journal<'a> {
     read: usize,
     heard: Heard,
     inbox: &'a mut Inbox,
+    /// Attempts at effects whose answer was lost.
+    unanswered: Vec<effect::Unanswered>,
 }
 
 impl<'a> Journal<'a> {
@@ -127,6 +129,7 @@ impl<'a> Journal<'a> {
             read: 0,
             heard: Heard::default(),
             inbox,
+            unanswered: Vec::new(),
         };
         for event in &journal.recorded {
             let Some(signal) = Signal::of(event) else { continue };

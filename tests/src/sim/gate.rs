@@ -23,6 +23,8 @@ pub(super) struct Weather {
     pub(super) deaths: u32,
     /// How often something happens in the world exactly while a call is under way.
     mischief: u32,
+    /// How often a request to scale arrives when nobody waits for it any more.
+    pub(super) late: u32,
     /// One system is away altogether, between these moments.
     outage: Option<(&'static str, Duration, Duration)>,
 }
@@ -33,14 +35,15 @@ const SYSTEMS: [&str; 8] = ["ledger", "fleet", "halt", "metrics", "room", "probe
 impl Weather {
     pub(super) fn draw(dice: &mut fastrand::Rng) -> Self {
         let mut rate = |rates: [u32; 5]| rates[dice.usize(..5)];
-        let (slow, fails, silent) = (rate([0, 5, 20, 60, 150]), rate([0, 0, 3, 10, 40]), rate([0, 0, 2, 5, 20]));
+        let (slow, fails, silent) = (rate([0, 5, 20, 60, 150]), rate([0, 0, 2, 6, 20]), rate([0, 0, 1, 3, 12]));
         let (lost, crash, mischief) = (rate([0, 0, 3, 10, 40]), rate([0, 1, 2, 4, 8]), rate([0, 0, 1, 3, 6]));
+        let late = rate([0, 0, 50, 150, 400]);
         let outage = (dice.u8(..4) == 0).then(|| {
             let from = dice.u64(0..60_000);
             let to = from + dice.u64(1_000..40_000);
             (SYSTEMS[dice.usize(..SYSTEMS.len())], Duration::from_millis(from), Duration::from_millis(to))
         });
-        Self { slow, fails, silent, lost, crash, deaths: dice.u32(0..=6), mischief, outage }
+        Self { slow, fails, silent, lost, crash, deaths: dice.u32(0..=6), mischief, late, outage }
     }
 }
 
@@ -108,7 +111,7 @@ impl Port {
         if model.calm {
             return fate;
         }
-        let Weather { slow, fails, silent, lost, crash, deaths, mischief, outage } = model.weather;
+        let Weather { slow, fails, silent, lost, crash, deaths, mischief, outage, .. } = model.weather;
         if model.chance(slow) {
             fate.before = model.between(0, 3_000);
         }

@@ -100,7 +100,15 @@ impl Fleet for Port {
 
     async fn scale(&self, order: &ScaleOrder, fence: Fence<'_>) -> Result<ScaleAnswer, PortError> {
         const WHAT: &str = "fleet.scale";
-        let Fate { way, before, after } = self.fate(WHAT);
+        let Fate { mut way, before, after } = self.fate(WHAT);
+        let late = {
+            let mut model = lock(&self.sim);
+            let often = model.weather.late;
+            way == Way::Answered && !model.calm && model.chance(often)
+        };
+        if late {
+            way = Way::Silent;
+        }
         // Even the fastest network takes time: an answer that is lost at once does not come before the request.
         let before = before.max(Duration::from_millis(1));
         // The request leaves now; from here on nothing that happens to the caller holds it back.
@@ -112,12 +120,12 @@ impl Fleet for Port {
             let flight = InFlight { process: self.process, order: order.clone(), answer: None, landed: false };
             model.in_flight.push(flight);
             let arrives = model.now + before;
-            let late = !model.calm && way == Way::Silent && model.dice.bool();
             match way {
                 Way::Unreachable | Way::DiesBefore | Way::Silent if !late => model.in_flight[ticket].landed = true,
                 _ if late => {
                     model.count("request lands late");
-                    let later = model.between(5_000, 60_000);
+                    let longest = if model.dice.bool() { 7_000 } else { 60_000 };
+                    let later = model.between(4_500, longest);
                     model.at(arrives + later, Happening::Land(ticket));
                 }
                 _ => model.at(arrives, Happening::Land(ticket)),
