@@ -9,7 +9,10 @@ use crate::patience::within;
 use crate::policy::Policy;
 use crate::ports::{FleetState, PortError, Ports, Routed, Slot};
 use crate::request::Requested;
-use crate::units::{OperationId, Timestamp};
+use crate::units::{OperationId, Person, Timestamp};
+
+/// The room, as an error names it.
+const ROOM: &str = "the chat system";
 
 /// The surroundings of one operation.
 pub struct Context<'a> {
@@ -59,10 +62,19 @@ impl<'a> Context<'a> {
     }
 
     /// Shows people a card. The operation does not depend on being seen: what cannot be shown is logged, and the log
-    /// channel tells it anyway.
+    /// channel tells it anyway. Bounded like every other look, so that a chat system that hangs holds nothing up.
     pub async fn show(&self, slot: Slot, card: crate::card::Card) {
-        if let Err(error) = self.ports.room.show(self.operation, slot, &card).await {
+        let shown = self.ports.room.show(self.operation, slot, &card);
+        if let Err(error) = within(&*self.ports.world, self.policy.time.look, ROOM, shown).await {
             tracing::warn!(operation = %self.operation, %error, "a card could not be shown");
+        }
+    }
+
+    /// Tells one person something privately, on the same terms.
+    pub async fn answer(&self, person: &Person, text: &str) {
+        let answered = self.ports.room.answer(person, text);
+        if let Err(error) = within(&*self.ports.world, self.policy.time.look, ROOM, answered).await {
+            tracing::warn!(operation = %self.operation, %error, "somebody could not be answered");
         }
     }
 }

@@ -12,10 +12,10 @@ mod effect;
 mod signal;
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use futures::future::{Either, select};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -106,6 +106,8 @@ pub struct Journal<'a> {
     read: usize,
     heard: Heard,
     inbox: &'a mut Inbox,
+    /// Attempts at effects whose answer was lost.
+    unanswered: Vec<effect::Unanswered>,
 }
 
 impl<'a> Journal<'a> {
@@ -127,6 +129,7 @@ impl<'a> Journal<'a> {
             read: 0,
             heard: Heard::default(),
             inbox,
+            unanswered: Vec::new(),
         };
         for event in &journal.recorded {
             let Some(signal) = Signal::of(event) else { continue };
@@ -181,9 +184,9 @@ impl<'a> Journal<'a> {
         if let Some(recorded) = self.replay(key)? {
             return Ok(recorded);
         }
-        let mut finding = std::pin::pin!(find_out(self.heard.clone()));
+        let mut finding = pin!(find_out(self.heard.clone()));
         let body = loop {
-            let signal = match select(self.inbox.next(), finding.as_mut()).await {
+            let signal = match select(pin!(self.inbox.next()), finding.as_mut()).await {
                 Either::Left((Some(signal), _)) => signal,
                 Either::Left((None, _)) => break finding.await?,
                 Either::Right((body, _)) => break body?,
@@ -208,24 +211,31 @@ impl<'a> Journal<'a> {
 
     /// Takes what has come into the inbox, appends it, and returns every signal that the operation was ever sent.
     pub async fn signals(&mut self) -> Result<&Heard, Interrupted> {
-        while let Ok(signal) = self.inbox.try_recv() {
+        while let Some(signal) = self.inbox.try_next() {
             self.hear(signal).await?;
         }
         Ok(&self.heard)
     }
 
     async fn hear(&mut self, signal: Signal) -> Result<(), Interrupted> {
+        let tried = self.inbox.try_at(self.length() + 1);
+        if tried.is_some_and(|op_seq| self.heard.holds(op_seq, &signal)) {
+            // It was written, and only the answer was lost.
+            self.inbox.recorded();
+            return Ok(());
+        }
         let (kind, body) = signal.event();
         let body = body.map_err(|error| not_json(kind, &error))?;
         let at = self.append_text(kind, body, Claim::Keep).await?;
-        self.heard.add(self.recorded.len() as u64, at, signal);
+        self.heard.add(self.length(), at, signal);
+        self.inbox.recorded();
         Ok(())
     }
 
     /// Waits for a signal, at most until `limit` has passed, and appends it. Whether there was one.
     pub async fn listen(&mut self, limit: Duration) -> Result<bool, Interrupted> {
         let world = Arc::clone(&self.world);
-        let signal = match select(self.inbox.next(), world.sleep(limit)).await {
+        let signal = match select(pin!(self.inbox.next()), world.sleep(limit)).await {
             Either::Left((Some(signal), _)) => signal,
             Either::Left((None, rest)) => {
                 rest.await;

@@ -16,6 +16,7 @@ pub mod figures;
 pub mod halt;
 pub mod journal;
 pub mod judge;
+pub mod mutation;
 pub mod outbox;
 pub mod patience;
 pub mod policy;

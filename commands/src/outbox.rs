@@ -4,11 +4,13 @@
 //! is looked for in the channel, and sent only if it is not there.
 
 use std::fmt::Write as _;
+use std::future::Future;
 use std::time::Duration;
 
 use crate::card::clock;
 use crate::event::{Event, Hash, Kind, Weight};
-use crate::ports::{Ledger, LedgerError, LogChannel, PortError, Post, Posts};
+use crate::patience::within;
+use crate::ports::{Ledger, LedgerError, LogChannel, PortError, Post, Posts, World};
 use crate::units::OperationId;
 
 /// The most routine events that are gathered in one post.
@@ -16,6 +18,9 @@ const GATHERED: u32 = 20;
 
 /// How long routine events wait for company before they are posted anyway.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the channel has to answer. What came later is found there next time.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// Why posting stopped for now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +41,8 @@ pub struct Outbox<'a> {
     pub posts: &'a dyn Posts,
     /// Where it is posted.
     pub channel: &'a dyn LogChannel,
+    /// Time.
+    pub world: &'a dyn World,
 }
 
 impl Outbox<'_> {
@@ -46,7 +53,7 @@ impl Outbox<'_> {
             let post = match planned {
                 Some(planned) => {
                     // It may have been sent already, with the answer lost: by an earlier process, or a moment ago.
-                    if let Some(message) = self.channel.find(&planned).await? {
+                    if let Some(message) = self.bounded(self.channel.find(&planned)).await? {
                         self.posts.confirm(&planned, &message).await?;
                         continue;
                     }
@@ -60,9 +67,14 @@ impl Outbox<'_> {
                     None => return Ok(()),
                 },
             };
-            let message = self.channel.post(&post).await?;
+            let message = self.bounded(self.channel.post(&post)).await?;
             self.posts.confirm(&post, &message).await?;
         }
+    }
+
+    /// A channel that hangs must not stop the posting for good.
+    async fn bounded<T>(&self, asked: impl Future<Output = Result<T, PortError>>) -> Result<T, PortError> {
+        within(self.world, LIMIT, "the log channel", asked).await
     }
 
     /// The next post after event `posted`; `None` when nothing is due.

@@ -31,17 +31,23 @@ async fn steps_up(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Ending,
     let cx = &cx.because(reason.as_deref());
 
     let mut rounds = Rounds::default();
+    let mut earlier = None;
     let (plan, set_at) = loop {
         // Step 2: Pre-Scaling Validation. During a halt: governance approval
-        let (plan, permit) = match permit::obtain(cx, journal, &assessed, &mut rounds).await? {
-            Ok(permitted) => permitted,
-            Err(ending) => return Ok(ending),
+        let (plan, permit) = match (permit::obtain(cx, journal, &assessed, &mut rounds).await?, &earlier) {
+            (Ok(permitted), _) => permitted,
+            (Err(ending), None) => return Ok(ending),
+            (Err(ending), Some((plan, permit))) => match scale::after_all(cx, journal, plan, permit).await? {
+                None => return Ok(ending),
+                Some(Effected::Done(_, at)) => break (plan.clone(), at),
+                Some(otherwise) => return Ok(Ending::not_scaled(otherwise, plan)),
+            },
         };
 
         // Step 3: Scale API Instances
         match scale::to_plan(cx, journal, &plan, &permit, rounds.number()).await? {
             Effected::Done(_, at) => break (plan, at),
-            Effected::Stopped(stop) if rounds.may_ask_again(&stop) => {}
+            Effected::Stopped(stop) if rounds.may_ask_again(&stop) => earlier = Some((plan, permit)),
             otherwise => return Ok(Ending::not_scaled(otherwise, &plan)),
         }
     };

@@ -1,7 +1,8 @@
 //! The JSON Schema of every kind's body, derived from the types that are written, for whoever reads exports and for the
 //! tests that hold every event against it.
 
-use schemars::{JsonSchema, Schema, schema_for};
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, json_schema, schema_for};
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{Ballot, VoteRefused};
@@ -14,7 +15,9 @@ use crate::steps::{Finished, ask, assess, document, escalate, monitor, permit, p
 /// A step's outcome as it stands in the log: its own fields, and which step of which version it is.
 #[derive(JsonSchema, Serialize, Deserialize)]
 struct Named<T> {
+    /// Which step of the runbook, as a path.
     step: String,
+    /// The version of the body's shape.
     v: u32,
     #[serde(flatten)]
     body: T,
@@ -27,7 +30,7 @@ pub fn of(kind: Kind) -> Schema {
         Kind::Assessed => step::<assess::Assessed>(kind),
         Kind::Prechecked => step::<precheck::Prechecked>(kind),
         Kind::Scaling => step::<scale::Scaling>(kind),
-        Kind::ScalingAnswered => named::<Answered>(kind),
+        Kind::ScalingAnswered => named::<Answered>(kind, Answered::VERSION),
         Kind::Scaled | Kind::NotReady => step::<wait::Waited>(kind),
         Kind::Verified => step::<verify::Verified>(kind),
         Kind::Monitored => step::<monitor::Monitored>(kind),
@@ -50,19 +53,55 @@ pub fn of(kind: Kind) -> Schema {
     }
 }
 
-fn step<T: Body + JsonSchema>(kind: Kind) -> Schema {
-    named::<T>(kind)
+/// The schema of one line of an export: the envelope of every event, with the body left to its kind's schema.
+pub fn envelope() -> Schema {
+    let hash = serde_json::json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" });
+    json_schema!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "event",
+        "description": "One event as exports print it, one a line.",
+        "type": "object",
+        "properties": {
+            "seq": { "type": "integer", "minimum": 1, "description": "Position in the log, without gaps." },
+            "at": { "type": "string", "format": "date-time", "pattern": "Z$", "description": "When, in UTC." },
+            "operation": { "type": ["string", "null"], "minLength": 1, "description": "The operation it belongs to." },
+            "op_seq": { "type": "integer", "minimum": 0, "description": "Position in the operation; 0 without one." },
+            "epoch": { "type": "integer", "minimum": 1, "description": "The fencing epoch of its writer." },
+            "kind": { "enum": Kind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>() },
+            "prev": hash,
+            "hash": hash,
+            "body": { "type": "object" }
+        },
+        "required": ["seq", "at", "operation", "op_seq", "epoch", "kind", "prev", "hash", "body"],
+        "additionalProperties": false
+    })
 }
 
-fn named<T: JsonSchema>(kind: Kind) -> Schema {
-    titled(schema_for!(Named<T>), kind)
+fn step<T: Body + JsonSchema>(kind: Kind) -> Schema {
+    named::<T>(kind, T::VERSION)
+}
+
+fn named<T: JsonSchema>(kind: Kind, version: u32) -> Schema {
+    let mut schema = written::<Named<T>>(kind);
+    // Flattening merges the properties and leaves the result open: serde cannot refuse unknown fields of what it
+    // flattens. What the type refuses by itself, the step's schema refuses too.
+    schema.insert("additionalProperties".to_owned(), false.into());
+    if let Some(v) = schema.pointer_mut("/properties/v").and_then(|v| v.as_object_mut()) {
+        v.insert("const".to_owned(), version.into());
+    }
+    if let Some(description) = schema_for!(T).get("description") {
+        schema.insert("description".to_owned(), description.clone());
+    }
+    schema
 }
 
 fn plain<T: JsonSchema>(kind: Kind) -> Schema {
-    titled(schema_for!(T), kind)
+    written::<T>(kind)
 }
 
-fn titled(mut schema: Schema, kind: Kind) -> Schema {
+/// The schema of what is written, in which every field stands, also one without a value.
+fn written<T: JsonSchema>(kind: Kind) -> Schema {
+    let mut schema = SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>();
     schema.insert("title".to_owned(), kind.as_str().into());
     schema
 }

@@ -147,7 +147,7 @@ impl Running {
     }
 
     /// The next event; `None` when it printed its last.
-    pub fn next(&mut self) -> Option<Value> {
+    pub fn next_event(&mut self) -> Option<Value> {
         let line = self.lines.next()?.unwrap();
         let event = event(line.as_bytes());
         self.events.push(event.clone());
@@ -160,7 +160,7 @@ impl Running {
     /// When the program ends without it.
     pub fn until(&mut self, kind: &str) -> Value {
         loop {
-            match self.next() {
+            match self.next_event() {
                 Some(event) if event["kind"] == kind => return event,
                 Some(_) => {}
                 None => panic!("it ended without {kind}: {:?}\n{}", kinds(&self.events), self.said_so_far()),
@@ -178,13 +178,13 @@ impl Running {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         // What it had printed before may still be in the pipe.
-        while self.next().is_some() {}
+        while self.next_event().is_some() {}
         std::mem::take(&mut self.events)
     }
 
     /// Waits for its end.
     pub fn end(mut self) -> Ended {
-        while self.next().is_some() {}
+        while self.next_event().is_some() {}
         let status: ExitStatus = self.child.wait().unwrap();
         Ended { code: status.code(), said: self.said_so_far(), events: std::mem::take(&mut self.events) }
     }

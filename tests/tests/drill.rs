@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use scalebot_tests::binary::{Drill, ends_within, kill, kinds, only};
+use scalebot_tests::schemas::validate;
 use serde_json::Value;
 
 /// Long enough for a verdict, short enough for a test.
@@ -15,7 +16,7 @@ fn up_6(more: &[&'static str]) -> Vec<&'static str> {
 
 fn assert_valid(events: &[Value]) {
     for event in events {
-        let _ = event;
+        validate(event).unwrap_or_else(|error| panic!("{error}: {event}"));
     }
 }
 
@@ -136,7 +137,7 @@ fn killed_at(moment: usize) {
     let drill = Drill::new();
     let mut first = drill.start(&up_6(&[]));
     for _ in 0..moment {
-        first.next().unwrap();
+        first.next_event().unwrap();
     }
     first.kill();
 

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use scalebot_commands::mutation::{self, Mutation};
+use scalebot_tests::schemas::validate;
 use scalebot_tests::sim::{self, Run};
 
 fn number(variable: &str) -> Option<u64> {
@@ -19,16 +21,48 @@ fn seeds() -> std::ops::Range<u64> {
     }
 }
 
+/// What a thousand seeds have to come to, or they prove nothing about it.
+const REACHED: [&str; 24] = [
+    "a post that came twice",
+    "adopted",
+    "approved",
+    "conflict",
+    "death",
+    "death in scale",
+    "done",
+    "fenced",
+    "finished: cancelled",
+    "finished: completed",
+    "finished: expired",
+    "finished: failed",
+    "finished: refused",
+    "finished: rejected",
+    "found late",
+    "late",
+    "refused by the orchestrator",
+    "request lands late",
+    "request lands twice",
+    "resumed",
+    "stopped by the guard",
+    "the same order twice",
+    "untouched",
+    "zombie",
+];
+
 #[test]
-fn no_seed_breaks_an_invariant() {
+fn no_seed_breaks_an_invariant_and_every_event_is_as_its_schema_says() {
     let mut tally: BTreeMap<&str, u64> = BTreeMap::new();
     let mut broken: Vec<Run> = Vec::new();
     for seed in seeds() {
-        let run = sim::run(seed);
+        let mut run = sim::run(seed);
         for (what, count) in &run.tally {
             *tally.entry(what).or_default() += count;
         }
-        if number("SCALEBOT_SIM_SEED").is_some() {
+        for event in &run.events {
+            let line = serde_json::from_str(&event.line()).expect("a line is JSON");
+            run.violations.extend(validate(&line).err());
+        }
+        if seeds().end - seeds().start == 1 {
             println!("{}", run.report());
         }
         if !run.violations.is_empty() {
@@ -41,5 +75,46 @@ fn no_seed_breaks_an_invariant() {
             eprintln!("seed {}: {}", run.seed, run.violations.join("; "));
         }
         panic!("{} seeds break an invariant. The first:\n{}", broken.len(), first.report());
+    }
+    if seeds().end >= 1000 {
+        let missed: Vec<&str> = REACHED.into_iter().filter(|what| !tally.contains_key(what)).collect();
+        assert!(missed.is_empty(), "no seed comes to {missed:?}: the simulator no longer gets to where it matters");
+    }
+}
+
+#[test]
+fn one_seed_is_the_same_run_every_time() {
+    for seed in 0..20 {
+        let (once, again) = (sim::run(seed), sim::run(seed));
+        assert!(once.trace.len() > 5, "{}", once.report());
+        assert_eq!(once, again);
+        assert_ne!(once.trace, sim::run(seed + 1000).trace);
+    }
+}
+
+#[test]
+fn a_deliberate_mistake_is_found() {
+    const SEEDS: u64 = 1000;
+    for mistake in Mutation::ALL {
+        mutation::set(Some(*mistake));
+        let found = (0..SEEDS).map(sim::run).find(|run| !run.violations.is_empty());
+        mutation::set(None);
+        let found = found.unwrap_or_else(|| panic!("{SEEDS} seeds do not find {mistake:?}"));
+        println!("{mistake:?} is found by seed {}: {}", found.seed, found.violations.join("; "));
+        assert!(sim::run(found.seed).violations.is_empty(), "without the mistake: {}", sim::run(found.seed).report());
+    }
+}
+
+#[test]
+fn the_program_is_built_without_what_only_tests_need() {
+    let tree = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--locked", "-p", "scalebot", "-e", "features,no-dev", "-i", "scalebot-commands"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo can be run");
+    let features = String::from_utf8_lossy(&tree.stdout);
+    assert!(tree.status.success() && features.contains("scalebot v"), "{tree:?}");
+    for feature in ["mutation", "schema"] {
+        assert!(!features.contains(&format!("feature \"{feature}\"")), "{features}");
     }
 }

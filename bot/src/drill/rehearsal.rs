@@ -57,11 +57,13 @@ struct Posting {
     ledger: Arc<SqliteLedger>,
     channel: Transcript,
     appended: Arc<Notify>,
+    clock: Arc<dyn World>,
 }
 
 impl Posting {
     async fn flush(&self, all: bool) {
-        let outbox = Outbox { ledger: &*self.ledger, posts: &*self.ledger, channel: &self.channel };
+        let outbox =
+            Outbox { ledger: &*self.ledger, posts: &*self.ledger, channel: &self.channel, world: &*self.clock };
         if let Err(error) = outbox.flush(all).await {
             tracing::warn!(%error, "the log channel could not be told; it is tried again");
         }
@@ -121,7 +123,7 @@ impl Rehearsal {
         };
         let target = wiring::target(&clock, &client).map_err(|error| error.to_string())?;
         let channel = Transcript::new(dir.transcript());
-        let posting = Arc::new(Posting { ledger: Arc::clone(&ledger), channel, appended });
+        let posting = Arc::new(Posting { ledger: Arc::clone(&ledger), channel, appended, clock: clock.clone() });
 
         let mut policy = Policy::rehearsal(args.monitor);
         policy.approval.decide_within = args.approval_timeout;
@@ -195,7 +197,7 @@ impl Rehearsal {
 
     /// Where signals for an operation are put, and where they are taken from.
     pub(crate) fn signals(&self) -> (mpsc::UnboundedSender<Signal>, Inbox) {
-        mpsc::unbounded()
+        Inbox::new()
     }
 
     /// The approval request that is open, by its digest.

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::{Body, Heard, Interrupted, Journal, Recorded};
+use super::{Body, Heard, Interrupted, Journal, Recorded, not_json};
 use crate::event::{Claim, Kind};
+use crate::mutation::mutated;
 use crate::ports::PortError;
 use crate::units::{Epoch, OperationId, Timestamp};
 
@@ -144,7 +146,8 @@ pub struct Answered {
 }
 
 impl Answered {
-    const VERSION: u32 = 1;
+    /// The version of its shape.
+    pub(crate) const VERSION: u32 = 1;
 
     fn from_act(acted: Acted) -> Self {
         let (result, detail) = match acted {
@@ -190,8 +193,15 @@ struct Attempt<I> {
     answered: Recorded<Answered>,
 }
 
-impl<I> Attempt<I> {
-    /// The step that records that this attempt turned out later to have been done.
+/// An attempt whose answer was lost, and of which nothing was to be seen: its request may still arrive.
+pub(super) struct Unanswered {
+    answered: Kind,
+    key: String,
+    intent: Value,
+}
+
+impl Unanswered {
+    /// The step that records what became of it after all.
     fn found_key(&self) -> String {
         format!("{}/found", self.key)
     }
@@ -217,16 +227,21 @@ pub enum Effected<I> {
     Unknown(String),
 }
 
+fn settled<I>(intent: I, answered: Answered, at: Timestamp) -> Effected<I> {
+    match answered.result {
+        Answer::Done => Effected::Done(intent, at),
+        _ => Effected::Unknown(answered.detail.unwrap_or_default()),
+    }
+}
+
 impl Journal<'_> {
     /// Changes the outside, at most once.
     pub async fn effect<E: Effect>(&mut self, key: &str, effect: &E) -> Result<Effected<E::Intent>, Interrupted> {
-        let mut before: Option<Attempt<E::Intent>> = None;
+        let mut last = String::new();
         for number in 1..=ATTEMPTS {
             let attempt_key = if number == 1 { key.to_owned() } else { format!("{key}/{number}") };
-            if let Some(attempt) = &before
-                && let Some(at) = self.found_earlier(attempt)?
-            {
-                return Ok(Effected::Done(attempt.intent.clone(), at));
+            if let Some(effected) = self.settled_earlier::<E>()? {
+                return Ok(effected);
             }
             if let Some(stop) = self.stopped_earlier(&attempt_key)? {
                 return Ok(Effected::Stopped(stop));
@@ -238,58 +253,81 @@ impl Journal<'_> {
                 }
                 None => match self.attempt(&attempt_key, effect).await? {
                     Ok(attempted) => attempted,
-                    Err(stop) => return self.stopped(&attempt_key, effect, before, stop).await,
+                    Err(stop) => return self.stopped(&attempt_key, effect, stop).await,
                 },
             };
             let Recorded { body: answered, at, .. } = &attempted.answered;
             let detail = answered.detail.clone().unwrap_or_default();
             match answered.result {
                 Answer::Done => return Ok(Effected::Done(attempted.intent, *at)),
-                Answer::Refused => return Ok(Effected::Refused(detail)),
+                Answer::Refused => return Ok(self.settle(effect).await?.unwrap_or(Effected::Refused(detail))),
                 _ if answered.is_final() => return Ok(Effected::Unknown(detail)),
-                _ => before = Some(attempted),
+                Answer::Unknown => self.note_unanswered::<E>(attempted)?,
+                Answer::Conflict | Answer::Late | Answer::Stopped => {}
             }
+            last = detail;
         }
-        let detail = before.as_ref().and_then(|attempt| attempt.answered.body.detail.clone()).unwrap_or_default();
-        if let Some(attempt) = before
-            && let Some(at) = self.arrived_late(effect, &attempt).await?
-        {
-            return Ok(Effected::Done(attempt.intent, at));
-        }
-        Ok(Effected::Contended(detail))
+        Ok(self.settle(effect).await?.unwrap_or(Effected::Contended(last)))
     }
 
-    /// A guard said stop. When an earlier attempt's answer was lost, the change that the guard met may be our own,
-    /// arrived late: then it is done, and that is recorded.
+    fn note_unanswered<E: Effect>(&mut self, attempt: Attempt<E::Intent>) -> Result<(), Interrupted> {
+        let intent = serde_json::to_value(&attempt.intent).map_err(|error| not_json(attempt.intent.kind(), &error))?;
+        self.unanswered.push(Unanswered { answered: E::ANSWERED, key: attempt.key, intent });
+        Ok(())
+    }
+
+    /// A guard said stop. The change that it met may be our own, arrived late.
     async fn stopped<E: Effect>(
         &mut self,
         key: &str,
         effect: &E,
-        before: Option<Attempt<E::Intent>>,
         stop: Stop,
     ) -> Result<Effected<E::Intent>, Interrupted> {
-        if let Some(attempt) = before
-            && let Some(at) = self.arrived_late(effect, &attempt).await?
-        {
-            return Ok(Effected::Done(attempt.intent, at));
+        if let Some(effected) = self.settle(effect).await? {
+            return Ok(effected);
         }
         let answered = Answered::stopped(stop.clone());
         self.record_as(E::ANSWERED, Answered::VERSION, &stopped_key(key), &answered, Claim::Keep).await?;
         Ok(Effected::Stopped(stop))
     }
 
-    /// Whether an attempt whose answer was not "done" has been done after all; if so, that is recorded.
-    async fn arrived_late<E: Effect>(
-        &mut self,
-        effect: &E,
-        attempt: &Attempt<E::Intent>,
-    ) -> Result<Option<Timestamp>, Interrupted> {
-        if self.search(effect, &attempt.intent).await != Ok(Found::Done) {
+    /// Before an operation ends as if nothing was done: whether a request whose answer was lost, in this round or an
+    /// earlier one, has arrived after all. `None` when there is no such request, or when still nothing has happened.
+    pub async fn settle<E: Effect>(&mut self, effect: &E) -> Result<Option<Effected<E::Intent>>, Interrupted> {
+        if let Some(effected) = self.settled_earlier::<E>()? {
+            return Ok(Some(effected));
+        }
+        let Some((key, intent)) = self.last_unanswered::<E>()? else { return Ok(None) };
+        if self.next_key().is_some() {
+            // What was concluded then stands further on in the log.
             return Ok(None);
         }
-        let answered = Answered::from_search(Ok(Found::Done));
-        let key = attempt.found_key();
-        self.record_as(E::ANSWERED, Answered::VERSION, &key, &answered, Claim::Keep).await.map(Some)
+        let found = self.search(effect, &intent).await;
+        if found == Ok(Found::Untouched) {
+            return Ok(None);
+        }
+        let answered = Answered::from_search(found);
+        let at = self.record_as(E::ANSWERED, Answered::VERSION, &key, &answered, Claim::Keep).await?;
+        Ok(Some(settled(intent, answered, at)))
+    }
+
+    /// What the log holds of that.
+    fn settled_earlier<E: Effect>(&mut self) -> Result<Option<Effected<E::Intent>>, Interrupted> {
+        let Some((key, intent)) = self.last_unanswered::<E>()? else { return Ok(None) };
+        if self.next_key().as_deref() != Some(key.as_str()) {
+            return Ok(None);
+        }
+        Ok(self.next_answer(&key)?.map(|answered| settled(intent, answered.body, answered.at)))
+    }
+
+    /// The last attempt whose answer was lost: where what became of it is recorded, and what it was.
+    fn last_unanswered<E: Effect>(&self) -> Result<Option<(String, E::Intent)>, Interrupted> {
+        let Some(last) = self.unanswered.iter().rev().find(|unanswered| unanswered.answered == E::ANSWERED) else {
+            return Ok(None);
+        };
+        let intent = serde_json::from_value(last.intent.clone())
+            .map_err(|error| Interrupted::Parked { reason: format!("the intent of {} ({error})", last.key) })?;
+        Ok(Some((last.found_key(), intent)))
     }
 
     /// When the ledger holds that a guard did not let this attempt happen.
@@ -299,15 +337,6 @@ impl Journal<'_> {
             return Ok(None);
         }
         Ok(self.next_answer(&key)?.and_then(|answered| answered.body.stop))
-    }
-
-    /// When the ledger holds that an attempt turned out later to have been done.
-    fn found_earlier<I>(&mut self, attempt: &Attempt<I>) -> Result<Option<Timestamp>, Interrupted> {
-        let key = attempt.found_key();
-        if self.next_key().as_deref() != Some(key.as_str()) {
-            return Ok(None);
-        }
-        Ok(self.next_recorded(&key, Answered::VERSION)?.map(|(_, _, at)| at))
     }
 
     /// Guard, intent, act, answer.
@@ -363,7 +392,8 @@ impl Journal<'_> {
         if let Some(answered) = self.next_answer(&answer_key)? {
             return Ok(answered);
         }
-        let answered = Answered::from_search(self.search(effect, intent).await);
+        let found = if mutated!(GoAgainUnseen) { Ok(Found::Untouched) } else { self.search(effect, intent).await };
+        let answered = Answered::from_search(found);
         self.record_answer::<E>(key, answered).await
     }
 

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::StreamExt as _;
 use futures::channel::mpsc;
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +74,51 @@ impl Signal {
 
 /// Where signals for one operation are put; the operation's journal holds the other end. Bounded by what people can
 /// type or press while one operation runs.
-pub type Inbox = mpsc::UnboundedReceiver<Signal>;
+#[derive(Debug)]
+pub struct Inbox {
+    receiver: mpsc::UnboundedReceiver<Signal>,
+    /// Taken out, and not known to be in the log. It outlives the journal, so that a log that could not be written for
+    /// a moment does not swallow what somebody said.
+    unrecorded: Option<Signal>,
+    /// The place in the operation at which that was last to be appended.
+    tried: Option<u64>,
+}
+
+impl Inbox {
+    /// A new one, and what signals are put into it with.
+    pub fn new() -> (mpsc::UnboundedSender<Signal>, Self) {
+        let (sender, receiver) = mpsc::unbounded();
+        (sender, Self { receiver, unrecorded: None, tried: None })
+    }
+
+    /// Waits for the next signal; `None` when nobody can send one any more. It stays the next one until it is
+    /// [`recorded`](Self::recorded).
+    pub(super) async fn next(&mut self) -> Option<Signal> {
+        if self.unrecorded.is_none() {
+            self.unrecorded = self.receiver.next().await;
+        }
+        self.unrecorded.clone()
+    }
+
+    /// The next signal, if there is one already.
+    pub(super) fn try_next(&mut self) -> Option<Signal> {
+        if self.unrecorded.is_none() {
+            self.unrecorded = self.receiver.try_recv().ok();
+        }
+        self.unrecorded.clone()
+    }
+
+    /// Where the next signal was to be appended when its appending was last tried, and where it is now.
+    pub(super) fn try_at(&mut self, op_seq: u64) -> Option<u64> {
+        self.tried.replace(op_seq)
+    }
+
+    /// The next signal is in the log.
+    pub(super) fn recorded(&mut self) {
+        self.unrecorded = None;
+        self.tried = None;
+    }
+}
 
 /// The signals that the operation was sent so far, as the log holds them, for a step or a guard that has to listen.
 #[derive(Clone, Debug, Default)]
@@ -90,6 +135,15 @@ struct Logged {
 impl Heard {
     pub(super) fn add(&self, op_seq: u64, at: Timestamp, signal: Signal) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Logged { op_seq, at, signal });
+    }
+
+    /// Whether that signal stands at that place of the operation.
+    pub(super) fn holds(&self, op_seq: u64, signal: &Signal) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .any(|logged| logged.op_seq == op_seq && logged.signal == *signal)
     }
 
     /// How many signals there were so far.

@@ -141,10 +141,7 @@ async fn attest(
                     attested.statement = Some(answer.text);
                     break 'waiting;
                 }
-                let why = "Only an operator can attest that. Ask one.";
-                if let Err(error) = cx.ports.room.answer(&answer.by, why).await {
-                    tracing::warn!(operation = %cx.operation, %error, "an attestation could not be answered");
-                }
+                cx.answer(&answer.by, "Only an operator can attest that. Ask one.").await;
             }
             if deadline.is_over(world) || journal.heard().cancelled_by().is_some() {
                 break;

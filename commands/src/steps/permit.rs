@@ -335,9 +335,7 @@ async fn count(
         let Some(by) = votes.iter().find(|cast| cast.op_seq == vote).map(|cast| cast.ballot.by.clone()) else {
             continue;
         };
-        if let Err(error) = cx.ports.room.answer(&by, &why).await {
-            tracing::warn!(operation = %cx.operation, %error, "a refused vote could not be answered");
-        }
+        cx.answer(&by, &why).await;
         journal.note(Kind::VoteRefused, &VoteRefused { by, vote, why }).await?;
     }
     let unknown = standing.values().any(|standing| standing.known().is_none());

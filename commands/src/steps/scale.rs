@@ -53,6 +53,16 @@ pub async fn to_plan(
     journal.effect(&key, &SetCount { cx, plan, permit }).await
 }
 
+/// Whether a request of an earlier round, whose answer was lost, has arrived after all; `None` when nothing happened.
+pub async fn after_all(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    plan: &Plan,
+    permit: &Permit,
+) -> Result<Option<Effected<Scaling>>, Interrupted> {
+    journal.settle(&SetCount { cx, plan, permit }).await
+}
+
 struct SetCount<'a> {
     cx: &'a Context<'a>,
     plan: &'a Plan,

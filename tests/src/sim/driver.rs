@@ -166,7 +166,15 @@ impl Driver {
 
     fn happens(&mut self, happening: Happening) {
         let mut model = lock(&self.sim);
-        if !matches!(happening, Happening::Instance(..) | Happening::Land(_)) {
+        let is_noise = match &happening {
+            Happening::Instance(..) | Happening::Land(_) => true,
+            Happening::Command(..) => model.leader().is_none(),
+            Happening::Signal(Some(operation), _) => {
+                model.leader().is_none_or(|leader| !model.processes[leader].inboxes.contains_key(operation))
+            }
+            _ => false,
+        };
+        if !is_noise {
             model.note("world", &format!("{happening:?}"));
         }
         match happening {

@@ -23,6 +23,8 @@ pub(super) struct Weather {
     pub(super) deaths: u32,
     /// How often something happens in the world exactly while a call is under way.
     mischief: u32,
+    /// How often a request to scale arrives when nobody waits for it any more.
+    pub(super) late: u32,
     /// One system is away altogether, between these moments.
     outage: Option<(&'static str, Duration, Duration)>,
 }
@@ -33,14 +35,15 @@ const SYSTEMS: [&str; 8] = ["ledger", "fleet", "halt", "metrics", "room", "probe
 impl Weather {
     pub(super) fn draw(dice: &mut fastrand::Rng) -> Self {
         let mut rate = |rates: [u32; 5]| rates[dice.usize(..5)];
-        let (slow, fails, silent) = (rate([0, 5, 20, 60, 150]), rate([0, 0, 3, 10, 40]), rate([0, 0, 2, 5, 20]));
+        let (slow, fails, silent) = (rate([0, 5, 20, 60, 150]), rate([0, 0, 2, 6, 20]), rate([0, 0, 1, 3, 12]));
         let (lost, crash, mischief) = (rate([0, 0, 3, 10, 40]), rate([0, 1, 2, 4, 8]), rate([0, 0, 1, 3, 6]));
+        let late = rate([0, 0, 50, 150, 400]);
         let outage = (dice.u8(..4) == 0).then(|| {
             let from = dice.u64(0..60_000);
             let to = from + dice.u64(1_000..40_000);
             (SYSTEMS[dice.usize(..SYSTEMS.len())], Duration::from_millis(from), Duration::from_millis(to))
         });
-        Self { slow, fails, silent, lost, crash, deaths: dice.u32(0..=6), mischief, outage }
+        Self { slow, fails, silent, lost, crash, deaths: dice.u32(0..=6), mischief, late, outage }
     }
 }
 
@@ -98,14 +101,17 @@ impl Port {
     /// What becomes of this call.
     pub(super) fn fate(&self, what: &'static str) -> Fate {
         // Effects and what is written about them are where a fault tells most.
-        let grave = matches!(what, "fleet.scale" | "ledger.append" | "channel.post" | "posts.plan" | "posts.confirm");
-        let weight = if grave { 8 } else { 1 };
+        let weight: u32 = match what {
+            "fleet.scale" => 40,
+            "ledger.append" | "channel.post" | "posts.plan" | "posts.confirm" => 8,
+            _ => 1,
+        };
         let mut model = lock(&self.sim);
         let mut fate = Fate { way: Way::Answered, before: model.between(0, 10), after: model.between(0, 10) };
         if model.calm {
             return fate;
         }
-        let Weather { slow, fails, silent, lost, crash, deaths, mischief, outage } = model.weather;
+        let Weather { slow, fails, silent, lost, crash, deaths, mischief, outage, .. } = model.weather;
         if model.chance(slow) {
             fate.before = model.between(0, 3_000);
         }
@@ -114,10 +120,10 @@ impl Port {
         }
         let now = model.now;
         fate.way = if outage.is_some_and(|(system, from, to)| what.starts_with(system) && from <= now && now < to)
-            || model.chance(fails * weight.min(4))
+            || model.chance(fails * weight.div_ceil(2))
         {
             Way::Unreachable
-        } else if model.chance(silent * weight.min(4)) {
+        } else if model.chance(silent * weight.div_ceil(2)) {
             Way::Silent
         } else if model.chance(lost * weight) {
             Way::AnswerLost
@@ -196,7 +202,8 @@ impl Port {
 impl super::model::Model {
     /// Something happens in the world at this very instant or a moment later.
     fn mischief(&mut self) {
-        let soon = self.between(0, 1_500);
+        let longest = [50, 1_500, 30_000][self.dice.usize(..3)];
+        let soon = self.between(0, longest);
         let happening = match self.dice.u32(..10) {
             0..3 => Happening::Halt(self.dice.usize(..2), true),
             3 => Happening::Halt(self.dice.usize(..2), false),

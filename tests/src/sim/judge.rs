@@ -195,7 +195,7 @@ impl Model {
                     if result == "unknown" && untouched && looked.is_none() {
                         wrong.push("an answer says that nothing happened, and nobody looked".to_owned());
                     }
-                    if result == "unknown" && untouched && seen.landed.is_some_and(|landed| looked >= Some(landed)) {
+                    if result == "unknown" && untouched && seen.landed.is_some_and(|landed| looked > Some(landed)) {
                         wrong.push("an answer says that nothing happened, and it had".to_owned());
                     }
                     intent.answered = true;
@@ -230,7 +230,7 @@ impl Model {
                     _ => "finished: failed",
                 });
                 if let Some(landed) = seen.landed.filter(|_| !seen.documented)
-                    && decided_on >= Some(landed)
+                    && decided_on > Some(landed)
                 {
                     wrong.push(format!("it ends as if nothing was changed, and it was: {}", body["reason"]));
                 }
@@ -312,7 +312,7 @@ impl Model {
             wrong.push("the chain was not proved to its end".to_owned());
         }
         let mut last = 0;
-        for post in &self.channel {
+        for (_, post) in &self.channel {
             let sealed = self.book.events.iter().find(|event| event.seq == post.last).map(|event| event.hash);
             if post.first != last + 1 || sealed != Some(post.hash) {
                 wrong.push(format!("a post of {} to {} follows one that ended at {last}", post.first, post.last));

@@ -91,7 +91,10 @@ pub(super) struct Model {
     pub(super) in_flight: Vec<InFlight>,
     pub(super) halts: Vec<SimHalt>,
     pub(super) people: People,
-    pub(super) channel: Vec<Post>,
+    /// The count that is written down, where one is.
+    pub(super) declared: Option<u32>,
+    /// The log channel, with when each post came.
+    pub(super) channel: Vec<(Duration, Post)>,
     pub(super) processes: Vec<Process>,
     pub(super) judge: Judge,
     pub(super) trace: Vec<String>,
@@ -114,6 +117,7 @@ impl Model {
         policy.approval.execute_within = Duration::from_mins(2);
         let fleet = SimFleet::draw(&mut dice);
         let people = People { attended: dice.u8(..100) < 30 };
+        let declared = dice.bool().then_some(fleet.wanted);
         let clear = HaltReading { halted: false, since: None, reason: None, cleared_at: None };
         let halts = vec![clear.clone(), clear];
         Self {
@@ -130,6 +134,7 @@ impl Model {
             in_flight: Vec::new(),
             halts: halts.into_iter().map(|reading| SimHalt { reading, since: Duration::ZERO }).collect(),
             people,
+            declared,
             channel: Vec::new(),
             processes: Vec::new(),
             judge: Judge::default(),

@@ -100,7 +100,17 @@ impl Fleet for Port {
 
     async fn scale(&self, order: &ScaleOrder, fence: Fence<'_>) -> Result<ScaleAnswer, PortError> {
         const WHAT: &str = "fleet.scale";
-        let Fate { way, before, after } = self.fate(WHAT);
+        let Fate { mut way, before, after } = self.fate(WHAT);
+        let late = {
+            let mut model = lock(&self.sim);
+            let often = model.weather.late;
+            way == Way::Answered && !model.calm && model.chance(often)
+        };
+        if late {
+            way = Way::Silent;
+        }
+        // Even the fastest network takes time: an answer that is lost at once does not come before the request.
+        let before = before.max(Duration::from_millis(1));
         // The request leaves now; from here on nothing that happens to the caller holds it back.
         let ticket = {
             let mut model = lock(&self.sim);
@@ -110,12 +120,12 @@ impl Fleet for Port {
             let flight = InFlight { process: self.process, order: order.clone(), answer: None, landed: false };
             model.in_flight.push(flight);
             let arrives = model.now + before;
-            let late = !model.calm && way == Way::Silent && model.dice.bool();
             match way {
                 Way::Unreachable | Way::DiesBefore | Way::Silent if !late => model.in_flight[ticket].landed = true,
                 _ if late => {
                     model.count("request lands late");
-                    let later = model.between(5_000, 60_000);
+                    let longest = if model.dice.bool() { 7_000 } else { 60_000 };
+                    let later = model.between(4_500, longest);
                     model.at(arrives + later, Happening::Land(ticket));
                 }
                 _ => model.at(arrives, Happening::Land(ticket)),
@@ -149,7 +159,11 @@ impl Fleet for Port {
     }
 
     async fn declared(&self) -> Result<Option<Declared>, PortError> {
-        self.ask("fleet.declared", |_| None).await
+        self.ask("fleet.declared", |model| {
+            let line = format!("replicas: {}", model.declared?);
+            Some(Declared { count: Replicas(model.declared?), place: "fleet.yaml:7".to_owned(), line })
+        })
+        .await
     }
 
     fn describe(&self) -> String {
@@ -381,7 +395,14 @@ impl Posts for Port {
 impl LogChannel for Port {
     async fn post(&self, post: &Post) -> Result<String, PortError> {
         self.ask("channel.post", |model| {
-            model.channel.push(post.clone());
+            // As a chat does that holds to a nonce: what comes twice within minutes is taken once.
+            let (now, window) = (model.now, Duration::from_mins(3));
+            let same = |there: &&(Duration, Post)| there.1 == *post && now - there.0 < window;
+            if model.channel.iter().any(|there| same(&there)) {
+                model.count("a post that came twice");
+            } else {
+                model.channel.push((now, post.clone()));
+            }
             post.first.to_string()
         })
         .await
@@ -389,8 +410,7 @@ impl LogChannel for Port {
 
     async fn find(&self, post: &Post) -> Result<Option<String>, PortError> {
         self.ask("channel.find", |model| {
-            let same = |there: &&Post| (there.first, there.last, there.hash) == (post.first, post.last, post.hash);
-            model.channel.iter().find(same).map(|there| there.first.to_string())
+            model.channel.iter().find(|(_, there)| there == post).map(|(_, there)| there.first.to_string())
         })
         .await
     }
@@ -398,7 +418,7 @@ impl LogChannel for Port {
     async fn sealed(&self) -> Result<Vec<Announced>, PortError> {
         self.ask("channel.sealed", |model| {
             let seal = |post: &Post| Announced { first: post.first, last: post.last, hash: post.hash };
-            model.channel.iter().map(seal).collect()
+            model.channel.iter().map(|(_, post)| seal(post)).collect()
         })
         .await
     }

@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures::channel::mpsc::{self, UnboundedReceiver};
+use futures::channel::mpsc::UnboundedReceiver;
 use futures::future::{Either, LocalBoxFuture, pending, select};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use scalebot_commands::desk::{Desk, Received};
+use scalebot_commands::journal::Inbox;
 use scalebot_commands::outbox::Outbox;
 use scalebot_commands::policy::Policy;
 use scalebot_commands::ports::{ClaimHeld, Ledger, LedgerError};
@@ -102,7 +103,7 @@ impl Process {
         if !self.carried.insert(operation.clone()) {
             return;
         }
-        let (sender, mut inbox) = mpsc::unbounded();
+        let (sender, mut inbox) = Inbox::new();
         if let Some(process) = lock(&self.port.sim).processes.get_mut(self.port.process) {
             process.inboxes.insert(operation.clone(), sender);
         }
@@ -117,7 +118,7 @@ impl Process {
 
 /// Tells the log channel, again and again.
 async fn tell(port: Port) {
-    let outbox = Outbox { ledger: &port, posts: &port, channel: &port };
+    let outbox = Outbox { ledger: &port, posts: &port, channel: &port, world: &port };
     for round in 0_u32.. {
         // What fails now is tried again in the next round.
         let _ = outbox.flush(round.is_multiple_of(3)).await;

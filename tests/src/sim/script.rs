@@ -25,7 +25,8 @@ impl Model {
         let longest = calm.as_millis() as u64;
         for number in 0..self.dice.u64(1..=3) {
             let at = if number == 0 { self.between(100, 3_000) } else { self.between(0, longest) };
-            let wanted = self.fleet.wanted + self.dice.u32(0..=self.fleet.wanted);
+            let more = if self.chance(50) { 0 } else { self.dice.u32(1..=self.fleet.wanted) };
+            let wanted = self.fleet.wanted + more;
             let reason = self.dice.bool().then(|| "expected load".to_owned());
             let request = Request::Up(ScaleTo { to: Replicas(wanted), target: None, reason });
             self.at(at, Happening::Command(request, Person::new("operator")));

@@ -1,0 +1,68 @@
+//! Deliberate mistakes, so that it can be tested that the tests would notice them. Only the tests crate asks for the
+//! feature `mutation`; in any other build each `mutated!(…)` is the literal `false`.
+//!
+//! To add one: its line below, and `mutated!(Name)` where the mistake is made.
+
+/// Declares the mistakes once.
+#[cfg(feature = "mutation")]
+macro_rules! mutations {
+    ($($(#[$doc:meta])* $name:ident;)+) => {
+        /// A mistake that the code can be made to make.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Mutation {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Mutation {
+            /// Every one.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+        }
+    };
+}
+
+#[cfg(feature = "mutation")]
+mutations! {
+    /// After a crash, an intent without an answer counts as "not done, go again", and nobody looks.
+    GoAgainUnseen;
+}
+
+#[cfg(feature = "mutation")]
+mod active {
+    use std::cell::Cell;
+
+    use super::Mutation;
+
+    thread_local! {
+        // Of one thread, so that tests beside it are not touched.
+        static ACTIVE: Cell<Option<Mutation>> = const { Cell::new(None) };
+    }
+
+    /// Makes that mistake on this thread from now on; none for `None`.
+    pub fn set(mutation: Option<Mutation>) {
+        ACTIVE.set(mutation);
+    }
+
+    pub(crate) fn is(mutation: Mutation) -> bool {
+        ACTIVE.get() == Some(mutation)
+    }
+}
+
+#[cfg(feature = "mutation")]
+pub(crate) use self::active::is;
+#[cfg(feature = "mutation")]
+pub use self::active::set;
+
+/// Whether that mistake is to be made here.
+#[cfg(feature = "mutation")]
+macro_rules! mutated {
+    ($name:ident) => {
+        $crate::mutation::is($crate::mutation::Mutation::$name)
+    };
+}
+#[cfg(not(feature = "mutation"))]
+macro_rules! mutated {
+    ($name:ident) => {
+        false
+    };
+}
+pub(crate) use mutated;
