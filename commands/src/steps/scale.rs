@@ -16,7 +16,7 @@ use crate::patience::within;
 use crate::ports::{PortError, ScaleAnswer, ScaleOrder};
 use crate::steps::permit::{Doubt, Permit};
 use crate::steps::precheck::Plan;
-use crate::units::Replicas;
+use crate::units::{Replicas, Timestamp};
 
 /// The body of `scaling`: what the guard read, and what is about to be done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,15 @@ pub struct Scaling {
 }
 
 body!(Scaling, Scaling, 1);
+
+/// The count as it was set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set {
+    /// What the guard read, and what was done.
+    pub intent: Scaling,
+    /// When that was known.
+    pub at: Timestamp,
+}
 
 /// Sets the count as planned, under the permit of that round.
 pub async fn to_plan(
