@@ -35,13 +35,11 @@ async fn steps_up(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Ending,
     let mut earlier = None;
     let (plan, set) = loop {
         // Step 2: Pre-Scaling Validation. During a halt: governance approval
-        let (plan, permit) = match (permit::obtain(cx, journal, &assessed, &mut rounds).await?, &earlier) {
-            (Ok(permitted), _) => permitted,
-            (Err(ending), None) => return Ok(ending),
-            (Err(ending), Some((plan, permit))) => match scale::after_all(cx, journal, plan, permit).await? {
-                None => return Ok(ending),
-                Some(Effected::Done(intent, at)) => break (plan.clone(), Set { intent, at }),
-                Some(otherwise) => return Ok(Ending::not_scaled(otherwise, plan)),
+        let (plan, permit) = match permit::obtain(cx, journal, &assessed, &mut rounds).await? {
+            Ok(permitted) => permitted,
+            Err(ending) => match scale::unless_done_after_all(cx, journal, earlier, ending).await? {
+                Ok(done) => break done,
+                Err(ending) => return Ok(ending),
             },
         };
 
