@@ -123,11 +123,12 @@ async fn carry_out(rehearsal: &Rehearsal, entered: Entered, args: &DrillArgs) ->
 async fn attend(rehearsal: &Rehearsal, operation: &OperationId, lines: &mut Lines) -> bool {
     let (signals, inbox) = rehearsal.signals();
     let mut running = std::pin::pin!(rehearsal.carry_out(operation, inbox, signals.clone()));
+    let mut taken = true;
     loop {
         tokio::select! {
             biased;
-            ended = &mut running => return was_done(rehearsal, &ended),
-            line = lines.next_while_busy(rehearsal.open_request()) => rehearsal.pass_on(&signals, line).await,
+            ended = &mut running => return was_done(rehearsal, &ended) && taken,
+            line = lines.next_while_busy(rehearsal.open_request()) => taken &= rehearsal.pass_on(&signals, line).await,
         }
     }
 }

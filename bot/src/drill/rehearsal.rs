@@ -121,7 +121,7 @@ impl Rehearsal {
             Some(attached) => attached.client.clone(),
             None => attach::absent(dir.path()).map_err(|error| error.0)?,
         };
-        let target = wiring::target(&clock, &client).map_err(|error| error.to_string())?;
+        let target = wiring::target(&clock, &client, args).map_err(|error| error.to_string())?;
         let channel = Transcript::new(dir.transcript());
         let posting = Arc::new(Posting { ledger: Arc::clone(&ledger), channel, appended, clock: clock.clone() });
 
@@ -245,30 +245,33 @@ impl Rehearsal {
         eprint!("operator> ");
     }
 
-    /// Passes on what a person said to the operation under way.
-    pub(crate) async fn pass_on(&self, signals: &mpsc::UnboundedSender<Signal>, line: Line) {
+    /// Passes on what a person said to the operation under way. Whether it was something that could be taken.
+    pub(crate) async fn pass_on(&self, signals: &mpsc::UnboundedSender<Signal>, line: Line) -> bool {
         self.room.cursor_moved();
         let Line { by, said } = line;
         let open = self.open_request().borrow().clone();
         let signal = match (said, open) {
             (Said::Command(text), _) => {
                 // One operation at a time: the desk says who has the fleet.
-                self.take(&text, &by).await;
-                return;
+                return self.take(&text, &by).await.is_some();
             }
             (Said::Reason(text), _) => Signal::Reason(PersonsAnswer { by, text }),
             (Said::Attest(text), _) => Signal::Attest(PersonsAnswer { by, text }),
-            (Said::Help, _) => return self.say(persona::HELP),
-            (Said::Nothing | Said::Quit, _) => return,
+            (Said::Help, _) => {
+                self.say(persona::HELP);
+                return true;
+            }
+            (Said::Nothing | Said::Quit, _) => return true,
             (Said::Cancel, _) => Signal::Cancel(CancelRequested { by }),
             (Said::Vote(mark), Some(request)) => Signal::Cast(Ballot { by, mark, request }),
             (Said::Withdraw, Some(request)) => Signal::Withdrawn(Ballot { by, mark: Mark::Approve, request }),
             (Said::Vote(_) | Said::Withdraw, None) => {
-                return self.say("Nothing is asked of governance now.");
+                self.say("Nothing is asked of governance now.");
+                return false;
             }
         };
         // Nobody listens any more once the operation has ended.
-        let _ = signals.unbounded_send(signal);
+        signals.unbounded_send(signal).is_ok()
     }
 
     /// Tells the log channel the rest, ends the world, and whether that went well.
