@@ -35,6 +35,7 @@ pub(crate) enum Command {
 
 /// What a rehearsal is to be.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct DrillArgs {
     /// What the operator types, for example "/scale up 6"; without any, lines are read from standard input
     #[arg(value_name = "COMMAND")]

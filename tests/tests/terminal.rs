@@ -1,5 +1,8 @@
 //! What a person at a terminal can type while an operation is under way.
 
+// Whatever a test meets and did not expect should stop it right there.
+#![allow(clippy::unwrap_used)]
+
 use scalebot_tests::binary::{Drill, only};
 use scalebot_tests::schemas::validate;
 use scalebot_tests::terminal::Terminal;
@@ -22,7 +25,9 @@ fn a_second_command_is_answered_at_once_with_who_has_the_fleet_since_when() {
     let refused = only(&all, "command_refused");
     assert_eq!((&refused["by"], &refused["command"]), (&"lead".into(), &"/scale up 8".into()));
     assert_eq!(only(&all, "finished")["ended_at"], 6);
-    all.iter().for_each(|event| validate(event).unwrap());
+    for event in &all {
+        validate(event).unwrap();
+    }
 }
 
 #[test]
@@ -40,7 +45,9 @@ fn without_trigger_and_reason_the_operator_is_asked_why_and_the_answer_is_on_rec
     terminal.end();
     let all = drill.exported();
     assert_eq!(only(&all, "rationale")["reason"], "the campaign begins at noon");
-    all.iter().for_each(|event| validate(event).unwrap());
+    for event in &all {
+        validate(event).unwrap();
+    }
 }
 
 #[test]
@@ -60,7 +67,9 @@ fn where_nothing_tells_of_keys_an_operators_word_by_name_does_and_nobody_elses()
     let all = drill.exported();
     let attested = only(&all, "attested");
     assert_eq!((&attested["by"], &attested["statement"]), (&"operator".into(), &"I looked at both".into()));
-    all.iter().for_each(|event| validate(event).unwrap());
+    for event in &all {
+        validate(event).unwrap();
+    }
 }
 
 #[test]

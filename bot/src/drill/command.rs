@@ -121,7 +121,7 @@ async fn carry_out(rehearsal: &Rehearsal, entered: Entered, args: &DrillArgs) ->
 
 /// Carries an operation through, while people may say something to it. Whether it was done as asked.
 async fn attend(rehearsal: &Rehearsal, operation: &OperationId, lines: &mut Lines) -> bool {
-    let (signals, inbox) = rehearsal.signals();
+    let (signals, inbox) = Rehearsal::signals();
     let mut running = std::pin::pin!(rehearsal.carry_out(operation, inbox, signals.clone()));
     let mut taken = true;
     loop {

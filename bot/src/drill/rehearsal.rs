@@ -105,16 +105,13 @@ impl Rehearsal {
         let console = Arc::new(Console::new(Arc::clone(&clock), medium));
         crate::logging::on(Arc::clone(&console));
         let room = Arc::new(RehearsalRoom::new(console, args.is_attended(), dir.charts()));
-        let (world, entered) = match unfinished {
-            Some(held) => {
-                taken_up(&room);
-                (attach::attach(dir.path()).await.map_err(|error| error.0)?, Entered::Unfinished(held.operation))
-            }
-            None => {
-                let attached = attach::start_or_attach(dir.path(), settings(args)).await.map_err(|error| error.0)?;
-                let entered = if attached.started { Entered::Fresh } else { Entered::Living };
-                (Some(attached), entered)
-            }
+        let (world, entered) = if let Some(held) = unfinished {
+            taken_up(&room);
+            (attach::attach(dir.path()).await.map_err(|error| error.0)?, Entered::Unfinished(held.operation))
+        } else {
+            let attached = attach::start_or_attach(dir.path(), settings(args)).await.map_err(|error| error.0)?;
+            let entered = if attached.started { Entered::Fresh } else { Entered::Living };
+            (Some(attached), entered)
         };
         // Without a living world its adapters say that it is gone, and so an unfinished operation ends.
         let client = match &world {
@@ -196,7 +193,7 @@ impl Rehearsal {
     }
 
     /// Where signals for an operation are put, and where they are taken from.
-    pub(crate) fn signals(&self) -> (mpsc::UnboundedSender<Signal>, Inbox) {
+    pub(crate) fn signals() -> (mpsc::UnboundedSender<Signal>, Inbox) {
         Inbox::new()
     }
 

@@ -143,7 +143,6 @@ impl Driver {
         let agenda = model.agenda.keys().next().copied();
         let timer = model.timers.keys().next().copied();
         match (agenda, timer) {
-            (None, None) => false,
             (Some(first), timer) if timer.is_none_or(|timer| first.0 <= timer.0) => {
                 let Some(happening) = model.agenda.remove(&first) else { return false };
                 model.now = model.now.max(first.0);
@@ -160,7 +159,7 @@ impl Driver {
                 }
                 true
             }
-            (Some(_), None) => false,
+            (_, None) => false,
         }
     }
 
@@ -248,7 +247,7 @@ impl Driver {
         let (commands, receiver) = mpsc::unbounded();
         let (epoch, policy) = {
             let mut model = lock(&self.sim);
-            let (alive, doomed, inboxes) = (true, false, Default::default());
+            let (alive, doomed, inboxes) = (true, false, std::collections::BTreeMap::default());
             model.processes.push(Process { alive, doomed, commands, inboxes });
             let epoch = model.book.take_over();
             model.note("world", &format!("p{number} starts with epoch {}", epoch.0));
