@@ -75,6 +75,8 @@ pub struct LoadLimits {
     pub memory_limit_bytes: Option<u64>,
     /// Over how long a figure must hold to count.
     pub sustained: Duration,
+    /// The least to look back on before a change, so that there is something to compare with afterwards.
+    pub baseline: Duration,
     /// For how long after a halt was cleared caution is advised.
     pub halt_caution: Duration,
 }
@@ -133,6 +135,7 @@ impl Default for Policy {
                 memory: 0.80,
                 memory_limit_bytes: None,
                 sustained: Duration::from_mins(5),
+                baseline: Duration::from_secs(8),
                 halt_caution: Duration::from_hours(48),
             },
             approval: ApprovalRules {
