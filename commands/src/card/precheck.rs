@@ -1,6 +1,6 @@
 //! The precheck's results: the verdict first, then what blocks and what to do about it, then a row a check.
 
-use super::{Card, Row, Tone, change};
+use super::{Card, Row, Tone, change, sentence};
 use crate::checks::{Check, Decision, Follows, Status};
 use crate::context::Context;
 use crate::steps::precheck::Prechecked;
@@ -9,7 +9,7 @@ use crate::steps::precheck::Prechecked;
 pub fn precheck(cx: &Context<'_>, found: &Prechecked) -> Card {
     let what = change(found.plan.as_ref().map(|plan| plan.from), cx.request.to);
     let (tone, title) = match found.decision {
-        Decision::Proceed if found.checks.iter().any(|check| check.status != Status::Pass) => {
+        Decision::Proceed if found.checks.iter().any(is_remark) => {
             (Tone::Good, format!("Precheck passed, with remarks: {what}"))
         }
         Decision::Proceed => (Tone::Good, format!("Precheck passed: {what}")),
@@ -17,13 +17,28 @@ pub fn precheck(cx: &Context<'_>, found: &Prechecked) -> Card {
         Decision::Refused => (Tone::Bad, format!("Refused: {what}")),
         Decision::Failed => (Tone::Bad, format!("Failed: {what}")),
     };
-    let mut card = Card::new(tone, title, cx).lines(found.reasons.iter().cloned());
+    let mut card = Card::new(tone, title, cx).lines(found.reasons.iter().map(|reason| sentence(reason)));
     if found.decision == Decision::Proceed {
-        let remarks = found.checks.iter().filter(|check| check.status != Status::Pass);
-        card = card.lines(remarks.filter_map(|check| Some(format!("{}: {}", check.name, check.advice.as_deref()?))));
+        let remarks = found.checks.iter().filter(|check| is_remark(check));
+        let remarks = remarks.filter_map(|check| Some(format!("{}: {}", check.name, check.advice.as_deref()?)));
+        card = card.lines(remarks.map(|remark| sentence(&remark)));
     }
+    card = match found.decision {
+        Decision::Refused | Decision::Failed => card.line("Nothing was changed."),
+        Decision::Approval => card.line("Nothing is changed until a governance lead has approved it."),
+        Decision::Proceed => card,
+    };
     card.rows = found.checks.iter().map(row).collect();
     card
+}
+
+/// Whether somebody should know of it. A reason to scale up is none, and neither is what was never configured.
+pub(crate) fn is_remark(check: &Check) -> bool {
+    match check.status {
+        Status::Pass | Status::NotConfigured => false,
+        Status::Fail => check.follows != Follows::Trigger,
+        Status::Warn | Status::Unknown => true,
+    }
 }
 
 fn row(check: &Check) -> Row {

@@ -7,21 +7,16 @@ use crate::units::Millis;
 
 /// Why is it done?
 pub fn ask_why(cx: &Context<'_>) -> Card {
-    Card::new(Tone::Info, "Why is this done?", cx).line("No trigger condition holds and no reason was given.").line(
-        format!(
-            "{}: answer within {}, for the record. It goes on either way.",
-            cx.request.by,
-            Millis::from(ANSWER_WITHIN)
-        ),
-    )
+    Card::new(Tone::Info, "Why is this done?", cx)
+        .line("No limit is exceeded, and no reason was given.")
+        .line(format!("{}: answer within {}, for the record. reason: TEXT", cx.request.by, Millis::from(ANSWER_WITHIN)))
+        .line("It goes on either way.")
 }
 
 /// Do they reach their keys?
 pub fn ask_keys(cx: &Context<'_>, instances: &str) -> Card {
     Card::new(Tone::Warn, "Do the new instances reach their signing keys?", cx)
         .line(format!("Nothing is configured that could tell for {instances}."))
-        .line(format!(
-            "An operator who has looked attests it by name within {}. Without that the verification is inconclusive.",
-            Millis::from(ANSWER_WITHIN)
-        ))
+        .line(format!("An operator who has looked says so within {}. attest: TEXT", Millis::from(ANSWER_WITHIN)))
+        .line("Without an operator's word the verification is inconclusive.")
 }

@@ -1,21 +1,24 @@
 //! What verification found: a row an instance.
 
-use super::{Card, Row, Tone};
+use super::{Card, Row, Tone, instances, sentence};
 use crate::checks::Status;
 use crate::context::Context;
 use crate::steps::verify::{Examined, Verification, Verified};
+use crate::units::Replicas;
 
 /// The card of a finished verification.
 pub fn verification(cx: &Context<'_>, found: &Verified) -> Card {
-    let all = found.instances.len();
+    let all = Replicas(u32::try_from(found.instances.len()).unwrap_or(u32::MAX));
     let new = found.instances.iter().filter(|examined| examined.new).count();
     let (tone, title) = match found.result {
-        Verification::Passed => (Tone::Good, format!("Verified: {all} instances consistent, {new} of them new")),
-        Verification::Inconclusive => (Tone::Unknown, "Verification inconclusive".to_owned()),
+        Verification::Passed => (Tone::Good, format!("Verified: {} consistent, {new} of them new", instances(all))),
+        Verification::Inconclusive => {
+            (Tone::Unknown, "Verification inconclusive: not everything could be told".to_owned())
+        }
         Verification::Failing => (Tone::Bad, "Verification failed: an instance does not do its work".to_owned()),
         Verification::Inconsistent => (Tone::Bad, "Verification failed: instances contradict each other".to_owned()),
     };
-    let mut card = Card::new(tone, title, cx).lines(found.problems.iter().cloned());
+    let mut card = Card::new(tone, title, cx).lines(found.problems.iter().map(|problem| sentence(problem)));
     card.rows = found.instances.iter().map(row).collect();
     card
 }
@@ -40,7 +43,7 @@ fn row(examined: &Examined) -> Row {
         .iter()
         .map(|finding| match finding.status {
             Status::Pass => format!("{} ok", finding.name),
-            Status::NotConfigured => format!("{} not configured", finding.name),
+            Status::NotConfigured => format!("{} cannot be asked here", finding.name),
             _ => format!("{}: {}", finding.name, finding.text),
         })
         .collect();

@@ -117,12 +117,7 @@ pub(super) fn rationale(cx: &Context<'_>, others: &[Check]) -> Check {
         }
         (None, []) => Check::passed(RATIONALE.0, RATIONALE.1, "the operator", "no reason given")
             .came_to(Status::Warn, Follows::Nothing)
-            .advice("No trigger condition holds and no reason was given. Next time add: reason:\"…\""),
-        (None, triggers) => Check::passed(
-            RATIONALE.0,
-            RATIONALE.1,
-            "trigger conditions",
-            format!("over the limit: {}", triggers.join(", ")),
-        ),
+            .advice("No limit is exceeded, and no reason was given. Next time add: reason:\"…\""),
+        (None, triggers) => Check::passed(RATIONALE.0, RATIONALE.1, "trigger conditions", triggers.join(", ")),
     }
 }

@@ -216,9 +216,7 @@ impl Unit {
             Self::Milliseconds if value >= 1_000.0 => format!("{:.2} s", value / 1_000.0),
             Self::Milliseconds if value < 10.0 => format!("{value:.1} ms"),
             Self::Milliseconds => format!("{value:.0} ms"),
-            Self::Share if value > 0.0 && value < 0.1 => format!("{:.2} %", value * 100.0),
-            Self::Share if (value * 100.0).fract().abs() < 0.05 => format!("{:.0} %", value * 100.0),
-            Self::Share => format!("{:.1} %", value * 100.0),
+            Self::Share => crate::figures::percent(value),
             Self::Count => format!("{value:.0}"),
         }
     }

@@ -155,7 +155,7 @@ impl Watch<'_> {
             if let Some(by) = self.heard.cancelled_by() {
                 break (
                     MonitorEnded::Cancelled,
-                    Some(format!("{by} asked for it to stop; the fleet is left as it is")),
+                    Some(format!("{by} asked for it to stop.\nThe fleet is left as it is.")),
                 );
             }
             world.sleep(interval).await;
@@ -170,7 +170,7 @@ impl Watch<'_> {
                 let found = verify::look(self.cx, self.plan).await;
                 consistency = found.consistency();
                 if matches!(consistency, Consistency::Inconsistent(_)) {
-                    break (MonitorEnded::Inconsistent, Some(found.problems.join("; ")));
+                    break (MonitorEnded::Inconsistent, Some(card::in_lines(&found.problems)));
                 }
             }
         };

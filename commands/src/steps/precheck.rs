@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::body;
 use crate::card;
-use crate::checks::{self, Check, Decision, Follows, Round, Status};
+use crate::checks::{self, Check, Decision, Follows, Round};
 use crate::context::Context;
 use crate::halt::SourceSays;
 use crate::journal::{Interrupted, Journal, Recorded};
@@ -91,7 +91,8 @@ async fn afresh(cx: &Context<'_>) -> Prechecked {
     examine(cx, &cx.fleet().await.into()).await
 }
 
-async fn examine(cx: &Context<'_>, fleet: &Reading<FleetState>) -> Prechecked {
+/// Every check at once on the fleet as it was found, and what follows from them.
+pub async fn examine(cx: &Context<'_>, fleet: &Reading<FleetState>) -> Prechecked {
     let known = match fleet {
         Reading::Known(known) => known,
         Reading::Unknown { why, .. } => {
@@ -123,15 +124,16 @@ fn concluded(cx: &Context<'_>, round: Round) -> Prechecked {
         Decision::Refused => Some(Follows::Refusal),
         Decision::Failed => Some(Follows::Failure),
     };
-    let reasons = round
-        .checks
-        .iter()
-        .filter(|check| Some(check.follows) == grave)
-        .map(|check| match (&check.advice, check.status) {
-            (Some(advice), Status::Fail) => format!("{}: {}. {advice}", check.name, check.figure),
-            _ => format!("{}: {}", check.name, check.figure),
-        })
-        .collect();
+    let mut reasons: Vec<String> = Vec::new();
+    for check in round.checks.iter().filter(|check| Some(check.follows) == grave) {
+        let found = format!("{}: {}", check.name, check.figure);
+        for reason in std::iter::once(&found).chain(&check.advice).map(|text| card::sentence(text)) {
+            // Two checks may have the same advice.
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
+    }
     let plan = round.fleet.known().map(|fleet| Plan {
         identity: fleet.identity.clone(),
         generation: fleet.generation,

@@ -157,7 +157,7 @@ fn may_still_settle(verified: &Verified) -> bool {
 }
 
 /// One look at everything.
-pub(super) async fn look(cx: &Context<'_>, plan: &Plan) -> Verified {
+pub async fn look(cx: &Context<'_>, plan: &Plan) -> Verified {
     let (fleet, routed, sources, pinned) = join!(
         cx.fleet(),
         cx.routed(),
@@ -211,7 +211,7 @@ impl Verified {
             for finding in &examined.findings {
                 result = result.max(finding.comes_to());
                 if finding.comes_to() != Verification::Passed {
-                    problems.push(format!("{}: {}: {}", examined.instance, finding.name, finding.text));
+                    problems.push(format!("{}, {}: {}", examined.instance, finding.name, finding.text));
                 }
             }
         }
@@ -223,7 +223,7 @@ impl Verified {
         if self.result == Verification::Passed {
             return None;
         }
-        let ending = Ending::after_the_change(Outcome::Failed, plan, self.problems.join("; "));
+        let ending = Ending::after_the_change(Outcome::Failed, plan, card::in_lines(&self.problems));
         Some(ending.escalated(Condition::Consistency))
     }
 
