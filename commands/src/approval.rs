@@ -422,12 +422,12 @@ mod tests {
         type Change = fn(&mut Bound);
         let changes: [(Change, &str); 10] = [
             (|b| b.target = TargetName::new("web"), "the target: api before, web now"),
-            (|b| b.identity = "boot-2".into(), "the fleet: boot-1 before, boot-2 now"),
-            (|b| b.generation = 4, "the generation of the count: 3 before, 4 now"),
+            (|b| b.identity = "boot-2".into(), "the fleet was replaced by another of the same name"),
+            (|b| b.generation = 4, "how often the count was set: 3 before, 4 now"),
             (|b| b.from = Replicas(5), "the count: 4 before, 5 now"),
             (|b| b.to = Replicas(7), "the wanted count: 6 before, 7 now"),
             (|b| b.rollback_to = Replicas(5), "the count to go back to: 4 before, 5 now"),
-            (|b| b.policy = "q".into(), "the policy: p before, q now"),
+            (|b| b.policy = "q".into(), "the limits in force are others than before"),
             (
                 |b| b.halt[0].halted = None,
                 "halt table: halted since 2026-01-08 03:00:00 UTC before, cannot be read now",

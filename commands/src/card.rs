@@ -78,7 +78,7 @@ pub struct Progress {
 
 impl Card {
     fn new(tone: Tone, title: impl Into<String>, cx: &Context<'_>) -> Self {
-        let footer = format!("{} on {} · operation {}", cx.request.by, cx.request.target, cx.operation.short());
+        let footer = format!("{} · asked by {} · operation {}", cx.request.target, cx.request.by, cx.operation.short());
         Self { tone, title: title.into(), lines: vec![], rows: vec![], progress: None, ask: None, chart: None, footer }
     }
 
@@ -110,7 +110,7 @@ pub fn clock(at: Timestamp) -> String {
 }
 
 /// The text as a sentence: with a capital at its beginning, unless that is a name like "api-5" or "p99", and a full stop
-/// at its end.
+/// at its end, unless it ends in something quoted, which may be there to be copied.
 pub(crate) fn sentence(text: &str) -> String {
     let text = text.trim();
     let first = text.split_whitespace().next().unwrap_or_default();
@@ -120,7 +120,7 @@ pub(crate) fn sentence(text: &str) -> String {
         Some(first) if is_word => first.to_uppercase().chain(characters).collect(),
         _ => text.to_owned(),
     };
-    if !sentence.is_empty() && !sentence.ends_with(['.', '!', '?', ':', '…']) {
+    if !sentence.is_empty() && !sentence.ends_with(['.', '!', '?', ':', '…', '"', '\'']) {
         sentence.push('.');
     }
     sentence

@@ -91,6 +91,9 @@ impl Histogram {
 /// nothing, and what is nearly all is not called all.
 pub fn percent(share: f64) -> String {
     let percent = share * 100.0;
+    if percent > 9_999.0 {
+        return "> 9999 %".to_owned();
+    }
     if percent > 0.0 && percent < 0.005 {
         return "< 0.01 %".to_owned();
     }
@@ -224,9 +227,11 @@ mod tests {
     #[test]
     fn a_share_has_as_many_decimals_as_it_takes_and_no_more() {
         let said: Vec<String> =
-            [0.0, 0.000_01, 0.0035, 0.01, 0.0124, 0.0999, 0.1, 0.625, 0.7, 0.9996, 1.0].map(percent).into();
-        let wanted =
-            ["0 %", "< 0.01 %", "0.35 %", "1 %", "1.24 %", "9.99 %", "10 %", "62.5 %", "70 %", "> 99.9 %", "100 %"];
+            [0.0, 0.000_01, 0.0035, 0.01, 0.0124, 0.0999, 0.1, 0.625, 0.7, 0.9996, 1.0, f64::MAX].map(percent).into();
+        let wanted = [
+            "0 %", "< 0.01 %", "0.35 %", "1 %", "1.24 %", "9.99 %", "10 %", "62.5 %", "70 %", "> 99.9 %", "100 %",
+            "> 9999 %",
+        ];
         assert_eq!(said, wanted);
     }
 

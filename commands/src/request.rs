@@ -146,7 +146,7 @@ pub enum NoCommand {
     },
     /// There is more than the form has.
     #[error(
-        "I understand the command up to \"{found}\". After the count come only target:NAME and reason:\"…\". Type: {FORM}"
+        "I do not know what \"{found}\" means here. After the count come only target:NAME and reason:\"why it is done\", each once. Type: {FORM}"
     )]
     Extra {
         /// The first word that is too much.

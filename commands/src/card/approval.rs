@@ -20,10 +20,9 @@ pub fn asking(cx: &Context<'_>, asked: &Asked, left: Duration) -> Card {
     }
     let minutes = Millis::from(Duration::from_secs(left.as_secs()));
     card = card.line(format!("The count to go back to, should it make things worse: {}.", asked.bound.rollback_to));
-    card = card.line(format!("Decide within {minutes}: ✅ approve or ❌ reject."));
     card = card.line(match asked.quorum {
-        0 | 1 => "One ✅ approves it; one ❌ rejects it.".to_owned(),
-        quorum => format!("It takes {quorum} ✅ to approve it; one ❌ rejects it."),
+        0 | 1 => format!("Decide within {minutes}: one ✅ approves it, one ❌ rejects it."),
+        quorum => format!("Decide within {minutes}: {quorum} ✅ approve it, one ❌ rejects it."),
     });
     if !cx.policy.approval.requester_may {
         card = card.line(format!("{} asked for it, so somebody else has to approve.", cx.request.by));

@@ -19,9 +19,7 @@ pub fn precheck(cx: &Context<'_>, found: &Prechecked) -> Card {
     };
     let mut card = Card::new(tone, title, cx).lines(found.reasons.iter().map(|reason| sentence(reason)));
     if found.decision == Decision::Proceed {
-        let remarks = found.checks.iter().filter(|check| is_remark(check));
-        let remarks = remarks.filter_map(|check| Some(format!("{}: {}", check.name, check.advice.as_deref()?)));
-        card = card.lines(remarks.map(|remark| sentence(&remark)));
+        card = card.lines(remarks(&found.checks));
     }
     card = match found.decision {
         Decision::Refused | Decision::Failed => card.line("Nothing was changed."),
@@ -30,6 +28,19 @@ pub fn precheck(cx: &Context<'_>, found: &Prechecked) -> Card {
     };
     card.rows = found.checks.iter().map(row).collect();
     card
+}
+
+/// What to do about each remark, a line each; said once where it is the same for several.
+fn remarks(checks: &[Check]) -> Vec<String> {
+    let mut said: Vec<(Vec<&str>, &str)> = Vec::new();
+    for check in checks.iter().filter(|check| is_remark(check)) {
+        let Some(advice) = check.advice.as_deref() else { continue };
+        match said.iter_mut().find(|(_, known)| *known == advice) {
+            Some((names, _)) => names.push(&check.name),
+            None => said.push((vec![&check.name], advice)),
+        }
+    }
+    said.iter().map(|(names, advice)| sentence(&format!("{}: {advice}", names.join(", ")))).collect()
 }
 
 /// Whether somebody should know of it. A reason to scale up is none, and neither is what was never configured.

@@ -3,8 +3,8 @@
 use super::{Card, Chart, ChartMark, Milestone, Row, Tone, change, instances};
 use crate::context::Context;
 use crate::figures::{Load, percent};
-use crate::judge::Verdict;
-use crate::steps::monitor::Watched;
+use crate::judge::{Finding, Judgement, Reason, Statistic, Verdict};
+use crate::steps::monitor::{Monitored, Watched};
 use crate::steps::{Finished, Outcome};
 
 /// The card of a finished operation. `samples` are what monitoring saw.
@@ -20,9 +20,7 @@ pub fn summary(cx: &Context<'_>, finished: &Finished, watched: Option<&Watched>,
     let title = format!("{}{verdict}: {what}", capitalised(finished.outcome.words()));
     let mut card = Card::new(tone, title, cx);
     card = match watched {
-        Some(watched) if finished.verdict.is_some() => {
-            card.lines(watched.monitored.judgement.reasons.iter().map(ToString::to_string))
-        }
+        Some(watched) if finished.verdict.is_some() => card.lines(reasons(&watched.monitored.judgement)),
         _ => card.told(&finished.reason),
     };
     card = card.line(match finished.ended_at {
@@ -34,6 +32,8 @@ pub fn summary(cx: &Context<'_>, finished: &Finished, watched: Option<&Watched>,
     if let Some(watched) = watched {
         let after = Load::over(&samples);
         card.rows = side_by_side(cx, watched.before.as_ref(), after.as_ref());
+        card.rows.extend(watched.monitored.judgement.reasons.iter().filter_map(in_use));
+        card.rows.push(observed(&watched.monitored));
         if !samples.is_empty() {
             card.chart = Some(chart(cx, finished, watched, samples));
         }
@@ -43,7 +43,7 @@ pub fn summary(cx: &Context<'_>, finished: &Finished, watched: Option<&Watched>,
 
 /// What is to be done next, where somebody has to.
 fn next(finished: &Finished) -> Option<&'static str> {
-    let untouched = finished.ended_at.is_some() && finished.ended_at == finished.from;
+    let touched = finished.from.is_some() && finished.ended_at != finished.from;
     match (finished.outcome, finished.verdict) {
         (Outcome::Completed, Some(Verdict::NotImproved)) => {
             Some("They stay, but more instances alone do not help. The system architect is told.")
@@ -51,11 +51,58 @@ fn next(finished: &Finished) -> Option<&'static str> {
         (Outcome::Completed, Some(Verdict::Inconclusive)) => {
             Some("They stay. Whether they help could not be told: look at the figures yourself.")
         }
-        (Outcome::Failed, _) if !untouched => {
+        (Outcome::Failed, _) if touched && finished.ended_at.is_some() => {
             Some("It is left as it is. Look at it, and decide whether that may stay, before you ask for more.")
         }
+        (Outcome::Failed, _) if touched => Some("Look at it before you ask again."),
         _ => None,
     }
+}
+
+/// The most reasons that a card gives in words.
+const SAID: usize = 6;
+
+/// What the verdict rests on, what decided first. What is as it should be and stands in the table is not said as well.
+fn reasons(judgement: &Judgement) -> Vec<String> {
+    let mut said: Vec<String> = Vec::new();
+    for reason in &judgement.reasons {
+        let sentence = reason.to_string();
+        if !(reason.finding == Finding::Good && in_the_table(reason.statistic)) && !said.contains(&sentence) {
+            said.push(sentence);
+        }
+    }
+    if said.len() > SAID {
+        let more = said.len() - (SAID - 1);
+        said.truncate(SAID - 1);
+        said.push(format!("{more} more reasons are in the log."));
+    }
+    said
+}
+
+fn in_the_table(statistic: Statistic) -> bool {
+    !matches!(statistic, Statistic::Consistency | Statistic::NewcomerLatency | Statistic::NewcomerErrors)
+}
+
+/// CPU and memory, of which the judgement holds the figure and the limit.
+fn in_use(reason: &Reason) -> Option<Row> {
+    let name = match reason.statistic {
+        Statistic::Cpu => "CPU",
+        Statistic::Memory => "memory",
+        _ => return None,
+    };
+    let tone = match reason.finding {
+        Finding::Good | Finding::Better => Tone::Good,
+        Finding::Bad => Tone::Bad,
+        Finding::Unknown => Tone::Unknown,
+    };
+    let figure = reason.value.map_or_else(|| "not known".to_owned(), percent);
+    Some(Row::new(tone, name, format!("{figure} (limit {})", percent(reason.against?))))
+}
+
+fn observed(monitored: &Monitored) -> Row {
+    let Monitored { observed, window, samples, .. } = monitored;
+    let tone = if observed >= window { Tone::Good } else { Tone::Warn };
+    Row::new(tone, "observed", format!("{observed} of {window}, {samples} samples"))
 }
 
 /// A figure of a load, where it is known.

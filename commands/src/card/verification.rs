@@ -38,15 +38,22 @@ fn row(examined: &Examined) -> Row {
         Some(Status::Warn) => Tone::Warn,
         Some(Status::Fail) => Tone::Bad,
     };
-    let texts: Vec<String> = examined
-        .findings
-        .iter()
-        .map(|finding| match finding.status {
-            Status::Pass => format!("{} ok", finding.name),
-            Status::NotConfigured => format!("{} cannot be asked here", finding.name),
-            _ => format!("{}: {}", finding.name, finding.text),
-        })
-        .collect();
+    // What is wrong comes first; in what way stands in the lines above.
+    let named = |status: Status, word: &str| {
+        let findings = examined.findings.iter().filter(|finding| finding.status == status);
+        let names: Vec<&str> = findings.map(|finding| &*finding.name).collect();
+        (!names.is_empty()).then(|| format!("{word}: {}", names.join(", ")))
+    };
+    let texts: Vec<String> = [
+        named(Status::Fail, "fails"),
+        named(Status::Unknown, "not known"),
+        named(Status::Warn, "remarks"),
+        named(Status::Pass, "ok"),
+        named(Status::NotConfigured, "cannot be asked here"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let new = if examined.new { " (new)" } else { "" };
-    Row::new(tone, format!("{}{new}", examined.instance), texts.join(", "))
+    Row::new(tone, format!("{}{new}", examined.instance), texts.join("; "))
 }

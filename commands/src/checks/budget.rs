@@ -28,7 +28,10 @@ fn judged(name: &str, runbook: &str, budget: PoolBudget, to: Replicas) -> Check 
     let needed = u64::from(to.0) * u64::from(budget.per_instance) + fixed;
     let surge = if budget.surge == 0 { String::new() } else { format!(" + {} while rolling out", budget.surge) };
     let figure = format!("{needed} needed: {to} × {} + {} of others{surge}", budget.per_instance, budget.others);
-    let limit = format!("{usable} = {} − {} reserved", budget.limit, budget.reserved);
+    let limit = match budget.reserved {
+        0 => usable.to_string(),
+        reserved => format!("{usable} = {} − {reserved} reserved", budget.limit),
+    };
     let check = Check::passed(name, runbook, name, figure).limit(limit);
     if needed <= usable {
         return check;

@@ -20,7 +20,7 @@ pub(super) async fn checks(cx: &Context<'_>, known: &FleetState) -> Vec<Check> {
         Reading::Unknown { why, .. } => [LATENCY, ERRORS, CPU, MEMORY]
             .map(|(name, runbook)| {
                 Check::unknown(name, runbook, &source, &why, Follows::Nothing)
-                    .advice("Scaling up does not depend on it, but whether it helps may remain untold.")
+                    .advice("It can go on without, but whether it helps may not be known afterwards.")
             })
             .into(),
         Reading::Known(load) => of(cx, &load, &source).map(|check| check.over(load.window)).into(),

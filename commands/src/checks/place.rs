@@ -50,15 +50,14 @@ pub(super) async fn room(cx: &Context<'_>, known: &FleetState) -> Check {
         Ok(headroom) => {
             let check = |figure: String| Check::passed(ROOM.0, ROOM.1, &headroom.source, figure);
             if headroom.fits >= more {
-                return check(format!("{more} more fit")).limit(format!("{more} wanted"));
+                return check(format!("{more} more fit, {more} wanted"));
             }
             let runs_out = headroom.runs_out.as_deref().unwrap_or("the room");
             let advice = match headroom.fits {
-                Replicas(0) => "No further instance fits: make room first. The infrastructure team can.".to_owned(),
+                Replicas(0) => "Make room first, then ask again. The infrastructure team can.".to_owned(),
                 fits => format!("Ask for {} at most, or make room first.", known.wanted.0.saturating_add(fits.0)),
             };
-            check(format!("{} more fit: {runs_out} is used up", headroom.fits))
-                .limit(format!("{more} wanted"))
+            check(format!("{} more fit, {more} wanted: {runs_out} is used up", headroom.fits))
                 .came_to(Status::Fail, Follows::Refusal)
                 .advice(advice)
         }
@@ -79,7 +78,7 @@ pub(super) async fn steering(cx: &Context<'_>) -> Check {
             let settle: Vec<&str> = others.iter().map(|other| other.settled_by.as_str()).collect();
             Check::passed(STEERING.0, STEERING.1, source, who.join("; "))
                 .came_to(Status::Fail, Follows::Refusal)
-                .advice(format!("What settles it: {}", settle.join("; ")))
+                .advice(format!("What settles it: {} (then ask again)", settle.join("; ")))
         }
     }
 }
@@ -97,8 +96,8 @@ pub(super) async fn declared(cx: &Context<'_>, known: &FleetState) -> Check {
                 check
             } else {
                 check.came_to(Status::Warn, Follows::Nothing).advice(format!(
-                    "Whoever deploys next puts back {}. The line to change is in {}: {}",
-                    declared.count, declared.place, declared.line
+                    "Whoever deploys next puts back {}. Change \"{}\" in {}.",
+                    declared.count, declared.line, declared.place
                 ))
             }
         }

@@ -250,32 +250,36 @@ fn verified(verified: &Verified) -> String {
         [only] => format!(", chain compared at {only}"),
         [first, .., last] => format!(", chain compared at {first}-{last}"),
     };
-    let problems: Vec<String> = verified.problems.iter().map(|problem| sentence(problem)).collect();
     let all = crate::card::instances(count(verified.instances.len()));
-    format!("{result}: {all}, {new} new{chain}, in {}. {}", verified.took, problems.join(" ")).trim_end().to_owned()
+    format!("{result}: {all}, {new} new{chain}, in {}{}", verified.took, after_that(&verified.problems))
+}
+
+/// What is wrong, behind what was said before.
+fn after_that(problems: &[String]) -> String {
+    problems.iter().map(|problem| format!(". {}", problem.trim_end_matches('.'))).collect()
 }
 
 fn monitored(monitored: &Monitored) -> String {
     let Monitored { judgement, window, observed, samples, problem, .. } = monitored;
-    let problem = problem.as_deref().map_or_else(String::new, |problem| format!("{} ", sentence(problem)));
-    format!(
-        "{}: {problem}{} Observed {observed} of {window}, {samples} samples",
-        judgement.verdict,
-        judgement.decisive()
-    )
+    let p99 = judgement.fleet.latency.map_or_else(|| "p99 not known".to_owned(), |p| format!("p99 {:.0} ms", p.p99_ms));
+    let errors = judgement.fleet.error_share.map_or_else(|| "not known".to_owned(), percent);
+    let first = judgement.reasons.first().map_or_else(String::new, ToString::to_string);
+    let why = problem.as_deref().map_or(first, sentence);
+    format!("{}: {p99}, errors {errors}; {observed} of {window} observed, {samples} samples. {why}", judgement.verdict)
 }
 
 fn documented(documented: &Documented) -> String {
     let place = documented.capacity.as_deref().unwrap_or("not written");
-    let problems: Vec<String> = documented.problems.iter().map(|problem| sentence(problem)).collect();
-    format!("capacity document: {}. {}", safe(place, TEXT), problems.join(" ")).trim_end().to_owned()
+    format!("capacity document: {}{}", safe(place, TEXT), after_that(&documented.problems))
 }
 
 fn finished(finished: &Finished) -> String {
     let verdict = finished.verdict.map_or_else(String::new, |verdict| format!(", {verdict}"));
     let known = |count: Option<Replicas>| count.map_or_else(|| "?".to_owned(), |count| count.to_string());
     let (from, now) = (known(finished.from), known(finished.ended_at));
-    format!("{}{verdict}: {from} → {}, {now} now. {}", finished.outcome.words(), finished.to, finished.reason)
+    // Why the verdict is what it is stands in the event before.
+    let why = if finished.verdict.is_none() { format!(". {}", finished.reason) } else { String::new() };
+    format!("{}{verdict}: {from} → {}, {now} now{why}", finished.outcome.words(), finished.to)
 }
 
 fn names(instances: &[InstanceId]) -> String {

@@ -52,23 +52,24 @@ fn answers(texts: &[&str]) -> String {
         Ok(request) => format!("understood: {request}"),
         Err(no_command) => no_command.to_string(),
     };
-    texts.iter().map(|text| format!("{}\n    {}\n", escaped(text, 70), answer(text))).collect()
+    texts.iter().map(|text| format!("> {}\n{}\n", escaped(text, 70), answer(text))).collect()
 }
 
 #[test]
 fn what_is_no_command_gets_an_answer_that_shows_the_right_form() {
     insta::assert_snapshot!(answers(&["", "hello", "scale up 6", "/SCALE up 6", "/scale", "/scale up"]), @r#"
-        An empty line is not a command. To have six instances in all, type: /scale up 6
-    hello
-        "hello" is not a command. To have six instances in all, type: /scale up 6
-    scale up 6
-        "scale" is not a command. To have six instances in all, type: /scale up 6
-    /SCALE up 6
-        "/SCALE" is not a command. To have six instances in all, type: /scale up 6
-    /scale
-        How many instances in all? Type: /scale up 6
-    /scale up
-        How many instances in all? Type: /scale up 6
+    > 
+    An empty line is not a command. To have six instances in all, type: /scale up 6
+    > hello
+    "hello" is not a command. To have six instances in all, type: /scale up 6
+    > scale up 6
+    "scale" is not a command. To have six instances in all, type: /scale up 6
+    > /SCALE up 6
+    "/SCALE" is not a command. To have six instances in all, type: /scale up 6
+    > /scale
+    How many instances in all? Type: /scale up 6
+    > /scale up
+    How many instances in all? Type: /scale up 6
     "#);
 }
 
@@ -92,48 +93,48 @@ fn what_is_no_count_is_said_to_be_none() {
     ];
     let texts = texts.map(|count| format!("/scale up {count}"));
     insta::assert_snapshot!(answers(&texts.each_ref().map(String::as_str)), @r#"
-    /scale up six
-        "six" is not a whole number of instances. Use digits 0-9, for example: /scale up 6
-    /scale up ٦
-        "٦" is not a whole number of instances. Use digits 0-9, for example: /scale up 6
-    /scale up ６
-        "６" is not a whole number of instances. Use digits 0-9, for example: /scale up 6
-    /scale up -1
-        "-1" is not a whole number of instances. Use digits 0-9, for example: /scale up 6
-    /scale up +6
-        "+6" is not a whole number of instances. Use digits 0-9, for example: /scale up 6
-    /scale up 1.5
-        "1.5" is not a whole number of instances. Use digits 0-9, for example: /scale up 6
-    /scale up 6,5
-        "6,5" is not a whole number of instances. Use digits 0-9, for example: /scale up 6
-    /scale up 1e1
-        "1e1" is not a whole number of instances. Use digits 0-9, for example: /scale up 6
-    /scale up 0x6
-        "0x6" is not a whole number of instances. Use digits 0-9, for example: /scale up 6
-    /scale up 0
-        0 instances cannot be asked for; 1 to 10000 can. Type: /scale up 6
-    /scale up 007
-        understood: /scale up 7
-    /scale up 10000
-        understood: /scale up 10000
-    /scale up 10001
-        10001 instances cannot be asked for; 1 to 10000 can. Type: /scale up 6
-    /scale up 99999999999999999999
-        99999999999999999999 instances cannot be asked for; 1 to 10000 can. Type: /scale up 6
+    > /scale up six
+    "six" is not a whole number of instances. Use digits 0-9, for example: /scale up 6
+    > /scale up ٦
+    "٦" is not a whole number of instances. Use digits 0-9, for example: /scale up 6
+    > /scale up ６
+    "６" is not a whole number of instances. Use digits 0-9, for example: /scale up 6
+    > /scale up -1
+    "-1" is not a whole number of instances. Use digits 0-9, for example: /scale up 6
+    > /scale up +6
+    "+6" is not a whole number of instances. Use digits 0-9, for example: /scale up 6
+    > /scale up 1.5
+    "1.5" is not a whole number of instances. Use digits 0-9, for example: /scale up 6
+    > /scale up 6,5
+    "6,5" is not a whole number of instances. Use digits 0-9, for example: /scale up 6
+    > /scale up 1e1
+    "1e1" is not a whole number of instances. Use digits 0-9, for example: /scale up 6
+    > /scale up 0x6
+    "0x6" is not a whole number of instances. Use digits 0-9, for example: /scale up 6
+    > /scale up 0
+    0 instances cannot be asked for; 1 to 10000 can. Type: /scale up 6
+    > /scale up 007
+    understood: /scale up 7
+    > /scale up 10000
+    understood: /scale up 10000
+    > /scale up 10001
+    10001 instances cannot be asked for; 1 to 10000 can. Type: /scale up 6
+    > /scale up 99999999999999999999
+    99999999999999999999 instances cannot be asked for; 1 to 10000 can. Type: /scale up 6
     "#);
 }
 
 #[test]
 fn a_word_that_is_not_known_is_met_with_the_nearest_that_is() {
     insta::assert_snapshot!(answers(&["/scale uo 6", "/scale UP 6", "/scale sideways 6", "/scale 6"]), @r#"
-    /scale uo 6
-        I do not know "/scale uo". Did you mean "/scale up"? Type: /scale up 6
-    /scale UP 6
-        I do not know "/scale UP". Did you mean "/scale up"? Type: /scale up 6
-    /scale sideways 6
-        I do not know "/scale sideways". I know: /scale up N. Type: /scale up 6
-    /scale 6
-        I do not know "/scale 6". I know: /scale up N. Type: /scale up 6
+    > /scale uo 6
+    I do not know "/scale uo". Did you mean "/scale up"? Type: /scale up 6
+    > /scale UP 6
+    I do not know "/scale UP". Did you mean "/scale up"? Type: /scale up 6
+    > /scale sideways 6
+    I do not know "/scale sideways". I know: /scale up N. Type: /scale up 6
+    > /scale 6
+    I do not know "/scale 6". I know: /scale up N. Type: /scale up 6
     "#);
 }
 
@@ -151,22 +152,22 @@ fn what_is_too_much_too_little_or_twice_is_named() {
             "/scale up 6 reason:a reason:b",
         ]),
         @r#"
-        /scale up 6 please
-            I understand the command up to "please". After the count come only target:NAME and reason:"…". Type: /scale up 6
-        /scale up 6 reason:campaign at noon
-            I understand the command up to "at". After the count come only target:NAME and reason:"…". Type: /scale up 6
-        /scale up 6 reason:"x
-            A quotation mark is not closed. Type: /scale up 6 reason:"planned campaign"
-        /scale up 6 reason:""
-            I understand the command up to "reason:". After the count come only target:NAME and reason:"…". Type: /scale up 6
-        /scale up 6 reason:" "
-            I understand the command up to "reason: ". After the count come only target:NAME and reason:"…". Type: /scale up 6
-        /scale up 6 target:
-            I understand the command up to "target:". After the count come only target:NAME and reason:"…". Type: /scale up 6
-        /scale up 6 target:a target:b
-            I understand the command up to "target:b". After the count come only target:NAME and reason:"…". Type: /scale up 6
-        /scale up 6 reason:a reason:b
-            I understand the command up to "reason:b". After the count come only target:NAME and reason:"…". Type: /scale up 6
+        > /scale up 6 please
+        I do not know what "please" means here. After the count come only target:NAME and reason:"why it is done", each once. Type: /scale up 6
+        > /scale up 6 reason:campaign at noon
+        I do not know what "at" means here. After the count come only target:NAME and reason:"why it is done", each once. Type: /scale up 6
+        > /scale up 6 reason:"x
+        A quotation mark is not closed. Type: /scale up 6 reason:"planned campaign"
+        > /scale up 6 reason:""
+        I do not know what "reason:" means here. After the count come only target:NAME and reason:"why it is done", each once. Type: /scale up 6
+        > /scale up 6 reason:" "
+        I do not know what "reason: " means here. After the count come only target:NAME and reason:"why it is done", each once. Type: /scale up 6
+        > /scale up 6 target:
+        I do not know what "target:" means here. After the count come only target:NAME and reason:"why it is done", each once. Type: /scale up 6
+        > /scale up 6 target:a target:b
+        I do not know what "target:b" means here. After the count come only target:NAME and reason:"why it is done", each once. Type: /scale up 6
+        > /scale up 6 reason:a reason:b
+        I do not know what "reason:b" means here. After the count come only target:NAME and reason:"why it is done", each once. Type: /scale up 6
         "#
     );
 }
@@ -180,14 +181,14 @@ fn what_is_too_long_is_not_cut_but_refused() {
         format!("/scale up 6 reason:{}", "\u{202e}".repeat(40)),
     ];
     insta::assert_snapshot!(answers(&long.each_ref().map(String::as_str)), @r#"
-    /scale up 6 xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
-        That is 501 characters long; a command has at most 500. Type: /scale up 6
-    /scale up 6 reason:"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
-        The reason is 301 characters long; it has at most 300. Type: /scale up 6
-    /scale up 6 target:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
-        The name of the target is 61 characters long; it has at most 60. Type: /scale up 6
-    /scale up 6 reason:\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}
-        The reason is 320 characters long; it has at most 300. Type: /scale up 6
+    > /scale up 6 xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
+    That is 501 characters long; a command has at most 500. Type: /scale up 6
+    > /scale up 6 reason:"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
+    The reason is 301 characters long; it has at most 300. Type: /scale up 6
+    > /scale up 6 target:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
+    The name of the target is 61 characters long; it has at most 60. Type: /scale up 6
+    > /scale up 6 reason:\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}\u{202e}
+    The reason is 320 characters long; it has at most 300. Type: /scale up 6
     "#);
 }
 
@@ -202,16 +203,16 @@ fn what_would_act_on_a_screen_is_shown_for_what_it_is() {
             "/scale up 6 reason:\"two\nlines\" target:\" my  api \"",
         ]),
         @r#"
-        /scale up \u{202e}6
-            "\u{202e}6" is not a whole number of instances. Use digits 0-9, for example: /scale up 6
-        /scale up 6 \u{1b}[2J
-            I understand the command up to "\u{1b}[2J". After the count come only target:NAME and reason:"…". Type: /scale up 6
-        /scale up\u{200b} 6
-            I do not know "/scale up\u{200b}". Did you mean "/scale up"? Type: /scale up 6
-        /scale up 6 reason:"a\u{202e}b"
-            understood: /scale up 6 reason:"a\u{202e}b"
-        /scale up 6 reason:"two\u{a}lines" target:" my  api "
-            understood: /scale up 6 target:"my api" reason:"two lines"
+        > /scale up \u{202e}6
+        "\u{202e}6" is not a whole number of instances. Use digits 0-9, for example: /scale up 6
+        > /scale up 6 \u{1b}[2J
+        I do not know what "\u{1b}[2J" means here. After the count come only target:NAME and reason:"why it is done", each once. Type: /scale up 6
+        > /scale up\u{200b} 6
+        I do not know "/scale up\u{200b}". Did you mean "/scale up"? Type: /scale up 6
+        > /scale up 6 reason:"a\u{202e}b"
+        understood: /scale up 6 reason:"a\u{202e}b"
+        > /scale up 6 reason:"two\u{a}lines" target:" my  api "
+        understood: /scale up 6 target:"my api" reason:"two lines"
         "#
     );
 }

@@ -153,10 +153,7 @@ impl Watch<'_> {
                 break (MonitorEnded::Watched, None);
             }
             if let Some(by) = self.heard.cancelled_by() {
-                break (
-                    MonitorEnded::Cancelled,
-                    Some(format!("{by} asked for it to stop.\nThe fleet is left as it is.")),
-                );
+                break (MonitorEnded::Cancelled, Some(format!("Cancelled by {by}.\nThe fleet is left as it is.")));
             }
             world.sleep(interval).await;
             self.sample(&mut samples).await?;

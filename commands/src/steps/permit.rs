@@ -284,11 +284,7 @@ async fn deliberate(
             break decided(Verdict::Expired, vec![], format!("{reason}\nNothing was changed. Ask again."));
         }
         if let Some(by) = journal.heard().cancelled_by() {
-            break decided(
-                Verdict::Cancelled,
-                vec![by.clone()],
-                format!("{by} asked for it to stop.\nNothing was changed."),
-            );
+            break decided(Verdict::Cancelled, vec![by.clone()], format!("Cancelled by {by}.\nNothing was changed."));
         }
         let (tally, unknown) = count(cx, journal, &question, cx.policy.time.look).await?;
         match tally {

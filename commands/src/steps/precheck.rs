@@ -96,8 +96,14 @@ pub async fn examine(cx: &Context<'_>, fleet: &Reading<FleetState>) -> Prechecke
     let known = match fleet {
         Reading::Known(known) => known,
         Reading::Unknown { why, .. } => {
-            let decision = if fleet.is_gone() { Decision::Failed } else { Decision::Refused };
-            return Prechecked { decision, reasons: vec![why.clone()], checks: vec![], halt: vec![], plan: None };
+            let mut reasons = vec![card::sentence(why)];
+            let decision = if fleet.is_gone() {
+                Decision::Failed
+            } else {
+                reasons.push("Nothing is done to a fleet that cannot be seen. Ask again when it can be.".to_owned());
+                Decision::Refused
+            };
+            return Prechecked { decision, reasons, checks: vec![], halt: vec![], plan: None };
         }
     };
     // Each look is bounded; the round is bounded as well, so that a clock or a port that misbehaves cannot stretch it.
