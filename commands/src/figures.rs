@@ -97,7 +97,7 @@ pub fn percent(share: f64) -> String {
     if percent > 0.0 && percent < 0.005 {
         return "< 0.01 %".to_owned();
     }
-    if percent < 100.0 && percent >= 99.95 {
+    if (99.95..100.0).contains(&percent) {
         return "> 99.9 %".to_owned();
     }
     let written = if percent < 9.995 { format!("{percent:.2}") } else { format!("{percent:.1}") };

@@ -1017,8 +1017,12 @@ mod summaries {
         shown(&after(command, Slot::Summary, set_up).await)
     }
 
-    fn manner(old_ms: f64, new_ms: f64, failing: u64) -> Option<Manner> {
-        Some(Manner { old_ms, new_ms, failing })
+    const FAST: Option<Manner> = Some(Manner { old_ms: 400.0, new_ms: 400.0, failing: 0 });
+    const FAILING: Option<Manner> = Some(Manner { old_ms: 900.0, new_ms: 900.0, failing: 4 });
+    const NEW_ONES_SLOW: Option<Manner> = Some(Manner { old_ms: 300.0, new_ms: 1_400.0, failing: 0 });
+
+    fn cancel(script: &Script) {
+        script.signal(Signal::Cancel(CancelRequested { by: Person::new("operator") }));
     }
 
     #[tokio::test]
@@ -1087,7 +1091,7 @@ mod summaries {
 
     #[tokio::test]
     async fn done_and_stable() {
-        insta::assert_snapshot!(summary("/scale up 6", |script| script.before = manner(400.0, 400.0, 0)).await, @r"
+        insta::assert_snapshot!(summary("/scale up 6", |script| script.before = FAST).await, @r"
         ✔ pass  Done, stable: 4 → 6 (2 more)
           All instances agree on halt and hash chain.
           Mean latency of the new instances was 214 ms, of the others at the same time
@@ -1111,7 +1115,7 @@ mod summaries {
 
     #[tokio::test]
     async fn done_and_not_improved() {
-        insta::assert_snapshot!(summary("/scale up 6", |script| script.after = manner(900.0, 900.0, 4)).await, @r"
+        insta::assert_snapshot!(summary("/scale up 6", |script| script.after = FAILING).await, @r"
         ▲ warn  Done, not improved: 4 → 6 (2 more)
           p99 latency 988 ms, limit 500 ms (16 samples).
           5.26 % of the requests failed, limit 1 % (16 samples).
@@ -1164,7 +1168,7 @@ mod summaries {
 
     #[tokio::test]
     async fn done_and_regressed() {
-        insta::assert_snapshot!(summary("/scale up 6", |script| script.after = manner(300.0, 1_400.0, 0)).await, @r"
+        insta::assert_snapshot!(summary("/scale up 6", |script| script.after = NEW_ONES_SLOW).await, @r"
         ✖ fail  Failed, regressed: 4 → 6 (2 more)
           Mean latency of the new instances (api-5 and api-6) was 748 ms, of the
             others at the same time 160 ms, more than chance explains (16 samples).
@@ -1335,12 +1339,9 @@ mod summaries {
     #[tokio::test]
     async fn cancelled() {
         let cancelled = |at: fn(&mut Script, Slot, &Card)| summary("/scale up 6", move |script| script.on_show = at);
-        fn stop(script: &Script) {
-            script.signal(Signal::Cancel(CancelRequested { by: Person::new("operator") }));
-        }
         let before = cancelled(|script, slot, _| {
             if slot == Slot::Precheck {
-                stop(script);
+                cancel(script);
             }
         });
         insta::assert_snapshot!(before.await, @r"
@@ -1352,7 +1353,7 @@ mod summaries {
         ");
         let while_watching = cancelled(|script, slot, card| {
             if slot == Slot::Progress && card.title.starts_with("Monitoring: 30 s") {
-                stop(script);
+                cancel(script);
             }
         });
         insta::assert_snapshot!(while_watching.await, @r"

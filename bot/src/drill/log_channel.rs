@@ -55,8 +55,8 @@ async fn told(stage: &Stage) -> String {
     let (ports, channel) = (stage.ports(), Channel::default());
     let outbox = Outbox { ledger: &*ports.ledger, posts: &channel, channel: &channel, world: &*ports.world };
     outbox.flush(true).await.unwrap();
-    let posts = channel.0.into_inner().unwrap().0;
-    posts.iter().map(|post| post.text.as_str()).collect::<Vec<_>>().join("\n\n")
+    let (told, _) = channel.0.into_inner().unwrap();
+    told.iter().map(|post| post.text.as_str()).collect::<Vec<_>>().join("\n\n")
 }
 
 /// The lines of the story that are of these kinds.

@@ -67,7 +67,8 @@ fn reasons(judgement: &Judgement) -> Vec<String> {
     let mut said: Vec<String> = Vec::new();
     for reason in &judgement.reasons {
         let sentence = reason.to_string();
-        if !(reason.finding == Finding::Good && in_the_table(reason.statistic)) && !said.contains(&sentence) {
+        let shown = reason.finding == Finding::Good && in_the_table(reason.statistic);
+        if !shown && !said.contains(&sentence) {
             said.push(sentence);
         }
     }

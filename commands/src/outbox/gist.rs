@@ -165,7 +165,7 @@ fn prechecked(found: &Prechecked) -> String {
     let all = format!("{} checks", found.checks.len());
     let because = |follows: Follows| match named(&|check| check.follows == follows) {
         (0, _) => found.reasons.join(" "),
-        (_, names) => names,
+        (_, these) => these,
     };
     match found.decision {
         Decision::Proceed if remarks == 0 => format!("may be done: {all}"),
@@ -256,7 +256,7 @@ fn verified(verified: &Verified) -> String {
 
 /// What is wrong, behind what was said before.
 fn after_that(problems: &[String]) -> String {
-    problems.iter().map(|problem| format!(". {}", problem.trim_end_matches('.'))).collect()
+    problems.iter().flat_map(|problem| [". ", problem.trim_end_matches('.')]).collect()
 }
 
 fn monitored(monitored: &Monitored) -> String {

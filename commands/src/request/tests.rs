@@ -52,7 +52,7 @@ fn answers(texts: &[&str]) -> String {
         Ok(request) => format!("understood: {request}"),
         Err(no_command) => no_command.to_string(),
     };
-    texts.iter().map(|text| format!("> {}\n{}\n", escaped(text, 70), answer(text))).collect()
+    texts.iter().flat_map(|text| ["> ".to_owned(), escaped(text, 70), format!("\n{}\n", answer(text))]).collect()
 }
 
 #[test]
