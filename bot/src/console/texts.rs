@@ -704,7 +704,7 @@ mod escalations {
         insta::assert_snapshot!(shown(&card), @r"
         ▲ warn  MEDIUM for the system architect: performance not improving after scaling
           p99 latency 988 ms, limit 500 ms (16 samples).
-          Capacity stays. Find out what else is slow.
+          Capacity stays. Look at the figures, and at what else may be slow.
           Acknowledge it within 1 h.
           api · asked by operator · operation 7f3a01
         ");
@@ -714,8 +714,8 @@ mod escalations {
                 scaling
           p99 latency 988 ms, limit 500 ms (16
             samples).
-          Capacity stays. Find out what else
-            is slow.
+          Capacity stays. Look at the figures,
+            and at what else may be slow.
           Acknowledge it within 1 h.
           api · asked by operator · operation
           7f3a01

@@ -18,7 +18,8 @@ pub fn asking(cx: &Context<'_>, asked: &Asked, left: Duration) -> Card {
         card = card.line("What was asked before is void. Changed since:");
         card = card.lines(asked.changed.iter().map(|change| sentence(change)));
     }
-    let minutes = Millis::from(Duration::from_secs(left.as_secs()));
+    // Rounded up: what is new has all of its time left.
+    let minutes = Millis::from(Duration::from_secs(left.as_secs() + u64::from(left.subsec_nanos() > 0)));
     card = card.line(format!("The count to go back to, should it make things worse: {}.", asked.bound.rollback_to));
     card = card.line(match asked.quorum {
         0 | 1 => format!("Decide within {minutes}: one ✅ approves it, one ❌ rejects it."),
@@ -80,7 +81,7 @@ fn next(condition: Condition) -> &'static str {
         Condition::InfrastructureLimits => "Remove what is in the way; then the operator asks again.",
         Condition::ScalingDuringHalt => "The request to decide on follows.",
         Condition::Consistency => "Look at the instances named before anything else is changed.",
-        Condition::NotImproving => "Capacity stays. Find out what else is slow.",
+        Condition::NotImproving => "Capacity stays. Look at the figures, and at what else may be slow.",
     }
 }
 
