@@ -9,6 +9,8 @@ mod style;
 #[cfg(test)]
 mod tests;
 mod text;
+#[cfg(test)]
+mod texts;
 mod wrap;
 
 use std::io::{self, IsTerminal, Write};

@@ -9,10 +9,14 @@ pub(crate) mod command;
 mod files;
 pub(crate) mod instance;
 mod lines;
+#[cfg(test)]
+mod log_channel;
 mod persona;
 mod rehearsal;
 mod room;
 pub(crate) mod settings;
 mod state;
+#[cfg(test)]
+mod texts;
 mod wiring;
 pub(crate) mod world;

@@ -10,6 +10,8 @@ mod palette;
 mod state_dir;
 mod stop;
 mod system;
+#[cfg(test)]
+mod testing;
 
 use std::process::ExitCode;
 

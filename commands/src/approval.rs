@@ -111,19 +111,23 @@ impl Bound {
     /// What is different in `now`, one sentence each. Empty exactly when both are equal.
     pub fn changes(&self, now: &Self) -> Vec<String> {
         let mut changes = Vec::new();
+        if self.identity != now.identity {
+            changes.push("the fleet was replaced by another of the same name".to_owned());
+        }
+        if self.policy != now.policy {
+            changes.push("the limits in force are others than before".to_owned());
+        }
         let mut differs = |what: &str, before: String, after: String| {
             if before != after {
                 changes.push(format!("{what}: {before} before, {after} now"));
             }
         };
         differs("the target", self.target.to_string(), now.target.to_string());
-        differs("the fleet", self.identity.clone(), now.identity.clone());
         differs("the count", self.from.to_string(), now.from.to_string());
-        differs("the generation of the count", self.generation.to_string(), now.generation.to_string());
+        differs("how often the count was set", self.generation.to_string(), now.generation.to_string());
         differs("the wanted count", self.to.to_string(), now.to.to_string());
         differs("the count to go back to", self.rollback_to.to_string(), now.rollback_to.to_string());
-        differs("the instances taken away", format!("{:?}", self.victims), format!("{:?}", now.victims));
-        differs("the policy", self.policy.clone(), now.policy.clone());
+        differs("the instances taken away", names(&self.victims), names(&now.victims));
         for source in self.halt.iter().chain(&now.halt) {
             let says = |all: &[BoundHalt]| {
                 let found = all.iter().find(|one| one.source == source.source);
@@ -138,6 +142,13 @@ impl Bound {
         changes.sort();
         changes.dedup();
         changes
+    }
+}
+
+fn names(instances: &[InstanceId]) -> String {
+    match instances {
+        [] => "none".to_owned(),
+        some => some.iter().map(InstanceId::as_str).collect::<Vec<_>>().join(", "),
     }
 }
 
@@ -411,12 +422,12 @@ mod tests {
         type Change = fn(&mut Bound);
         let changes: [(Change, &str); 10] = [
             (|b| b.target = TargetName::new("web"), "the target: api before, web now"),
-            (|b| b.identity = "boot-2".into(), "the fleet: boot-1 before, boot-2 now"),
-            (|b| b.generation = 4, "the generation of the count: 3 before, 4 now"),
+            (|b| b.identity = "boot-2".into(), "the fleet was replaced by another of the same name"),
+            (|b| b.generation = 4, "how often the count was set: 3 before, 4 now"),
             (|b| b.from = Replicas(5), "the count: 4 before, 5 now"),
             (|b| b.to = Replicas(7), "the wanted count: 6 before, 7 now"),
             (|b| b.rollback_to = Replicas(5), "the count to go back to: 4 before, 5 now"),
-            (|b| b.policy = "q".into(), "the policy: p before, q now"),
+            (|b| b.policy = "q".into(), "the limits in force are others than before"),
             (
                 |b| b.halt[0].halted = None,
                 "halt table: halted since 2026-01-08 03:00:00 UTC before, cannot be read now",

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 pub use self::approval::{asking, decided, escalated, halt_began};
 pub use self::chart::{Chart, ChartMark, Milestone};
+pub(crate) use self::precheck::is_remark;
 pub use self::precheck::precheck;
 pub use self::progress::{monitoring, waiting};
 pub use self::question::{ask_keys, ask_why};
@@ -77,7 +78,7 @@ pub struct Progress {
 
 impl Card {
     fn new(tone: Tone, title: impl Into<String>, cx: &Context<'_>) -> Self {
-        let footer = format!("{} on {} · operation {}", cx.request.by, cx.request.target, cx.operation.short());
+        let footer = format!("{} · asked by {} · operation {}", cx.request.target, cx.request.by, cx.operation.short());
         Self { tone, title: title.into(), lines: vec![], rows: vec![], progress: None, ask: None, chart: None, footer }
     }
 
@@ -89,6 +90,11 @@ impl Card {
     fn lines(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.lines.extend(lines);
         self
+    }
+
+    /// What was said in one text, as the lines it has.
+    fn told(self, text: &str) -> Self {
+        self.lines(text.lines().map(sentence))
     }
 }
 
@@ -103,9 +109,39 @@ pub fn clock(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
+/// The text as a sentence: with a capital at its beginning, unless that is a name like "api-5" or "p99", and a full stop
+/// at its end, unless it ends in something quoted, which may be there to be copied.
+pub(crate) fn sentence(text: &str) -> String {
+    let text = text.trim();
+    let first = text.split_whitespace().next().unwrap_or_default();
+    let is_word = first.trim_end_matches([',', ':', ';']).chars().all(char::is_alphabetic);
+    let mut characters = text.chars();
+    let mut sentence: String = match characters.next() {
+        Some(first) if is_word => first.to_uppercase().chain(characters).collect(),
+        _ => text.to_owned(),
+    };
+    if !sentence.is_empty() && !sentence.ends_with(['.', '!', '?', ':', '…', '"', '\'']) {
+        sentence.push('.');
+    }
+    sentence
+}
+
+/// Several texts as one, a line each: how a reason that has several parts stands in the log.
+pub(crate) fn in_lines<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
+    texts.into_iter().map(|text| sentence(text.as_ref())).collect::<Vec<_>>().join("\n")
+}
+
+/// "6 instances", "1 instance".
+pub(crate) fn instances(count: crate::units::Replicas) -> String {
+    format!("{count} {}", if count.0 == 1 { "instance" } else { "instances" })
+}
+
 /// "4 → 6": what a change of the count is.
 fn change(from: Option<crate::units::Replicas>, to: crate::units::Replicas) -> String {
     let Some(from) = from else { return format!("? → {to}") };
+    if from == to {
+        return format!("{from} → {to} (no change)");
+    }
     let (difference, word) = if to >= from { (to.0 - from.0, "more") } else { (from.0 - to.0, "fewer") };
     format!("{from} → {to} ({difference} {word})")
 }

@@ -87,7 +87,7 @@ impl Desk<'_> {
         };
         found.ok_or_else(|| {
             let name = named.map_or_else(String::new, |name| crate::request::quoted(name.as_str()));
-            format!("There is no target \"{name}\". There is: {}. Leave target: out to mean the first.", known())
+            format!("There is no target \"{name}\". There is: {}.\nLeave target: out to mean the first.", known())
         })
     }
 
@@ -104,7 +104,8 @@ impl Desk<'_> {
             None => ("another operation", "somebody"),
         };
         format!(
-            "{command} of {by} is under way on {} since {} (operation {}). One at a time: wait for it, or cancel it.",
+            "{command} by {} is under way on {} since {} (operation {}).\nOne at a time: wait until it ends, or cancel it.",
+            crate::request::quoted(by),
             held.target,
             clock(held.since),
             held.operation.short()

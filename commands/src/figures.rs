@@ -87,6 +87,23 @@ impl Histogram {
     }
 }
 
+/// A share as people read it: `0 %`, `0.35 %`, `1.24 %`, `70 %`, `78.3 %`. What is next to nothing is not called
+/// nothing, and what is nearly all is not called all.
+pub fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent > 9_999.0 {
+        return "> 9999 %".to_owned();
+    }
+    if percent > 0.0 && percent < 0.005 {
+        return "< 0.01 %".to_owned();
+    }
+    if (99.95..100.0).contains(&percent) {
+        return "> 99.9 %".to_owned();
+    }
+    let written = if percent < 9.995 { format!("{percent:.2}") } else { format!("{percent:.1}") };
+    format!("{} %", written.trim_end_matches('0').trim_end_matches('.'))
+}
+
 /// p50, p95 and p99 in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -206,6 +223,17 @@ impl Load {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_has_as_many_decimals_as_it_takes_and_no_more() {
+        let said: Vec<String> =
+            [0.0, 0.000_01, 0.0035, 0.01, 0.0124, 0.0999, 0.1, 0.625, 0.7, 0.9996, 1.0, f64::MAX].map(percent).into();
+        let wanted = [
+            "0 %", "< 0.01 %", "0.35 %", "1 %", "1.24 %", "9.99 %", "10 %", "62.5 %", "70 %", "> 99.9 %", "100 %",
+            "> 9999 %",
+        ];
+        assert_eq!(said, wanted);
+    }
 
     fn histogram(latencies_ms: &[f64]) -> Histogram {
         let mut histogram = Histogram::empty(&BACKEND_BOUNDS_MS);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::patience::within;
 use crate::ports::{HaltReading, HaltSource, World};
 use crate::reading::Reading;
+use crate::request::quoted;
 
 /// What one source of truth says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,35 +85,47 @@ pub fn conclude(sources: &[SourceSays]) -> Conclusion {
     let mut unknown = Vec::new();
     for source in sources {
         match &source.says {
-            Reading::Known(reading) if reading.halted => halted.push(says_halted(&source.source, reading)),
+            Reading::Known(reading) if reading.halted => halted.push((source.source.as_str(), reading)),
             Reading::Known(_) => clear.push(source.source.clone()),
             Reading::Unknown { why, .. } => unknown.push(why.clone()),
         }
     }
+    let halted = say_halted(&halted);
     match (halted.is_empty(), clear.is_empty(), unknown.is_empty()) {
         (true, true, true) => Conclusion::NotConfigured,
         (true, _, false) => {
             Conclusion::Unknown(format!("it cannot be told whether the system is halted: {}", unknown.join("; ")))
         }
         (true, false, true) => Conclusion::NotHalted,
-        (false, true, true) => Conclusion::Halted(halted.join("; ")),
+        (false, true, true) => Conclusion::Halted(halted),
         (false, ..) => {
             let others: Vec<String> =
                 clear.iter().map(|name| format!("{name} says not halted")).chain(unknown).collect();
-            Conclusion::Disagree(format!("{}, but {}", halted.join("; "), others.join("; ")))
+            Conclusion::Disagree(format!("{halted}, but {}", others.join("; ")))
         }
     }
 }
 
-fn says_halted(source: &str, reading: &HaltReading) -> String {
-    let mut text = format!("{source} says halted");
-    if let Some(since) = reading.since {
-        text.push_str(&format!(" since {}", crate::card::clock(since)));
+/// Who says so. Those that say the very same are named together.
+fn say_halted(sources: &[(&str, &HaltReading)]) -> String {
+    let mut said: Vec<(Vec<&str>, String)> = Vec::new();
+    for (source, reading) in sources {
+        let since = reading.since.map_or_else(String::new, |since| format!(" since {}", crate::card::clock(since)));
+        let reason = reading.reason.as_deref();
+        let what = format!("{since}{}", reason.map_or_else(String::new, |why| format!(" ({})", quoted(why))));
+        match said.iter_mut().find(|(_, known)| *known == what) {
+            Some((names, _)) => names.push(source),
+            None => said.push((vec![source], what)),
+        }
     }
-    if let Some(reason) = &reading.reason {
-        text.push_str(&format!(" ({})", crate::request::quoted(reason)));
-    }
-    text
+    let said: Vec<String> = said
+        .iter()
+        .map(|(names, what)| match names.as_slice() {
+            [one] => format!("{one} says halted{what}"),
+            names => format!("{} say halted{what}", names.join(" and ")),
+        })
+        .collect();
+    said.join("; ")
 }
 
 #[cfg(test)]
@@ -141,6 +154,12 @@ mod tests {
         for (sources, permitted) in cases {
             assert_eq!(conclude(&sources).permits(), permitted, "{sources:?}");
         }
+    }
+
+    #[test]
+    fn sources_that_say_the_very_same_are_named_together() {
+        let found = conclude(&[says("halt table", Some(true)), says("halt signals", Some(true))]);
+        assert_eq!(found, Conclusion::Halted("halt table and halt signals say halted".to_owned()));
     }
 
     #[test]

@@ -221,12 +221,12 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// What decided, in words: one sentence each, joined.
+    /// What decided, in words: one sentence and line each.
     pub fn decisive(&self) -> String {
         let decided = self.reasons.first().map(|first| first.finding);
         let sentences: Vec<String> =
             self.reasons.iter().filter(|reason| Some(reason.finding) == decided).map(ToString::to_string).collect();
-        sentences.join(" ")
+        sentences.join("\n")
     }
 }
 

@@ -3,14 +3,18 @@
 //! What a post holds is fixed in the ledger before it is sent for the first time, so that after a crash the same post
 //! is looked for in the channel, and sent only if it is not there.
 
+mod gist;
+
 use std::fmt::Write as _;
 use std::future::Future;
 use std::time::Duration;
 
+pub use self::gist::gist;
 use crate::card::clock;
 use crate::event::{Event, Hash, Kind, Weight};
 use crate::patience::within;
 use crate::ports::{Ledger, LedgerError, LogChannel, PortError, Post, Posts, World};
+use crate::request::escaped;
 use crate::units::OperationId;
 
 /// The most routine events that are gathered in one post.
@@ -102,29 +106,12 @@ fn post(events: &[Event]) -> Post {
     let mut text = String::new();
     for event in events {
         let operation = event.operation.as_ref().map_or("-", OperationId::short);
-        let at = event.time().map_or_else(|| event.at.clone(), clock);
+        let at = event.time().map_or_else(|| escaped(&event.at, 40), clock);
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{at}  {operation}  {}  {}", event.kind, gist(event));
+        let _ = writeln!(text, "{at}  {operation}  {}  {}", escaped(&event.kind, 40).replace('_', " "), gist(event));
     }
     Post { first, last, hash, text: text.trim_end().to_owned() }
 }
 
-/// What an event says, in a few words, for whoever reads the log channel.
-pub fn gist(event: &Event) -> String {
-    const SHOWN: usize = 160;
-    let Ok(serde_json::Value::Object(body)) = serde_json::from_str(&event.body) else {
-        return "(unreadable)".to_owned();
-    };
-    let mut parts = Vec::new();
-    for (name, value) in &body {
-        let text = match value {
-            _ if name == "step" || name == "v" || name == "runbook" || name == "policy" => continue,
-            serde_json::Value::String(text) => crate::request::escaped(text, SHOWN),
-            serde_json::Value::Number(number) => number.to_string(),
-            serde_json::Value::Bool(flag) => flag.to_string(),
-            _ => continue,
-        };
-        parts.push(format!("{name}: {text}"));
-    }
-    parts.join(", ")
-}
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,12 @@ pub const MAX_TEXT: usize = 500;
 /// The most instances that can be asked for, far beyond what any limit would allow.
 pub const MAX_REPLICAS: u32 = 10_000;
 
+/// The longest reason, in characters as they are shown. It leaves room for the rest of the command.
+pub const MAX_REASON: usize = 300;
+
+/// The longest name of a target, in characters as they are shown.
+pub const MAX_TARGET: usize = 60;
+
 /// The right form, shown with every refusal to understand.
 pub const FORM: &str = "/scale up 6";
 
@@ -73,15 +79,18 @@ pub struct ScaleTo {
 }
 
 impl fmt::Display for Request {
-    /// The command in its canonical form, safe to show.
+    /// The command in its canonical form: safe to show, and the same request when it is read again.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::Up(scale) = self;
         write!(f, "/scale up {}", scale.to)?;
-        if let Some(target) = &scale.target {
-            write!(f, " target:{}", quoted(target.as_str()))?;
+        // Both were made plain and short when they were read.
+        match &scale.target {
+            Some(target) if target.as_str().contains(' ') => write!(f, " target:\"{target}\"")?,
+            Some(target) => write!(f, " target:{target}")?,
+            None => {}
         }
         if let Some(reason) = &scale.reason {
-            write!(f, " reason:\"{}\"", quoted(reason))?;
+            write!(f, " reason:\"{reason}\"")?;
         }
         Ok(())
     }
@@ -96,8 +105,18 @@ pub enum NoCommand {
         /// Its length in characters.
         length: usize,
     },
+    /// The reason or the name of a target is too long.
+    #[error("The {what} is {length} characters long; it has at most {most}. Type: {FORM}")]
+    OptionTooLong {
+        /// Which option.
+        what: &'static str,
+        /// Its length in characters, as it would be shown.
+        length: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// It does not begin as one.
-    #[error("\"{found}\" is not a command. To have six instances in all, type: {FORM}")]
+    #[error("{} a command. To have six instances in all, type: {FORM}", no_command(found))]
     NotScale {
         /// What it begins with.
         found: String,
@@ -110,6 +129,9 @@ pub enum NoCommand {
         /// The word that was probably meant.
         nearest: Option<&'static str>,
     },
+    /// Scaling down is not part of this version.
+    #[error("Scaling down is not in this version. Nothing was done. What there is: {FORM}")]
+    NotYet,
     /// The count is missing.
     #[error("How many instances in all? Type: {FORM}")]
     NoCount,
@@ -127,7 +149,7 @@ pub enum NoCommand {
     },
     /// There is more than the form has.
     #[error(
-        "I understand the command up to \"{found}\". After the count come only target:NAME and reason:\"…\". Type: {FORM}"
+        "I do not know what \"{found}\" means here. After the count come only target:NAME and reason:\"why it is done\", each once. Type: {FORM}"
     )]
     Extra {
         /// The first word that is too much.
@@ -140,6 +162,10 @@ pub enum NoCommand {
 
 /// The words that may follow `/scale`.
 const WORDS: [&str; 1] = ["up"];
+
+fn no_command(found: &str) -> String {
+    if found.is_empty() { "An empty line is not".to_owned() } else { format!("\"{found}\" is not") }
+}
 
 fn suggestion(nearest: Option<&str>) -> String {
     nearest.map_or_else(|| " I know: /scale up N.".to_owned(), |word| format!(" Did you mean \"/scale {word}\"?"))
@@ -189,6 +215,7 @@ pub fn parse(text: &str) -> Result<Request, NoCommand> {
     }
     match words.next() {
         Some("up") => {}
+        Some("down") => return Err(NoCommand::NotYet),
         None => return Err(NoCommand::NoCount),
         Some(found) => return Err(NoCommand::UnknownWord { found: quoted(found), nearest: nearest(found, &WORDS) }),
     }
@@ -197,16 +224,27 @@ pub fn parse(text: &str) -> Result<Request, NoCommand> {
     for word in words {
         let extra = || NoCommand::Extra { found: quoted(word) };
         match word.split_once(':') {
-            Some(("target", name)) if !name.is_empty() && scale.target.is_none() => {
-                scale.target = Some(TargetName::new(name));
+            Some(("target", name)) if scale.target.is_none() && !plain(name).is_empty() => {
+                scale.target = Some(TargetName::new(at_most(plain(name), "name of the target", MAX_TARGET)?));
             }
-            Some(("reason", why)) if !why.trim().is_empty() && scale.reason.is_none() => {
-                scale.reason = Some(why.trim().to_owned());
+            Some(("reason", why)) if scale.reason.is_none() && !plain(why).is_empty() => {
+                scale.reason = Some(at_most(plain(why), "reason", MAX_REASON)?);
             }
             _ => return Err(extra()),
         }
     }
     Ok(Request::Up(scale))
+}
+
+/// A text as it is kept: nothing in it acts on a screen, now or when the log is read in a year, and reading it again
+/// changes nothing. Any white space is one space.
+fn plain(text: &str) -> String {
+    escaped(&text.split_whitespace().collect::<Vec<_>>().join(" "), MAX_TEXT)
+}
+
+fn at_most(text: String, what: &'static str, most: usize) -> Result<String, NoCommand> {
+    let length = text.chars().count();
+    if length > most { Err(NoCommand::OptionTooLong { what, length, most }) } else { Ok(text) }
 }
 
 fn count(word: &str) -> Result<Replicas, NoCommand> {
@@ -276,72 +314,4 @@ fn is_plain(character: char) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn up(to: u32) -> ScaleTo {
-        ScaleTo { to: Replicas(to), target: None, reason: None }
-    }
-
-    #[test]
-    fn the_command_is_understood_with_and_without_its_options() {
-        assert_eq!(parse("/scale up 6"), Ok(Request::Up(up(6))));
-        assert_eq!(parse("  /scale   up\t6 "), Ok(Request::Up(up(6))));
-        assert_eq!(
-            parse(r#"/scale up 6 target:api reason:"expected load at noon""#),
-            Ok(Request::Up(ScaleTo {
-                target: Some(TargetName::new("api")),
-                reason: Some("expected load at noon".into()),
-                ..up(6)
-            }))
-        );
-    }
-
-    #[test]
-    fn the_canonical_form_is_understood_again() {
-        let request = parse(r#"/scale up 6 reason:"a b" target:api"#).unwrap();
-        assert_eq!(parse(&request.to_string()), Ok(request));
-    }
-
-    #[test]
-    fn what_is_no_command_gets_an_answer_that_shows_the_right_form() {
-        for text in [
-            "hello",
-            "",
-            "/scale",
-            "/scale up",
-            "/scale up six",
-            "/scale up ٦",
-            "/scale up 0",
-            "/scale up -1",
-            "/scale up 1.5",
-            "/scale up 99999999999999999999",
-            "/scale sideways 3",
-            "/scale up 6 please",
-            "/scale up 6 reason:\"x",
-            "/scale up 6 target:",
-            "/scale up 6 target:a target:b",
-        ] {
-            let refusal = parse(text).unwrap_err().to_string();
-            assert!(refusal.contains("/scale up 6"), "{text}: {refusal}");
-        }
-    }
-
-    #[test]
-    fn a_slip_of_the_finger_is_met_with_the_word_that_was_meant() {
-        let said = |text: &str| parse(text).unwrap_err().to_string();
-        for slip in ["/scale uo 6", "/scale upp 6", "/scale UP 6", "/scale p 6"] {
-            assert!(said(slip).contains("Did you mean \"/scale up\"?"), "{}", said(slip));
-        }
-        for other in ["/scale sideways 6", "/scale xy 6"] {
-            assert!(said(other).contains("I know: /scale up N."), "{}", said(other));
-        }
-    }
-
-    #[test]
-    fn what_is_shown_of_a_persons_text_cannot_act() {
-        let shown = quoted("a\u{202e}b\u{1b}[31m\u{200b}\n\u{e0041}");
-        assert_eq!(shown, "a\\u{202e}b\\u{1b}[31m\\u{200b}\\u{a}\\u{e0041}");
-        assert_eq!(quoted(&"x".repeat(100)).chars().count(), 61);
-    }
-}
+mod tests;

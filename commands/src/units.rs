@@ -97,15 +97,17 @@ impl From<std::time::Duration> for Millis {
 }
 
 impl fmt::Display for Millis {
-    /// As a person says it: `450 ms`, `12 s`, `15 min`, `1 h 5 min`.
+    /// As a person says it: `0 s`, `450 ms`, `12 s`, `15 min`, `1 h`, `1 h 5 min`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0 / 1000;
         match self.0 {
-            0..1_000 => write!(f, "{} ms", self.0),
+            0 => f.write_str("0 s"),
+            1..1_000 => write!(f, "{} ms", self.0),
             1_000..10_000 if !self.0.is_multiple_of(1_000) => write!(f, "{:.1} s", self.0 as f64 / 1_000.0),
             1_000..120_000 => write!(f, "{seconds} s"),
             120_000..3_600_000 if seconds.is_multiple_of(60) => write!(f, "{} min", seconds / 60),
             120_000..3_600_000 => write!(f, "{} min {} s", seconds / 60, seconds % 60),
+            _ if seconds % 3600 < 60 => write!(f, "{} h", seconds / 3600),
             _ => write!(f, "{} h {} min", seconds / 3600, seconds % 3600 / 60),
         }
     }
@@ -122,9 +124,11 @@ mod tests {
 
     #[test]
     fn lengths_of_time_read_as_a_person_says_them() {
-        let said: Vec<String> =
-            [0, 450, 1_500, 12_000, 60_000, 120_000, 150_000, 3_900_000].map(|ms| Millis(ms).to_string()).into();
-        assert_eq!(said, ["0 ms", "450 ms", "1.5 s", "12 s", "60 s", "2 min", "2 min 30 s", "1 h 5 min"]);
+        let said: Vec<String> = [0, 450, 1_500, 12_000, 60_000, 120_000, 150_000, 3_600_000, 3_900_000, 172_800_000]
+            .map(|ms| Millis(ms).to_string())
+            .into();
+        let wanted = ["0 s", "450 ms", "1.5 s", "12 s", "60 s", "2 min", "2 min 30 s", "1 h", "1 h 5 min", "48 h"];
+        assert_eq!(said, wanted);
     }
 
     #[test]

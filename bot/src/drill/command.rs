@@ -4,6 +4,7 @@
 //! was killed is taken up where its log says that it was; one that ends by itself ends its world.
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -39,10 +40,7 @@ pub(crate) async fn run(args: DrillArgs) -> ExitCode {
     let _lock = match state.lock() {
         Ok(Locked::Ours(lock)) => lock,
         Ok(Locked::Held(holder)) => {
-            return unusable(&format!(
-                "{} is in use by another drill ({holder}). Wait for it, or choose another --state directory.",
-                state.dir.path().display()
-            ));
+            return unusable(&in_use(state.dir.path(), &holder));
         }
         Err(why) => return unusable(&why),
     };
@@ -57,10 +55,7 @@ pub(crate) async fn run(args: DrillArgs) -> ExitCode {
     };
     match end {
         End::Interrupted => {
-            rehearsal.say(&format!(
-                "Interrupted. The fleet goes on for 10 min. To go on:\n  scalebot drill --state {}",
-                state.dir.path().display()
-            ));
+            rehearsal.say(&interrupted(state.dir.path()));
             state.keep();
             ExitCode::from(130)
         }
@@ -73,6 +68,29 @@ pub(crate) async fn run(args: DrillArgs) -> ExitCode {
             if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// What somebody is told who interrupts it.
+pub(super) fn interrupted(dir: &Path) -> String {
+    format!(
+        "Interrupted. Nothing is lost, and the fleet goes on for 10 min.\nTo take it up again, type:\n  scalebot drill --state {}",
+        as_typed(dir)
+    )
+}
+
+/// What somebody is told whose directory is another drill's.
+pub(super) fn in_use(dir: &Path, holder: &str) -> String {
+    format!(
+        "{} is in use by another drill ({holder}).\nWait until it ends, or choose another --state directory.",
+        dir.display()
+    )
+}
+
+/// A path as it is typed in a shell.
+fn as_typed(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+=:@%,".contains(c));
+    if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn unusable(why: &str) -> ExitCode {
@@ -103,7 +121,7 @@ async fn carry_out(rehearsal: &Rehearsal, entered: Entered, args: &DrillArgs) ->
             Said::Quit => break,
             Said::Help => rehearsal.say(persona::HELP),
             Said::Vote(_) | Said::Withdraw | Said::Reason(_) | Said::Attest(_) => {
-                rehearsal.say("Nothing is asked now.");
+                rehearsal.say("Nobody is asked anything now. Type help to see what can be typed.");
                 as_asked = false;
             }
             Said::Cancel => {
@@ -137,11 +155,11 @@ fn was_done(rehearsal: &Rehearsal, ended: &Ended) -> bool {
     match ended {
         Ended::Finished(finished) => is_as_asked(finished),
         Ended::Parked(why) => {
-            rehearsal.say(&format!("The operation waits for a person: {why}."));
+            rehearsal.say(&format!("The operation cannot go on by itself: {why}."));
             false
         }
         Ended::Fenced(why) => {
-            rehearsal.say(&format!("This process stops: {why}."));
+            rehearsal.say(&format!("Another process has taken over, so this one stops: {why}."));
             false
         }
     }

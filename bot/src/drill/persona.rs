@@ -65,12 +65,13 @@ pub(crate) enum Said {
 
 /// What can be typed.
 pub(crate) const HELP: &str = "\
-/scale up 6                 have six instances in all
-lead> approve               decide, as a governance lead (also: reject, withdraw)
-operator> cancel            stop the operation under way
-operator> reason: TEXT      say why it is done, when asked
-operator> attest: TEXT      give your word on the keys, when asked
-quit                        leave
+/scale up 6             have six instances in all; add reason:\"…\" to say why
+lead> approve           decide, as a governance lead; also: reject, withdraw
+operator> cancel        stop the operation under way
+operator> reason: TEXT  say why it is done, when asked
+operator> attest: TEXT  give your word that keys are reached, when asked
+help                    show this
+quit                    leave
 People: operator, lead, lead2, viewer. A line without a name is the operator's.";
 
 /// Reads a line. A name that is nobody's is part of the text, so that it is answered as no command.

@@ -72,11 +72,13 @@ impl State {
             Some(temporary) if fine => {
                 let path = temporary.path().display().to_string();
                 let _ = temporary.close();
-                Some(format!("Everything went well, so {path} is removed. To keep it, name a directory with --state."))
+                Some(format!(
+                    "All went well, so {path} was removed.\nTo keep the log and the charts next time, name a directory with --state."
+                ))
             }
             Some(temporary) => {
                 let kept = temporary.keep();
-                Some(format!("Kept to be looked at: {}", kept.display()))
+                Some(format!("Not all went well. The log and the charts are kept in:\n  {}", kept.display()))
             }
             None => None,
         }

@@ -49,7 +49,7 @@ fn plain(value: &RawValue) -> Option<String> {
     let text = value.get();
     match text.as_bytes().first()? {
         b'{' | b'[' | b'n' => None,
-        b'"' => Some(format!("\"{}\"", escaped(&serde_json::from_str::<String>(text).ok()?, TEXT))),
+        b'"' => Some(format!("\"{}\"", escaped(&serde_json::from_str::<String>(text).ok()?.replace('\n', " "), TEXT))),
         _ => Some(escaped(text, TEXT)),
     }
 }

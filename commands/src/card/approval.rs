@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Card, Row, Tone, change};
+use super::{Card, Row, Tone, change, sentence};
 use crate::approval::BoundHalt;
 use crate::context::Context;
-use crate::steps::escalate::{Escalated, Severity};
+use crate::steps::escalate::{Condition, Escalated, Severity};
 use crate::steps::permit::{Asked, Decided, Verdict};
 use crate::units::Millis;
 
@@ -13,13 +13,21 @@ use crate::units::Millis;
 pub fn asking(cx: &Context<'_>, asked: &Asked, left: Duration) -> Card {
     let what = change(Some(asked.bound.from), asked.bound.to);
     let mut card = Card::new(Tone::Warn, format!("A governance lead has to decide: {what}"), cx);
-    card = card.lines(asked.why.iter().cloned());
+    card = card.lines(asked.why.iter().map(|why| sentence(why)));
     if !asked.changed.is_empty() {
-        card = card.line("What was approved before is void. Changed since:").lines(asked.changed.iter().cloned());
+        card = card.line("What was asked before is void. Changed since:");
+        card = card.lines(asked.changed.iter().map(|change| sentence(change)));
     }
-    let minutes = Millis::from(Duration::from_secs(left.as_secs()));
-    card = card.line(format!("If it makes things worse, the fleet goes back to {}.", asked.bound.rollback_to));
-    card = card.line(format!("Decide within {minutes}: ✅ approve or ❌ reject. One ❌ is enough to reject."));
+    // Rounded up: what is new has all of its time left.
+    let minutes = Millis::from(Duration::from_secs(left.as_secs() + u64::from(left.subsec_nanos() > 0)));
+    card = card.line(format!("The count to go back to, should it make things worse: {}.", asked.bound.rollback_to));
+    card = card.line(match asked.quorum {
+        0 | 1 => format!("Decide within {minutes}: one ✅ approves it, one ❌ rejects it."),
+        quorum => format!("Decide within {minutes}: {quorum} ✅ approve it, one ❌ rejects it."),
+    });
+    if !cx.policy.approval.requester_may {
+        card = card.line(format!("{} asked for it, so somebody else has to approve.", cx.request.by));
+    }
     card.rows = asked.bound.halt.iter().map(halt).collect();
     let reason = cx.reason.map_or_else(|| "none given".to_owned(), |reason| crate::request::escaped(reason, 200));
     card.rows.push(Row::new(Tone::Info, "reason", reason));
@@ -46,9 +54,10 @@ pub fn decided(cx: &Context<'_>, asked: &Asked, decided: &Decided) -> Card {
         Verdict::Expired => (Tone::Bad, "Expired"),
         Verdict::Cancelled => (Tone::Warn, "Cancelled"),
     };
-    let mut card = Card::new(tone, format!("{word}: {what}"), cx).line(decided.reason.clone());
+    let mut card = Card::new(tone, format!("{word}: {what}"), cx).told(&decided.reason);
     if let Some(within) = decided.execute_within {
-        card = card.line(format!("It holds for {within}, for exactly this, and is checked again just before."));
+        card = card.line(format!("It holds for {within}, and for exactly this."));
+        card = card.line("Everything is checked once more just before; what has changed makes it void.");
     }
     card.footer = format!("{} · request {}", card.footer, short(&asked.digest));
     card
@@ -70,7 +79,17 @@ pub fn escalated(cx: &Context<'_>, escalated: &Escalated) -> Card {
         Millis(0) => "Acknowledge it at once.".to_owned(),
         within => format!("Acknowledge it within {within}."),
     };
-    Card::new(tone, title, cx).line(escalated.because.clone()).line(soon)
+    Card::new(tone, title, cx).told(&escalated.because).line(next(escalated.condition)).line(soon)
+}
+
+/// What the role does about it.
+fn next(condition: Condition) -> &'static str {
+    match condition {
+        Condition::InfrastructureLimits => "Remove what is in the way; then the operator asks again.",
+        Condition::ScalingDuringHalt => "The request to decide on follows.",
+        Condition::Consistency => "Look at the instances named before anything else is changed.",
+        Condition::NotImproving => "Capacity stays. Look at the figures, and at what else may be slow.",
+    }
 }
 
 fn short(digest: &str) -> &str {

@@ -1,6 +1,6 @@
 //! The precheck's results: the verdict first, then what blocks and what to do about it, then a row a check.
 
-use super::{Card, Row, Tone, change};
+use super::{Card, Row, Tone, change, sentence};
 use crate::checks::{Check, Decision, Follows, Status};
 use crate::context::Context;
 use crate::steps::precheck::Prechecked;
@@ -9,7 +9,7 @@ use crate::steps::precheck::Prechecked;
 pub fn precheck(cx: &Context<'_>, found: &Prechecked) -> Card {
     let what = change(found.plan.as_ref().map(|plan| plan.from), cx.request.to);
     let (tone, title) = match found.decision {
-        Decision::Proceed if found.checks.iter().any(|check| check.status != Status::Pass) => {
+        Decision::Proceed if found.checks.iter().any(is_remark) => {
             (Tone::Good, format!("Precheck passed, with remarks: {what}"))
         }
         Decision::Proceed => (Tone::Good, format!("Precheck passed: {what}")),
@@ -17,14 +17,40 @@ pub fn precheck(cx: &Context<'_>, found: &Prechecked) -> Card {
         Decision::Refused => (Tone::Bad, format!("Refused: {what}")),
         Decision::Failed => (Tone::Bad, format!("Failed: {what}")),
     };
-    let mut card = Card::new(tone, title, cx).lines(found.reasons.iter().cloned());
+    let mut card = Card::new(tone, title, cx).lines(found.reasons.iter().map(|reason| sentence(reason)));
     if found.decision == Decision::Proceed {
-        let remarks = found.checks.iter().filter(|check| check.status != Status::Pass);
-        card = card.lines(remarks.filter_map(|check| Some(format!("{}: {}", check.name, check.advice.as_deref()?))));
+        card = card.lines(remarks(&found.checks));
     }
     card = card.lines(cx.ports.target.dashboards.iter().map(|url| format!("Dashboard: {url}")));
+    card = match found.decision {
+        Decision::Refused | Decision::Failed => card.line("Nothing was changed."),
+        Decision::Approval => card.line("Nothing is changed until a governance lead has approved it."),
+        Decision::Proceed => card,
+    };
     card.rows = found.checks.iter().map(row).collect();
     card
+}
+
+/// What to do about each remark, a line each; said once where it is the same for several.
+fn remarks(checks: &[Check]) -> Vec<String> {
+    let mut said: Vec<(Vec<&str>, &str)> = Vec::new();
+    for check in checks.iter().filter(|check| is_remark(check)) {
+        let Some(advice) = check.advice.as_deref() else { continue };
+        match said.iter_mut().find(|(_, known)| *known == advice) {
+            Some((names, _)) => names.push(&check.name),
+            None => said.push((vec![&check.name], advice)),
+        }
+    }
+    said.iter().map(|(names, advice)| sentence(&format!("{}: {advice}", names.join(", ")))).collect()
+}
+
+/// Whether somebody should know of it. A reason to scale up is none, and neither is what was never configured.
+pub(crate) fn is_remark(check: &Check) -> bool {
+    match check.status {
+        Status::Pass | Status::NotConfigured => false,
+        Status::Fail => check.follows != Follows::Trigger,
+        Status::Warn | Status::Unknown => true,
+    }
 }
 
 fn row(check: &Check) -> Row {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Card, Progress, Row, Tone};
+use super::{Card, Progress, Row, Tone, instances};
 use crate::context::Context;
-use crate::figures::Load;
+use crate::figures::{Load, percent};
 use crate::ports::{FleetState, InstanceState};
 use crate::steps::precheck::Plan;
 use crate::units::{InstanceId, Millis};
@@ -12,9 +12,9 @@ use crate::units::{InstanceId, Millis};
 /// Instances becoming ready.
 pub fn waiting(cx: &Context<'_>, plan: &Plan, fleet: &FleetState, spent: Duration, left: Duration) -> Card {
     let ready = fleet.ready();
-    let title = format!("Scaling: {ready} of {} instances ready", plan.to);
+    let title = format!("Scaling: {ready} of {} ready", instances(plan.to));
     let mut card = Card::new(Tone::Info, title, cx).line(format!(
-        "{} so far, {} left.",
+        "{} so far; {} more to become ready.",
         Millis::from(whole_seconds(spent)),
         Millis::from(whole_seconds(left))
     ));
@@ -54,9 +54,15 @@ pub fn monitoring(
     match latest.and_then(|load| Some((load, load.percentiles()?))) {
         Some((load, p)) => {
             let (requests, errors) = load.requests_and_errors();
+            let limits = &cx.policy.load;
             card = card.line(format!(
-                "p50 {:.0} ms, p95 {:.0} ms, p99 {:.0} ms (limit {:.0} ms). {errors} errors in {requests} requests.",
-                p.p50_ms, p.p95_ms, p.p99_ms, cx.policy.load.p99_ms
+                "Latency: p50 {:.0} ms, p95 {:.0} ms, p99 {:.0} ms (limit {:.0} ms).",
+                p.p50_ms, p.p95_ms, p.p99_ms, limits.p99_ms
+            ));
+            card = card.line(format!(
+                "Errors: {} (limit {}), {errors} of {requests} requests.",
+                percent(load.error_share().unwrap_or_default()),
+                percent(limits.error_share)
             ));
             card = card.line(distribution(load, newcomers));
         }
@@ -73,7 +79,7 @@ fn distribution(load: &Load, newcomers: &[InstanceId]) -> String {
         .iter()
         .map(|instance| {
             let share = 100.0 * instance.requests as f64 / (all.max(1)) as f64;
-            let new = if newcomers.contains(&instance.instance) { " new" } else { "" };
+            let new = if newcomers.contains(&instance.instance) { " (new)" } else { "" };
             format!("{}{new} {share:.0} %", instance.instance)
         })
         .collect();

@@ -7,13 +7,14 @@ use crate::units::Millis;
 
 /// Why is it done?
 pub fn ask_why(cx: &Context<'_>) -> Card {
-    Card::new(Tone::Info, "Why is this done?", cx).line("No trigger condition holds and no reason was given.").line(
-        format!(
-            "{}: answer within {}, for the record. It goes on either way.",
+    Card::new(Tone::Info, "Why is this done?", cx)
+        .line("No limit is known to be exceeded, and no reason was given.")
+        .line(format!(
+            "{}: answer within {}, for the record. Type \"reason: TEXT\".",
             cx.request.by,
             Millis::from(ANSWER_WITHIN)
-        ),
-    )
+        ))
+        .line("It goes on either way.")
 }
 
 /// Do they reach their keys?
@@ -21,7 +22,8 @@ pub fn ask_keys(cx: &Context<'_>, instances: &str) -> Card {
     Card::new(Tone::Warn, "Do the new instances reach their signing keys?", cx)
         .line(format!("Nothing is configured that could tell for {instances}."))
         .line(format!(
-            "An operator who has looked attests it by name within {}. Without that the verification is inconclusive.",
+            "An operator who has looked says so within {}. Type \"attest: TEXT\".",
             Millis::from(ANSWER_WITHIN)
         ))
+        .line("Without an operator's word the verification is inconclusive.")
 }

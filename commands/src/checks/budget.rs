@@ -28,16 +28,23 @@ fn judged(name: &str, runbook: &str, budget: PoolBudget, to: Replicas) -> Check 
     let needed = u64::from(to.0) * u64::from(budget.per_instance) + fixed;
     let surge = if budget.surge == 0 { String::new() } else { format!(" + {} while rolling out", budget.surge) };
     let figure = format!("{needed} needed: {to} × {} + {} of others{surge}", budget.per_instance, budget.others);
-    let limit = format!("{usable} ({} less {} reserved)", budget.limit, budget.reserved);
+    let limit = match budget.reserved {
+        0 => usable.to_string(),
+        reserved => format!("{usable} = {} − {reserved} reserved", budget.limit),
+    };
     let check = Check::passed(name, runbook, name, figure).limit(limit);
     if needed <= usable {
         return check;
     }
     let fits = usable.saturating_sub(fixed).checked_div(u64::from(budget.per_instance));
-    let fits = fits.map_or_else(String::new, |fits| format!("The largest count that fits is {fits}. "));
+    let fits = match fits {
+        None => String::new(),
+        Some(0) => "Beside the connections of others not one instance fits. ".to_owned(),
+        Some(fits) => format!("The largest count that fits is {fits}. "),
+    };
     check
         .came_to(Status::Fail, Follows::Refusal)
-        .advice(format!("{fits}Raise the server's limit or shrink the pools, then ask again."))
+        .advice(format!("{fits}Raise the server's limit or make each pool smaller, then ask again."))
 }
 
 #[cfg(test)]
@@ -57,5 +64,11 @@ mod tests {
         let check = judged("database connections", "2", BUDGET, Replicas(7));
         assert_eq!(check.follows, Follows::Refusal);
         assert!(check.advice.is_some_and(|advice| advice.contains("The largest count that fits is 6.")));
+    }
+
+    #[test]
+    fn a_server_that_others_have_filled_bears_none() {
+        let check = judged("database connections", "2", PoolBudget { others: 97, ..BUDGET }, Replicas(5));
+        assert!(check.advice.is_some_and(|advice| advice.starts_with("Beside the connections of others not one")));
     }
 }

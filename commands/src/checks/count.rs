@@ -1,5 +1,7 @@
 //! The instance count against the limits of the policy.
 
+use std::time::Duration;
+
 use super::{Check, Follows, Status};
 use crate::context::Context;
 use crate::policy::{CountLimits, FreezeWindow};
@@ -48,12 +50,15 @@ pub(super) fn check(
         }
     };
     let (from, to) = (fleet.wanted, cx.request.to);
-    let figure = format!("{from} wanted, {} ready; asked for {to}", fleet.ready());
+    let figure = format!("{from} now, {} ready; asked for {to}", fleet.ready());
     let check = Check::passed(NAME, RUNBOOK, source, figure).limit(limits(&cx.policy.count));
     let refused = |advice: String| check.clone().came_to(Status::Fail, Follows::Refusal).advice(advice);
 
     if fleet.identity != known.identity || from != known.wanted {
-        return refused(format!("The fleet was changed while it was looked at ({} before). Ask again.", known.wanted));
+        return refused(format!(
+            "The fleet was changed while it was looked at: it had {} before. Ask again.",
+            known.wanted
+        ));
     }
     if let Some(advice) = wrong_direction(cx.request.direction, from, to) {
         return refused(advice);
@@ -66,19 +71,20 @@ pub(super) fn check(
         return refused(advice);
     }
     match last {
-        Err(error) => Check { figure: error.to_string(), ..check.came_to(Status::Unknown, Follows::Refusal) },
+        Err(error) => Check { figure: error.to_string(), ..check.came_to(Status::Unknown, Follows::Refusal) }
+            .advice("When the last scaling ended cannot be told, so this one has to wait. Ask again."),
         Ok(Some(ended)) if elapsed(*ended, now) < cx.policy.count.cool_down => {
             let left = cx.policy.count.cool_down.saturating_sub(elapsed(*ended, now));
             check.came_to(Status::Fail, Follows::Refusal).advice(format!(
-                "The last scaling ended {} ago; {} must pass in between. Ask again in {}. The limit stands in the configuration.",
-                Millis::from(elapsed(*ended, now)),
+                "The last scaling ended {} ago; {} have to pass. Ask again in {}.",
+                Millis::from(whole_seconds(elapsed(*ended, now))),
                 Millis::from(cx.policy.count.cool_down),
-                Millis::from(left)
+                Millis::from(whole_seconds(left) + Duration::from_secs(1))
             ))
         }
         Ok(_) if fleet.ready() < from => check
             .came_to(Status::Warn, Follows::Nothing)
-            .advice("Not every instance is ready now. New ones do not mend these: look at them as well."),
+            .advice("Not every instance is ready now. New ones do not mend that: look at those as well."),
         Ok(_) => check,
     }
 }
@@ -89,16 +95,23 @@ fn limits(limits: &CountLimits) -> String {
 }
 
 fn wrong_direction(direction: Direction, from: Replicas, to: Replicas) -> Option<String> {
-    let other = match direction {
-        Direction::Up if to < from => "down",
-        Direction::Down if to > from => "up",
-        _ if to == from => return Some(format!("The fleet has {from} already. Nothing is to be done.")),
-        _ => return None,
-    };
-    Some(format!(
-        "{to} is {} than the {from} that there are. You may mean: /scale {other} {to}",
-        if to < from { "fewer" } else { "more" }
-    ))
+    match direction {
+        _ if to == from => Some(format!("The fleet has {from} already. Nothing is to be done.")),
+        // Who types "up 3" at four may want three more.
+        Direction::Up if to < from => Some(format!(
+            "{to} is fewer than the {from} there are. For {to} more: /scale up {}. For fewer: /scale down {to}.",
+            from.0.saturating_add(to.0)
+        )),
+        Direction::Down if to > from => {
+            Some(format!("{to} is more than the {from} there are. The number is how many stay."))
+        }
+        _ => None,
+    }
+}
+
+/// Nobody waits for a fraction of a second.
+fn whole_seconds(length: Duration) -> Duration {
+    Duration::from_secs(length.as_secs())
 }
 
 fn frozen(windows: &[FreezeWindow], now: Timestamp) -> Option<String> {
@@ -111,7 +124,7 @@ fn frozen(windows: &[FreezeWindow], now: Timestamp) -> Option<String> {
 }
 
 fn beyond(limits: &CountLimits, from: Replicas, to: Replicas) -> Option<String> {
-    let who = "Who keeps the configuration may lift it.";
+    let who = "Whoever keeps the configuration can lift that limit.";
     if to < limits.minimum {
         return Some(format!("The fleet must not go below {}. {who}", limits.minimum));
     }
@@ -122,7 +135,7 @@ fn beyond(limits: &CountLimits, from: Replicas, to: Replicas) -> Option<String> 
     if u64::from(from.0.abs_diff(to.0)) > largest {
         let reach = u64::from(from.0) + largest;
         return Some(format!(
-            "One step may change the count by at most {} %: up to {reach} now, then again. {who}",
+            "One step may change the count by at most {} %: ask for {reach} first, then again. {who}",
             limits.largest_step_percent
         ));
     }

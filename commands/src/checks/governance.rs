@@ -35,7 +35,7 @@ pub(super) async fn complexity(cx: &Context<'_>) -> Check {
 fn judged(source: &str, budget: &ComplexityBudget) -> Check {
     let figure: Vec<String> =
         budget.dimensions.iter().map(|one| format!("{} {} of {}", one.name, one.used, one.limit)).collect();
-    let check = Check::passed(COMPLEXITY.0, COMPLEXITY.1, source, figure.join(", ")).limit("within budget");
+    let check = Check::passed(COMPLEXITY.0, COMPLEXITY.1, source, figure.join(", "));
     let breached: Vec<&str> =
         budget.dimensions.iter().filter(|one| one.used > one.limit).map(|one| one.name.as_str()).collect();
     let near = budget.dimensions.iter().any(|one| f64::from(one.used) >= NEAR * f64::from(one.limit));
@@ -96,7 +96,7 @@ pub(super) async fn warnings(cx: &Context<'_>, known: &FleetState) -> Check {
     if !active.is_empty() {
         return Check::passed(WARNINGS.0, WARNINGS.1, source, active.join("; "))
             .came_to(Status::Warn, Follows::Trigger)
-            .advice("Named in the reason for this scaling.");
+            .advice("Look at what they name as well; they count as a reason for this scaling.");
     }
     if !unknown.is_empty() {
         return Check::unknown(WARNINGS.0, WARNINGS.1, source, unknown.join("; "), Follows::Nothing);
@@ -117,7 +117,7 @@ pub(super) fn rationale(cx: &Context<'_>, others: &[Check]) -> Check {
         }
         (None, []) => Check::passed(RATIONALE.0, RATIONALE.1, "the operator", "no reason given")
             .came_to(Status::Warn, Follows::Nothing)
-            .advice("No trigger condition holds and no reason was given. Next time add: reason:\"…\""),
+            .advice("No limit is known to be exceeded, and no reason was given. Next time add: reason:\"…\""),
         (None, triggers) => Check::passed(
             RATIONALE.0,
             RATIONALE.1,

@@ -47,7 +47,8 @@ fn conclude(cx: &Context<'_>, sources: &[SourceSays], instances: &[(String, Read
             return approval(Status::Fail, why, "Scaling during a halt needs a governance lead's approval.".to_owned());
         }
         Conclusion::Disagree(why) => {
-            let advice = "Sources that disagree count as halted. What settles it: bring them to say the same.";
+            let advice =
+                "Sources that disagree count as halted, so a governance lead has to approve. Bring them to agree, too.";
             return approval(Status::Fail, why, advice.to_owned());
         }
         Conclusion::Unknown(why) => {
@@ -62,11 +63,16 @@ fn conclude(cx: &Context<'_>, sources: &[SourceSays], instances: &[(String, Read
         .map(|(name, _)| name.as_str())
         .collect();
     if !halted.is_empty() {
-        let figure = format!("{} says halted, the sources of truth say not halted", halted.join(", "));
+        let figure = format!(
+            "{} {} halted, the sources of truth say not halted",
+            halted.join(", "),
+            if halted.len() == 1 { "says" } else { "say" }
+        );
         return approval(
             Status::Fail,
             figure,
-            "An instance that disagrees counts as halted. Look at it first.".to_owned(),
+            "An instance that disagrees counts as halted, so a governance lead has to approve. Look at it first."
+                .to_owned(),
         );
     }
     let unknown: Vec<&str> =
@@ -82,7 +88,7 @@ fn conclude(cx: &Context<'_>, sources: &[SourceSays], instances: &[(String, Read
             format!("not halted: {}; {answered} of {all} instances serve their own state", names.join(", "))
         }
     };
-    let check = Check::passed(NAME, RUNBOOK, &source, figure).limit("not halted");
+    let check = Check::passed(NAME, RUNBOOK, &source, figure);
     let now = cx.ports.world.now();
     let cleared = sources.iter().filter_map(|source| source.says.known()?.cleared_at).max();
     match cleared.map(|cleared| elapsed(cleared, now)) {

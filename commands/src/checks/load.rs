@@ -2,7 +2,7 @@
 
 use super::{Check, Follows, Status, sustained_since};
 use crate::context::Context;
-use crate::figures::{InstanceLoad, Load};
+use crate::figures::{InstanceLoad, Load, percent};
 use crate::ports::FleetState;
 use crate::reading::Reading;
 
@@ -20,7 +20,7 @@ pub(super) async fn checks(cx: &Context<'_>, known: &FleetState) -> Vec<Check> {
         Reading::Unknown { why, .. } => [LATENCY, ERRORS, CPU, MEMORY]
             .map(|(name, runbook)| {
                 Check::unknown(name, runbook, &source, &why, Follows::Nothing)
-                    .advice("Scaling up does not depend on it, but whether it helps may not be told.")
+                    .advice("It can go on without, but whether it helps may not be known afterwards.")
             })
             .into(),
         Reading::Known(load) => of(cx, &load, &source).map(|check| check.over(load.window)).into(),
@@ -54,7 +54,7 @@ pub(super) fn of(cx: &Context<'_>, load: &Load, source: &str) -> [Check; 4] {
     let (requests, failed) = load.requests_and_errors();
     let errors = load
         .error_share()
-        .map(|share| (format!("{:.2} % ({failed} of {requests} requests)", share * 100.0), share > limits.error_share));
+        .map(|share| (format!("{}, {failed} of {requests} requests", percent(share)), share > limits.error_share));
     let cpu =
         shares(load, |instance| instance.cpu).map(|(mean, worst)| (mean_and_worst(mean, worst), worst > limits.cpu));
     let memory = limits.memory_limit_bytes.and_then(|limit| {
@@ -63,7 +63,7 @@ pub(super) fn of(cx: &Context<'_>, load: &Load, source: &str) -> [Check; 4] {
     });
     [
         judged(LATENCY, latency, format!("p99 {:.0} ms", limits.p99_ms)),
-        judged(ERRORS, errors, format!("{:.1} %", limits.error_share * 100.0)),
+        judged(ERRORS, errors, percent(limits.error_share)),
         judged(CPU, cpu, format!("{:.0} %, each and mean", limits.cpu * 100.0)),
         judged(MEMORY, memory, format!("{:.0} %, each and mean", limits.memory * 100.0)),
     ]

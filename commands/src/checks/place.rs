@@ -18,7 +18,7 @@ pub(super) async fn routing(cx: &Context<'_>, known: &FleetState) -> Check {
         Ok(routed) => routed,
         Err(error) => {
             return Check::unknown(ROUTING.0, ROUTING.1, source, error.to_string(), Follows::Refusal)
-                .advice("New instances would get no requests. See that it is there and can be asked, then ask again.");
+                .advice("New instances might get no requests. See that it is there and can be asked, then ask again.");
         }
     };
     let ready: Vec<_> = known.instances.iter().filter(|instance| instance.state == InstanceState::Ready).collect();
@@ -50,13 +50,16 @@ pub(super) async fn room(cx: &Context<'_>, known: &FleetState) -> Check {
         Ok(headroom) => {
             let check = |figure: String| Check::passed(ROOM.0, ROOM.1, &headroom.source, figure);
             if headroom.fits >= more {
-                return check(format!("{more} more fit")).limit(format!("{more} wanted"));
+                return check(format!("{more} more fit, {more} wanted"));
             }
-            let runs_out = headroom.runs_out.as_deref().unwrap_or("room");
-            check(format!("{} more fit; {runs_out} runs out", headroom.fits))
-                .limit(format!("{more} wanted"))
+            let runs_out = headroom.runs_out.as_deref().unwrap_or("the room");
+            let advice = match headroom.fits {
+                Replicas(0) => "Make room first, then ask again. The infrastructure team can.".to_owned(),
+                fits => format!("Ask for {} at most, or make room first.", known.wanted.0.saturating_add(fits.0)),
+            };
+            check(format!("{} more fit, {more} wanted: {runs_out} is used up", headroom.fits))
                 .came_to(Status::Fail, Follows::Refusal)
-                .advice(format!("Make room first: {runs_out} is what runs out. The infrastructure team can."))
+                .advice(advice)
         }
     }
 }
@@ -71,11 +74,11 @@ pub(super) async fn steering(cx: &Context<'_>) -> Check {
             Check::passed(STEERING.0, STEERING.1, source, "nobody else changes the count")
         }
         Ok(others) => {
-            let who: Vec<String> = others.iter().map(|other| format!("{}: {}", other.by, other.effect)).collect();
+            let who: Vec<String> = others.iter().map(|other| format!("{} {}", other.by, other.effect)).collect();
             let settle: Vec<&str> = others.iter().map(|other| other.settled_by.as_str()).collect();
             Check::passed(STEERING.0, STEERING.1, source, who.join("; "))
                 .came_to(Status::Fail, Follows::Refusal)
-                .advice(format!("What settles it: {}", settle.join("; ")))
+                .advice(format!("What settles it: {} (then ask again)", settle.join("; ")))
         }
     }
 }
@@ -93,8 +96,8 @@ pub(super) async fn declared(cx: &Context<'_>, known: &FleetState) -> Check {
                 check
             } else {
                 check.came_to(Status::Warn, Follows::Nothing).advice(format!(
-                    "Whoever deploys next puts back {}. Line to change: {}",
-                    declared.count, declared.line
+                    "Whoever deploys next puts back {}. Change \"{}\" in {}.",
+                    declared.count, declared.line, declared.place
                 ))
             }
         }

@@ -166,6 +166,15 @@ impl fmt::Display for Reason {
                     "{value} of the requests failed on the new instances{who}, {against} on the others at the same time"
                 )
             }
+            (Statistic::P99, Finding::Unknown) => write!(f, "p99 latency is not known (limit {against})"),
+            (Statistic::P99Before, Finding::Unknown) => {
+                f.write_str("p99 latency cannot be compared with that before the scaling")
+            }
+            (Statistic::ErrorShare, Finding::Unknown) => {
+                write!(f, "How many requests fail is not known (limit {against})")
+            }
+            (Statistic::Cpu, Finding::Unknown) => write!(f, "CPU is not known (limit {against})"),
+            (Statistic::Memory, Finding::Unknown) => write!(f, "Memory is not known (limit {against})"),
             (Statistic::P99, _) => write!(f, "p99 latency {value}, limit {against}"),
             (Statistic::ErrorShare, _) => write!(f, "{value} of the requests failed, limit {against}"),
             (Statistic::Cpu, _) => write!(f, "CPU {value}, limit {against}"),
@@ -180,7 +189,7 @@ impl fmt::Display for Reason {
         }
         if let Some(chance) = self.chance {
             match self.finding {
-                Finding::Good if chance > 0.01 => f.write_str(", no more than chance explains")?,
+                Finding::Good if chance > 0.01 && value != against => f.write_str(", no more than chance explains")?,
                 Finding::Bad | Finding::Better => f.write_str(", more than chance explains")?,
                 Finding::Good | Finding::Unknown => {}
             }
@@ -213,12 +222,9 @@ impl Unit {
     fn say(self, value: Option<f64>) -> String {
         let Some(value) = value else { return "unknown".into() };
         match self {
-            Self::Milliseconds if value >= 1_000.0 => format!("{:.2} s", value / 1_000.0),
             Self::Milliseconds if value < 10.0 => format!("{value:.1} ms"),
             Self::Milliseconds => format!("{value:.0} ms"),
-            Self::Share if value > 0.0 && value < 0.1 => format!("{:.2} %", value * 100.0),
-            Self::Share if (value * 100.0).fract().abs() < 0.05 => format!("{:.0} %", value * 100.0),
-            Self::Share => format!("{:.1} %", value * 100.0),
+            Self::Share => crate::figures::percent(value),
             Self::Count => format!("{value:.0}"),
         }
     }

@@ -98,7 +98,7 @@ pub async fn keys(
     if attested.by.is_some() {
         return Ok(verified);
     }
-    let problems = vec![format!("{}: keys: nobody attested that they are reached", list(&attested.instances))];
+    let problems = vec![format!("{}, keys: nobody attested that they are reached", list(&attested.instances))];
     let body = Verified { result: Verification::Inconclusive, problems, ..verified.body };
     Ok(Recorded { body, ..verified })
 }

@@ -77,7 +77,7 @@ fn follow_ups(ending: &Ending, documented: &Documented) -> Vec<(&'static str, Fo
         follow_ups.push((
             "declared",
             FollowUp {
-                what: format!("Write {live} down where {} says {}: {}", declared.place, declared.count, declared.line),
+                what: format!("In {}, change \"{}\" so that it says {live}.", declared.place, declared.line),
                 because: "Whoever deploys next puts the declared count back.".to_owned(),
             },
         ));

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::body;
-use crate::card;
+use crate::card::{self, in_lines};
 use crate::context::Context;
 use crate::journal::{Effected, Interrupted, Journal, Recorded, Stop};
 use crate::judge::Verdict;
@@ -96,6 +96,9 @@ pub struct Ending {
     pub watched: Option<Box<Watched>>,
 }
 
+/// Of an end that came before the effect.
+const UNCHANGED: &str = "Nothing was changed.";
+
 impl Ending {
     /// An end before anything was done.
     pub fn before_any_change(outcome: Outcome, plan: Option<Plan>, reason: impl Into<String>) -> Self {
@@ -136,25 +139,26 @@ impl Ending {
     /// The end of an effect that was not done.
     pub fn not_scaled<I>(effected: Effected<I>, plan: &Plan) -> Self {
         let (outcome, reason) = match effected {
-            Effected::Done(..) => (Outcome::Completed, "the count was set".to_owned()),
-            Effected::Stopped(Stop::Cancelled(why)) => (Outcome::Cancelled, format!("{why}; nothing was changed")),
+            Effected::Done(..) => (Outcome::Completed, in_lines(["the count was set"])),
+            Effected::Stopped(Stop::Cancelled(why)) => (Outcome::Cancelled, in_lines([&*why, UNCHANGED])),
             Effected::Stopped(Stop::Halted(why)) => {
-                (Outcome::Refused, format!("{why}. Nothing was changed. Scaling during a halt needs approval"))
+                let next = "Scaling during a halt needs a governance lead's approval. Ask again.";
+                (Outcome::Refused, in_lines([&*why, UNCHANGED, next]))
             }
             Effected::Stopped(Stop::Changed(why) | Stop::Void(why)) => {
-                (Outcome::Refused, format!("{why}. Nothing was changed. Ask again if it is still wanted"))
+                (Outcome::Refused, in_lines([&*why, UNCHANGED, "Ask again if it is still wanted."]))
             }
-            Effected::Stopped(Stop::Gone(why)) => (Outcome::Failed, why),
-            Effected::Stopped(Stop::Unknown(why)) => (Outcome::Failed, format!("{why}. Nothing was changed")),
+            Effected::Stopped(Stop::Gone(why)) => (Outcome::Failed, in_lines([why])),
+            Effected::Stopped(Stop::Unknown(why)) => (Outcome::Failed, in_lines([&*why, UNCHANGED])),
             Effected::Refused(why) => {
-                (Outcome::Failed, format!("the orchestrator refused: {why}. Nothing was changed"))
+                (Outcome::Failed, in_lines([&*format!("the orchestrator refused: {why}"), UNCHANGED]))
             }
             Effected::Contended(why) => {
-                (Outcome::Failed, format!("somebody else kept changing the fleet ({why}). Nothing was changed"))
+                (Outcome::Failed, in_lines([&*format!("somebody else kept changing the fleet: {why}"), UNCHANGED]))
             }
             Effected::Unknown(why) => {
-                let reason =
-                    format!("it is not known whether the count was set: {why}. Look at the fleet before you ask again");
+                let unknown = format!("it is not known whether the count was set: {why}");
+                let reason = in_lines([&*unknown, "Look at the fleet before you ask again."]);
                 return Self::after_the_change(Outcome::Failed, plan, reason);
             }
         };

@@ -182,8 +182,7 @@ impl Watch<'_> {
                 break (MonitorEnded::Watched, None);
             }
             if let Some(by) = self.heard.cancelled_by() {
-                let problem = format!("{by} asked for it to stop; the fleet is left as it is");
-                break (MonitorEnded::Cancelled, Some(problem));
+                break (MonitorEnded::Cancelled, Some(format!("Cancelled by {by}.\nThe fleet is left as it is.")));
             }
             world.sleep(interval).await;
             self.sample(&mut samples).await?;
@@ -199,7 +198,7 @@ impl Watch<'_> {
         let world = &*self.cx.ports.world;
         let found = verify::examine(self.cx, self.plan).await;
         reading.consistency = found.consistency();
-        reading.problem = found.problems.join("; ");
+        reading.problem = card::in_lines(&found.problems);
         if reading.halted.is_none() {
             let (sources, limit) = (&self.cx.ports.target.halt, self.cx.policy.time.look);
             reading.halted = halt::began_since(world, sources, limit, self.halt_then).await;

@@ -181,8 +181,10 @@ pub async fn obtain(
             return Ok(Ok((plan, Permit::Approved(Box::new(approval)))));
         }
         if rounds.begun == ROUNDS && again.decision == Decision::Approval {
-            let reason =
-                format!("What was approved changed {ROUNDS} times before it could be done: {}", changes.join("; "));
+            let reason = format!(
+                "What was approved changed {ROUNDS} times before it could be done.\n{}",
+                card::in_lines(&changes)
+            );
             return Ok(Err(Ending::before_any_change(Outcome::Expired, Some(plan), reason)));
         }
         rounds.begun += 1;
@@ -202,7 +204,7 @@ async fn refused(
         (Decision::Failed, _) => Outcome::Failed,
         _ => Outcome::Refused,
     };
-    let reason = checked.reasons.join(" ");
+    let reason = card::in_lines(&checked.reasons);
     if checked.infrastructure_limits() {
         escalate::to_role(cx, journal, "precheck/escalate", Condition::InfrastructureLimits, &reason).await?;
     }
@@ -230,8 +232,8 @@ async fn ask(
     let asked = journal.step(&format!("approve/{round}/ask"), |_| async { request }).await?;
     if !rounds.escalated {
         rounds.escalated = true;
-        escalate::to_role(cx, journal, "approve/escalate", Condition::ScalingDuringHalt, &asked.body.why.join(" "))
-            .await?;
+        let why = card::in_lines(&asked.body.why);
+        escalate::to_role(cx, journal, "approve/escalate", Condition::ScalingDuringHalt, &why).await?;
     }
     let decide_by = asked.at + asked.body.decide_within.duration();
     let decided = deliberate(cx, journal, round, &asked, decide_by).await?;
@@ -280,14 +282,10 @@ async fn deliberate(
         journal.signals().await?;
         if clock_jumped(journal, asked.op_seq)? {
             let reason = "The clock went back while a decision was awaited, so the time to decide cannot be told.";
-            break decided(Verdict::Expired, vec![], format!("{reason} Ask again."));
+            break decided(Verdict::Expired, vec![], format!("{reason}\nNothing was changed. Ask again."));
         }
         if let Some(by) = journal.heard().cancelled_by() {
-            break decided(
-                Verdict::Cancelled,
-                vec![by.clone()],
-                format!("{by} asked for it to stop. Nothing was changed."),
-            );
+            break decided(Verdict::Cancelled, vec![by.clone()], format!("Cancelled by {by}.\nNothing was changed."));
         }
         let (tally, unknown) = count(cx, journal, &question, cx.policy.time.look).await?;
         match tally {
@@ -296,13 +294,13 @@ async fn deliberate(
                 break decided(Verdict::Approved, by, format!("Approved by {names}."));
             }
             Tally::Rejected(by) => {
-                break decided(Verdict::Rejected, vec![by.clone()], format!("Rejected by {by}. Nothing was changed."));
+                break decided(Verdict::Rejected, vec![by.clone()], format!("Rejected by {by}.\nNothing was changed."));
             }
             Tally::Open => {}
         }
         if deadline.is_over(world) {
             let within = asked.body.decide_within;
-            let reason = format!("No governance lead decided within {within}. Nothing was changed. Ask again.");
+            let reason = format!("No governance lead decided within {within}.\nNothing was changed. Ask again.");
             break decided(Verdict::Expired, vec![], reason);
         }
         let pause = if unknown { STANDING_PAUSE.min(deadline.left(world)) } else { deadline.left(world) };

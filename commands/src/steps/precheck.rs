@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::body;
 use crate::card;
-use crate::checks::{self, Check, Decision, Follows, Round, Status};
+use crate::checks::{self, Check, Decision, Follows, Round};
 use crate::context::Context;
 use crate::halt::SourceSays;
 use crate::journal::{Interrupted, Journal, Recorded};
@@ -91,12 +91,19 @@ async fn afresh(cx: &Context<'_>) -> Prechecked {
     examine(cx, &cx.fleet().await.into()).await
 }
 
-async fn examine(cx: &Context<'_>, fleet: &Reading<FleetState>) -> Prechecked {
+/// Every check at once on the fleet as it was found, and what follows from them.
+pub async fn examine(cx: &Context<'_>, fleet: &Reading<FleetState>) -> Prechecked {
     let known = match fleet {
         Reading::Known(known) => known,
         Reading::Unknown { why, .. } => {
-            let decision = if fleet.is_gone() { Decision::Failed } else { Decision::Refused };
-            return Prechecked { decision, reasons: vec![why.clone()], checks: vec![], halt: vec![], plan: None };
+            let mut reasons = vec![card::sentence(why)];
+            let decision = if fleet.is_gone() {
+                Decision::Failed
+            } else {
+                reasons.push("Nothing is done to a fleet that cannot be seen. Ask again when it can be.".to_owned());
+                Decision::Refused
+            };
+            return Prechecked { decision, reasons, checks: vec![], halt: vec![], plan: None };
         }
     };
     // Each look is bounded; the round is bounded as well, so that a clock or a port that misbehaves cannot stretch it.
@@ -123,15 +130,16 @@ fn concluded(cx: &Context<'_>, round: Round) -> Prechecked {
         Decision::Refused => Some(Follows::Refusal),
         Decision::Failed => Some(Follows::Failure),
     };
-    let reasons = round
-        .checks
-        .iter()
-        .filter(|check| Some(check.follows) == grave)
-        .map(|check| match (&check.advice, check.status) {
-            (Some(advice), Status::Fail) => format!("{}: {}. {advice}", check.name, check.figure),
-            _ => format!("{}: {}", check.name, check.figure),
-        })
-        .collect();
+    let mut reasons: Vec<String> = Vec::new();
+    for check in round.checks.iter().filter(|check| Some(check.follows) == grave) {
+        let found = format!("{}: {}", check.name, check.figure);
+        for reason in std::iter::once(&found).chain(&check.advice).map(|text| card::sentence(text)) {
+            // Two checks may have the same advice.
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
+    }
     let plan = round.fleet.known().map(|fleet| Plan {
         identity: fleet.identity.clone(),
         generation: fleet.generation,

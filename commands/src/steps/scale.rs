@@ -121,7 +121,7 @@ impl Effect for SetCount<'_> {
 
     async fn guard(&self, heard: &Heard) -> Result<Scaling, Stop> {
         if let Some(by) = heard.cancelled_by() {
-            return Err(Stop::Cancelled(format!("{by} asked for it to stop")));
+            return Err(Stop::Cancelled(format!("cancelled by {by}")));
         }
         let world = &*self.cx.ports.world;
         let target = &self.cx.ports.target;

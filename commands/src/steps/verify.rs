@@ -193,6 +193,30 @@ fn is_new(plan: &Plan, instance: &Instance) -> bool {
     !plan.present.contains(&instance.id)
 }
 
+/// What is wrong or could not be told: what, at which instances, in which findings. What is the same is said once.
+fn problems(instances: &[Examined]) -> Vec<String> {
+    let mut at_each: Vec<(Vec<&str>, Vec<&str>, &str)> = Vec::new();
+    for examined in instances {
+        let mut here: Vec<(Vec<&str>, &str)> = Vec::new();
+        for finding in examined.findings.iter().filter(|finding| finding.comes_to() != Verification::Passed) {
+            match here.iter_mut().find(|(_, text)| *text == finding.text) {
+                Some((names, _)) => names.push(&finding.name),
+                None => here.push((vec![&finding.name], &finding.text)),
+            }
+        }
+        for (names, text) in here {
+            match at_each.iter_mut().find(|(_, known, said)| *known == names && *said == text) {
+                Some((where_, ..)) => where_.push(examined.instance.as_str()),
+                None => at_each.push((vec![examined.instance.as_str()], names, text)),
+            }
+        }
+    }
+    let said = |(where_, names, text): &(Vec<&str>, Vec<&str>, &str)| {
+        format!("{}, {}: {text}", where_.join(", "), names.join(", "))
+    };
+    at_each.iter().map(said).collect()
+}
+
 impl Verified {
     fn nothing_seen(why: String) -> Self {
         Self {
@@ -205,16 +229,9 @@ impl Verified {
     }
 
     fn conclude(instances: Vec<Examined>, pinned: Vec<u64>) -> Self {
-        let mut result = Verification::Passed;
-        let mut problems = Vec::new();
-        for examined in &instances {
-            for finding in &examined.findings {
-                result = result.max(finding.comes_to());
-                if finding.comes_to() != Verification::Passed {
-                    problems.push(format!("{}: {}: {}", examined.instance, finding.name, finding.text));
-                }
-            }
-        }
+        let findings = instances.iter().flat_map(|examined| &examined.findings);
+        let result = findings.map(Finding::comes_to).max().unwrap_or(Verification::Passed);
+        let problems = problems(&instances);
         Self { result, instances, pinned, problems, took: Millis(0) }
     }
 
@@ -223,7 +240,7 @@ impl Verified {
         if self.result == Verification::Passed {
             return None;
         }
-        let ending = Ending::after_the_change(Outcome::Failed, plan, self.problems.join("; "));
+        let ending = Ending::after_the_change(Outcome::Failed, plan, card::in_lines(&self.problems));
         Some(ending.escalated(Condition::Consistency))
     }
 

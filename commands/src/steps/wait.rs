@@ -100,7 +100,7 @@ async fn watch(cx: &Context<'_>, heard: Heard, plan: &Plan, set: &Set) -> Waited
     let mut trouble;
     let (ended, problem) = loop {
         if let Some(by) = heard.cancelled_by() {
-            break (WaitEnded::Cancelled, Some(format!("{by} asked for it to stop")));
+            break (WaitEnded::Cancelled, Some(format!("cancelled by {by}")));
         }
         match cx.fleet().await {
             Err(error @ PortError::Gone { .. }) => break (WaitEnded::Gone, Some(error.to_string())),

@@ -130,7 +130,7 @@ impl Book {
             return Err(Declined::Refused("A fleet of no instance serves nobody.".to_owned()));
         }
         if to > from && to > self.room {
-            return Err(Declined::Refused(self.room().limit));
+            return Err(Declined::Refused(format!("{} is used up", self.room().limit)));
         }
         self.wanted = to;
         self.generation += 1;
@@ -207,7 +207,7 @@ impl Book {
         let held = u32::try_from(self.members.len()).unwrap_or(u32::MAX).max(self.wanted);
         Room {
             free: Replicas(self.room.saturating_sub(held)),
-            limit: format!("The rehearsal's world has room for {} instances.", self.room),
+            limit: format!("the rehearsal's room for {} instances", self.room),
         }
     }
 
@@ -380,7 +380,7 @@ mod tests {
         };
         assert_eq!(
             declined(&mut book, 9),
-            Declined::Refused("The rehearsal's world has room for 8 instances.".to_owned())
+            Declined::Refused("the rehearsal's room for 8 instances is used up".to_owned())
         );
         assert!(matches!(declined(&mut book, 0), Declined::Refused(_)));
         book.close();

@@ -95,7 +95,7 @@ impl Store {
             store.add_event(now);
         }
         if settings.halted {
-            store.halt(Sources::Both, "The rehearsal began halted.", now);
+            store.halt(Sources::Both, "the rehearsal began halted", now);
         }
         store
     }

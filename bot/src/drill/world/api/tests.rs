@@ -102,7 +102,7 @@ async fn the_count_is_changed_by_an_order_that_fits_and_by_no_other() {
     let fleet = ProcessFleet::new(&stage.client);
     let room = fleet.headroom(Replicas(1)).await.unwrap();
     assert_eq!(room.fits, Replicas(0));
-    assert_eq!(room.runs_out.as_deref(), Some("The rehearsal's world has room for 2 instances."));
+    assert_eq!(room.runs_out.as_deref(), Some("the rehearsal's room for 2 instances"));
 
     let (status, refused) = stage.order(2, 3).await;
     assert_eq!((status, refused.result), (StatusCode::UNPROCESSABLE_ENTITY, ScaleResult::Refused));

@@ -1,0 +1,569 @@
+//! A stage for tests: everything outside in memory, so that the real runbook can play on it and what people are shown
+//! can be looked at. Its clock stands still, except that whoever waits moves it on.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::channel::mpsc::UnboundedSender;
+use futures::future::BoxFuture;
+use scalebot_commands::approval::{Ballot, Mark, Standing};
+use scalebot_commands::card::Card;
+use scalebot_commands::desk::{Desk, Received};
+use scalebot_commands::event::{Claim, Draft, Event, Hash};
+use scalebot_commands::figures::{BACKEND_BOUNDS_MS, Histogram, InstanceLoad, Load};
+use scalebot_commands::journal::{Fence, Inbox, Signal};
+use scalebot_commands::policy::Policy;
+use scalebot_commands::ports::*;
+use scalebot_commands::request;
+use scalebot_commands::supervisor::{self, Ended};
+use scalebot_commands::units::{Epoch, InstanceId, Millis, OperationId, Person, Replicas, TargetName, Timestamp};
+
+type Answer<T> = Result<T, PortError>;
+
+/// What ails an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ill {
+    Down,
+    Unready,
+    Unrouted,
+    Unknown,
+    NoKeys,
+    Halted,
+    OtherChain,
+    Behind,
+}
+
+/// How the fleet answers: the p99 of old and new instances, in milliseconds, and how many requests in a hundred fail.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    pub(crate) old_ms: f64,
+    pub(crate) new_ms: f64,
+    pub(crate) failing: u64,
+}
+
+/// What everything outside answers, and what was said and written so far.
+pub(crate) struct Script {
+    pub(crate) clock: Duration,
+    pub(crate) fleet: Answer<FleetState>,
+    pub(crate) scale: Answer<ScaleAnswer>,
+    pub(crate) arrive: (InstanceState, Option<String>),
+    pub(crate) headroom: Answer<Headroom>,
+    pub(crate) steered_by: Answer<Vec<Steering>>,
+    pub(crate) declared: Answer<Option<Declared>>,
+    pub(crate) routing: Answer<()>,
+    pub(crate) before: Option<Manner>,
+    pub(crate) after: Option<Manner>,
+    pub(crate) halt: [Answer<HaltReading>; 2],
+    pub(crate) ill: BTreeMap<&'static str, Ill>,
+    pub(crate) keys: bool,
+    pub(crate) warnings: Vec<EarlyWarning>,
+    pub(crate) head: Answer<Option<u64>>,
+    pub(crate) pools: [Answer<PoolBudget>; 2],
+    pub(crate) complexity: Answer<ComplexityBudget>,
+    pub(crate) attended: bool,
+    /// Called with every card that is shown.
+    pub(crate) on_show: fn(&mut Script, Slot, &Card),
+    pub(crate) shown: Vec<(Slot, Card)>,
+    pub(crate) signals: Option<UnboundedSender<Signal>>,
+    pub(crate) events: Vec<Event>,
+    claims: Vec<ClaimHeld>,
+    samples: Vec<Load>,
+    ids: u32,
+}
+
+/// The moment at which every story begins.
+const BEGIN: &str = "2026-01-08T03:12:00Z";
+
+impl Script {
+    pub(crate) fn now(&self) -> Timestamp {
+        BEGIN.parse::<Timestamp>().unwrap() + self.clock
+    }
+
+    /// Says something to the operation under way.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.signals.as_ref().unwrap().unbounded_send(signal).unwrap();
+    }
+
+    /// Puts a mark on the request that the card asks people to decide on.
+    pub(crate) fn vote(&self, card: &Card, by: &str, mark: Mark) {
+        if let Some(request) = card.ask.clone() {
+            self.signal(Signal::Cast(Ballot { by: Person::new(by), mark, request }));
+        }
+    }
+
+    fn instances(&self) -> Vec<Instance> {
+        self.fleet.as_ref().map_or_else(|_| Vec::new(), |fleet| fleet.instances.clone())
+    }
+
+    fn ill(&self, instance: &Instance) -> Option<Ill> {
+        self.ill.get(instance.id.as_str()).copied()
+    }
+}
+
+/// An instance of that name in that state.
+pub(crate) fn instance(name: &str, state: InstanceState, detail: Option<&str>) -> Instance {
+    Instance {
+        id: InstanceId::new(name),
+        address: None,
+        started_at: BEGIN.parse().unwrap(),
+        state,
+        detail: detail.map(str::to_owned),
+        restarts: 0,
+    }
+}
+
+/// Load of that manner: what each instance answered in the window that ends then.
+pub(crate) fn load(until: Timestamp, window: Duration, manner: Manner, instances: &[(&str, bool)]) -> Load {
+    let requests = (38.0 * window.as_secs_f64()) as u64 / instances.len().max(1) as u64;
+    let each = |(name, new): &(&str, bool)| {
+        let mut latency = Histogram::empty(&BACKEND_BOUNDS_MS);
+        let slowest = if *new { manner.new_ms } else { manner.old_ms };
+        for request in 0..requests {
+            latency.record(slowest * [0.14, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.99][request as usize % 8]);
+        }
+        InstanceLoad {
+            instance: InstanceId::new(*name),
+            requests,
+            errors: (requests * manner.failing + 50) / 100,
+            latency,
+            cpu: Some(0.34),
+            memory_bytes: Some(61 << 20),
+            saturation: Some(0.4),
+        }
+    };
+    let instances = instances.iter().map(each).collect();
+    Load { until, window: Millis::from(window), instances, missing: vec![] }
+}
+
+/// Nothing answers there.
+pub(crate) fn unreachable<T>(what: &str) -> Answer<T> {
+    Err(PortError::Unreachable { what: what.to_owned(), detail: "connection refused".to_owned() })
+}
+
+/// What a halt source says.
+pub(crate) fn halted(halted: bool) -> HaltReading {
+    HaltReading {
+        halted,
+        since: halted.then(|| "2026-01-08T02:41:00Z".parse().unwrap()),
+        reason: halted.then(|| "consensus_failure".to_owned()),
+        cleared_at: None,
+    }
+}
+
+/// Everything outside.
+pub(crate) struct Stage(Arc<Mutex<Script>>);
+
+#[derive(Clone)]
+struct Outside(Arc<Mutex<Script>>);
+
+/// One of several that are alike.
+struct Nth(Outside, usize);
+
+impl Stage {
+    /// Four instances that are well, with a p99 over the limit, and room for more.
+    pub(crate) fn new() -> Self {
+        let script = Script {
+            clock: Duration::ZERO,
+            fleet: Ok(FleetState {
+                identity: "world-1".into(),
+                generation: 1,
+                version: "1".into(),
+                instances: ["api-1", "api-2", "api-3", "api-4"]
+                    .map(|id| instance(id, InstanceState::Ready, None))
+                    .into(),
+                ..FleetState::unseen(Replicas(4))
+            }),
+            scale: Ok(ScaleAnswer::Done),
+            arrive: (InstanceState::Ready, None),
+            headroom: Ok(Headroom { fits: Replicas(60), runs_out: None, source: "the rehearsal's world".into() }),
+            steered_by: Ok(vec![]),
+            declared: Ok(None),
+            routing: Ok(()),
+            before: Some(Manner { old_ms: 900.0, new_ms: 900.0, failing: 0 }),
+            after: Some(Manner { old_ms: 400.0, new_ms: 400.0, failing: 0 }),
+            halt: [Ok(halted(false)), Ok(halted(false))],
+            ill: BTreeMap::new(),
+            keys: true,
+            warnings: vec![],
+            head: Ok(Some(20)),
+            pools: [
+                Ok(PoolBudget { limit: 100, reserved: 3, others: 7, per_instance: 15, surge: 0 }),
+                Ok(PoolBudget { limit: 10_000, reserved: 0, others: 12, per_instance: 20, surge: 0 }),
+            ],
+            complexity: Ok(ComplexityBudget {
+                dimensions: vec![
+                    ComplexityDimension { name: "ADRs".into(), used: 12, limit: 50 },
+                    ComplexityDimension { name: "ceremony types".into(), used: 4, limit: 10 },
+                ],
+                overall: "within_budget".into(),
+            }),
+            attended: false,
+            on_show: |_, _, _| (),
+            shown: vec![],
+            signals: None,
+            events: vec![],
+            claims: vec![],
+            samples: vec![],
+            ids: 0,
+        };
+        Self(Arc::new(Mutex::new(script)))
+    }
+
+    /// The same, set up otherwise.
+    pub(crate) fn with(set_up: impl FnOnce(&mut Script)) -> Self {
+        let stage = Self::new();
+        set_up(&mut stage.script());
+        stage
+    }
+
+    pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last card that was shown in that place.
+    pub(crate) fn card(&self, slot: Slot) -> Card {
+        self.script().shown.iter().rfind(|(shown, _)| *shown == slot).map(|(_, card)| card.clone()).unwrap()
+    }
+
+    /// Every card that was shown in that place.
+    pub(crate) fn cards(&self, slot: Slot) -> Vec<Card> {
+        self.script().shown.iter().filter(|(shown, _)| *shown == slot).map(|(_, card)| card.clone()).collect()
+    }
+
+    pub(crate) fn ports(&self) -> Ports {
+        let outside = || Outside(Arc::clone(&self.0));
+        let all = Arc::new(outside());
+        Ports {
+            world: all.clone(),
+            ledger: all.clone(),
+            samples: all.clone(),
+            room: all.clone(),
+            documents: all.clone(),
+            target: Target {
+                name: TargetName::new("api"),
+                fleet: all.clone(),
+                traffic: all.clone(),
+                metrics: all.clone(),
+                halt: vec![Arc::new(Nth(outside(), 0)), Arc::new(Nth(outside(), 1))],
+                probe: all.clone(),
+                chain: Some(all.clone()),
+                pools: vec![Arc::new(Nth(outside(), 0)), Arc::new(Nth(outside(), 1))],
+                governance: Some(all),
+                dashboards: Vec::new(),
+            },
+        }
+    }
+
+    /// Takes the operator's command at the desk.
+    pub(crate) async fn take(&self, command: &str, policy: &Policy) -> Received {
+        let ports = self.ports();
+        let targets = [TargetName::new("api")];
+        let (ledger, world) = (&*ports.ledger, &*ports.world);
+        let desk = Desk { ledger, world, policy, epoch: Epoch(1), targets: &targets };
+        desk.take(&request::parse(command).unwrap(), &Person::new("operator")).await.unwrap()
+    }
+
+    /// Carries the operator's command through, from the desk to its end.
+    pub(crate) async fn play_under(&self, command: &str, policy: &Policy) -> Ended {
+        let Received::Opened(operation) = self.take(command, policy).await else { panic!("refused at the desk") };
+        let (signals, mut inbox) = Inbox::new();
+        self.script().signals = Some(signals);
+        supervisor::carry_out(&self.ports(), policy, &operation, Epoch(1), &mut inbox).await
+    }
+
+    /// The same under the limits of a rehearsal.
+    pub(crate) async fn play(&self, command: &str) -> &Self {
+        self.play_under(command, &Policy::rehearsal(Duration::from_mins(1))).await;
+        self
+    }
+}
+
+impl Outside {
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks one instance, if it answers at all.
+    fn ask<T>(&self, instance: &Instance, answer: impl FnOnce(&Script, Option<Ill>) -> T) -> Answer<T> {
+        let script = self.script();
+        match script.ill(instance) {
+            Some(Ill::Unknown) => unreachable(&format!("instance {}", instance.id)),
+            ill => Ok(answer(&script, ill)),
+        }
+    }
+}
+
+impl World for Outside {
+    fn now(&self) -> Timestamp {
+        self.script().now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.script().clock
+    }
+
+    fn sleep(&self, length: Duration) -> BoxFuture<'static, ()> {
+        let outside = self.clone();
+        Box::pin(async move {
+            // Whoever waits for something else as well gets to see it first.
+            tokio::task::yield_now().await;
+            outside.script().clock += length;
+        })
+    }
+
+    fn unique_id(&self) -> String {
+        let mut script = self.script();
+        script.ids += 1;
+        format!("019b9b3a-7f3a{:02}", script.ids)
+    }
+
+    fn random(&self) -> u64 {
+        4
+    }
+}
+
+#[async_trait]
+impl Fleet for Outside {
+    async fn observe(&self) -> Answer<FleetState> {
+        self.script().fleet.clone()
+    }
+
+    async fn scale(&self, order: &ScaleOrder, _: Fence<'_>) -> Answer<ScaleAnswer> {
+        let mut script = self.script();
+        let (answer, arrive) = (script.scale.clone(), script.arrive.clone());
+        if let (Ok(ScaleAnswer::Done), Ok(fleet)) = (&answer, &mut script.fleet) {
+            fleet.wanted = order.to;
+            fleet.generation += 1;
+            fleet.changed_by = Some(order.operation.to_string());
+            let new = (fleet.instances.len() as u32 + 1..=order.to.0).map(|number| format!("api-{number}"));
+            fleet.instances.extend(new.map(|name| instance(&name, arrive.0, arrive.1.as_deref())));
+        }
+        answer
+    }
+
+    async fn headroom(&self, wanted: Replicas) -> Answer<Headroom> {
+        self.script().headroom.clone().map(|room| Headroom { fits: room.fits.min(wanted), ..room })
+    }
+
+    fn precondition(&self) -> Precondition {
+        Precondition::Enforced
+    }
+
+    async fn steered_by(&self) -> Answer<Vec<Steering>> {
+        self.script().steered_by.clone()
+    }
+
+    async fn declared(&self) -> Answer<Option<Declared>> {
+        self.script().declared.clone()
+    }
+
+    fn describe(&self) -> String {
+        "the rehearsal's world".into()
+    }
+}
+
+#[async_trait]
+impl Traffic for Outside {
+    async fn routed(&self) -> Answer<Vec<Routed>> {
+        let script = self.script();
+        script.routing.clone()?;
+        let routed = |one: &Instance| Routed {
+            instance: one.id.clone(),
+            receives: script.ill(one) != Some(Ill::Unrouted),
+            requests: 412,
+        };
+        Ok(script.instances().iter().map(routed).collect())
+    }
+
+    fn describe(&self) -> String {
+        "the load balancer".into()
+    }
+}
+
+#[async_trait]
+impl Metrics for Outside {
+    async fn load(&self, since: Timestamp) -> Answer<Load> {
+        let script = self.script();
+        let instances = script.instances();
+        let scaled = script.fleet.as_ref().is_ok_and(|fleet| fleet.generation > 1);
+        let manner = if scaled { script.after } else { script.before };
+        let Some(manner) = manner else { return unreachable("the metrics") };
+        let named: Vec<(&str, bool)> =
+            instances.iter().enumerate().map(|(at, one)| (one.id.as_str(), at >= 4)).collect();
+        let window = Duration::try_from(script.now().duration_since(since)).unwrap();
+        Ok(load(script.now(), window, manner, &named))
+    }
+
+    fn describe(&self) -> String {
+        "the instances' own metrics".into()
+    }
+}
+
+#[async_trait]
+impl HaltSource for Nth {
+    async fn read(&self) -> Answer<HaltReading> {
+        self.0.script().halt[self.1].clone()
+    }
+
+    fn name(&self) -> String {
+        ["halt table", "halt signals"][self.1].into()
+    }
+}
+
+#[async_trait]
+impl Pool for Nth {
+    async fn budget(&self) -> Answer<PoolBudget> {
+        self.0.script().pools[self.1].clone()
+    }
+
+    fn name(&self) -> String {
+        ["database connections", "Redis connections"][self.1].into()
+    }
+}
+
+#[async_trait]
+impl Probe for Outside {
+    async fn healthy(&self, instance: &Instance) -> Answer<bool> {
+        self.ask(instance, |_, ill| ill != Some(Ill::Down))
+    }
+
+    async fn ready(&self, instance: &Instance) -> Answer<Readiness> {
+        self.ask(instance, |_, ill| {
+            let ready = ill != Some(Ill::Unready);
+            let error = (!ready).then(|| "too many connections".to_owned());
+            let check = |name: &str, healthy, error| NamedCheck { name: name.into(), healthy, error };
+            Readiness { ready, checks: vec![check("redis", true, None), check("database", ready, error)] }
+        })
+    }
+
+    async fn halt(&self, instance: &Instance) -> Answer<HaltReading> {
+        self.ask(instance, |script, ill| {
+            let truth = script.halt.iter().flatten().any(|reading| reading.halted);
+            halted(truth != (ill == Some(Ill::Halted)))
+        })
+    }
+
+    async fn link(&self, instance: &Instance, sequence: u64) -> Answer<Option<ChainLink>> {
+        self.ask(instance, |_, ill| match ill {
+            Some(Ill::Behind) => None,
+            Some(Ill::OtherChain) => Some(ChainLink { content_hash: "other".into(), prev_hash: "other".into() }),
+            _ => Some(ChainLink { content_hash: format!("c{sequence}"), prev_hash: format!("p{sequence}") }),
+        })
+    }
+
+    async fn keys(&self, instance: &Instance) -> Answer<Option<NamedCheck>> {
+        self.ask(instance, |script, ill| {
+            let healthy = ill != Some(Ill::NoKeys);
+            let error = (!healthy).then(|| "HSM slot 3: session refused".to_owned());
+            script.keys.then(|| NamedCheck { name: "keys".into(), healthy, error })
+        })
+    }
+
+    async fn warnings(&self, _: &Instance) -> Answer<Vec<EarlyWarning>> {
+        Ok(self.script().warnings.clone())
+    }
+}
+
+#[async_trait]
+impl Chain for Outside {
+    async fn head(&self) -> Answer<Option<u64>> {
+        self.script().head.clone()
+    }
+}
+
+#[async_trait]
+impl Governance for Outside {
+    async fn complexity(&self) -> Answer<ComplexityBudget> {
+        self.script().complexity.clone()
+    }
+}
+
+#[async_trait]
+impl Ledger for Outside {
+    async fn append(&self, draft: Draft) -> Result<Event, AppendError> {
+        let mut script = self.script();
+        match &draft.claim {
+            Claim::Take(target) => {
+                if let Some(held) = script.claims.iter().find(|held| held.target == *target) {
+                    return Err(AppendError::Claimed(held.clone()));
+                }
+                let operation = draft.operation.clone().unwrap();
+                script.claims.push(ClaimHeld { target: target.clone(), operation, since: draft.at });
+            }
+            Claim::Release => script.claims.retain(|held| Some(&held.operation) != draft.operation.as_ref()),
+            Claim::Keep => {}
+        }
+        let (seq, prev) = script.events.last().map_or((0, Hash::GENESIS), |event| (event.seq, event.hash));
+        let event = Event::place(&draft, seq + 1, prev);
+        script.events.push(event.clone());
+        Ok(event)
+    }
+
+    async fn events_of(&self, operation: &OperationId) -> Result<Vec<Event>, LedgerError> {
+        let script = self.script();
+        Ok(script.events.iter().filter(|event| event.operation.as_ref() == Some(operation)).cloned().collect())
+    }
+
+    async fn events_after(&self, after: u64, limit: u32) -> Result<Vec<Event>, LedgerError> {
+        Ok(self.script().events.iter().filter(|event| event.seq > after).take(limit as usize).cloned().collect())
+    }
+
+    async fn claims(&self) -> Result<Vec<ClaimHeld>, LedgerError> {
+        Ok(self.script().claims.clone())
+    }
+
+    async fn latest(&self, kind: &str, limit: u32) -> Result<Vec<Event>, LedgerError> {
+        let script = self.script();
+        Ok(script.events.iter().rev().filter(|event| event.kind == kind).take(limit as usize).cloned().collect())
+    }
+}
+
+#[async_trait]
+impl Samples for Outside {
+    async fn keep(&self, _: &OperationId, index: u64, load: &Load) -> Result<(), LedgerError> {
+        let mut script = self.script();
+        script.samples.truncate(index as usize);
+        script.samples.push(load.clone());
+        Ok(())
+    }
+
+    async fn kept(&self, _: &OperationId) -> Result<Vec<Load>, LedgerError> {
+        Ok(self.script().samples.clone())
+    }
+}
+
+#[async_trait]
+impl Room for Outside {
+    async fn show(&self, _: &OperationId, slot: Slot, card: &Card) -> Answer<()> {
+        let mut script = self.script();
+        script.shown.push((slot, card.clone()));
+        let on_show = script.on_show;
+        on_show(&mut script, slot, card);
+        Ok(())
+    }
+
+    async fn standing(&self, person: &Person, role: Role) -> Answer<Standing> {
+        let holds_role = match role {
+            Role::GovernanceLead => person.as_str().starts_with("lead"),
+            _ => person.as_str() == "operator",
+        };
+        Ok(Standing { is_person: true, holds_role })
+    }
+
+    fn attended(&self) -> bool {
+        self.script().attended
+    }
+
+    async fn answer(&self, _: &Person, _: &str) -> Answer<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Documents for Outside {
+    async fn write_capacity(&self, _: &str) -> Answer<String> {
+        Ok("CAPACITY.md".into())
+    }
+}
