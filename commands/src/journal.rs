@@ -373,6 +373,10 @@ impl<'a> Journal<'a> {
             #[serde(flatten)]
             body: &'a T,
         }
+        // Notes may stand behind the last recorded step; what is recorded now is not to be taken for one to replay.
+        if self.next_key().is_none() {
+            self.read = self.recorded.len();
+        }
         self.append(kind, &Named { step: key, v: version, body }, claim).await
     }
 

@@ -15,7 +15,8 @@ use tempfile::TempDir;
 /// # Panics
 /// When it is not set: then there is nothing to test.
 pub fn program() -> PathBuf {
-    let path = std::env::var_os("SCALEBOT_BIN").expect("SCALEBOT_BIN names the program under test; ./tests/run sets it");
+    let path =
+        std::env::var_os("SCALEBOT_BIN").expect("SCALEBOT_BIN names the program under test; ./tests/run sets it");
     PathBuf::from(path)
 }
 

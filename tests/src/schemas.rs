@@ -26,9 +26,8 @@ fn validator(schema: &Value) -> Validator {
 
 static ENVELOPE: LazyLock<Validator> = LazyLock::new(|| validator(&schema::envelope().to_value()));
 
-static BODIES: LazyLock<BTreeMap<&'static str, Validator>> = LazyLock::new(|| {
-    Kind::ALL.iter().map(|kind| (kind.as_str(), validator(&schema::of(*kind).to_value()))).collect()
-});
+static BODIES: LazyLock<BTreeMap<&'static str, Validator>> =
+    LazyLock::new(|| Kind::ALL.iter().map(|kind| (kind.as_str(), validator(&schema::of(*kind).to_value()))).collect());
 
 /// Whether one line of an export, parsed, is an event as the schemas describe it.
 ///
@@ -45,9 +44,7 @@ pub fn validate(event_line: &Value) -> Result<(), String> {
 }
 
 fn holds(validator: &Validator, value: &Value, kind: &str) -> Result<(), String> {
-    let wrong: Vec<String> = validator
-        .iter_errors(value)
-        .map(|error| format!("{kind}{}: {error}", error.instance_path()))
-        .collect();
+    let wrong: Vec<String> =
+        validator.iter_errors(value).map(|error| format!("{kind}{}: {error}", error.instance_path())).collect();
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
 }

@@ -90,7 +90,8 @@ fn changed(line: &Value, place: &str, change: impl FnOnce(&mut Value)) -> Value 
 #[test]
 fn every_kind_is_accepted_as_written_and_refused_with_any_field_more_less_or_of_another_type() {
     let lines = lines();
-    let missing: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).filter(|kind| !lines.contains_key(*kind)).collect();
+    let missing: Vec<&str> =
+        Kind::ALL.iter().map(|kind| kind.as_str()).filter(|kind| !lines.contains_key(*kind)).collect();
     assert!(missing.is_empty(), "no simulated scenario comes to {missing:?}");
     for (kind, line) in lines.iter().flat_map(|(kind, lines)| lines.iter().map(move |line| (kind, line))) {
         assert_eq!(validate(line), Ok(()), "{line}");

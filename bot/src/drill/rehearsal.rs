@@ -62,7 +62,8 @@ struct Posting {
 
 impl Posting {
     async fn flush(&self, all: bool) {
-        let outbox = Outbox { ledger: &*self.ledger, posts: &*self.ledger, channel: &self.channel, world: &*self.clock };
+        let outbox =
+            Outbox { ledger: &*self.ledger, posts: &*self.ledger, channel: &self.channel, world: &*self.clock };
         if let Err(error) = outbox.flush(all).await {
             tracing::warn!(%error, "the log channel could not be told; it is tried again");
         }

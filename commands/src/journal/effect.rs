@@ -392,8 +392,7 @@ impl Journal<'_> {
         if let Some(answered) = self.next_answer(&answer_key)? {
             return Ok(answered);
         }
-        let found =
-            if mutated!(GoAgainUnseen) { Ok(Found::Untouched) } else { self.search(effect, intent).await };
+        let found = if mutated!(GoAgainUnseen) { Ok(Found::Untouched) } else { self.search(effect, intent).await };
         let answered = Answered::from_search(found);
         self.record_answer::<E>(key, answered).await
     }

@@ -53,11 +53,7 @@ impl Book {
                 if let Some(held) = self.claims.iter().find(|held| held.target == *target) {
                     return Err(AppendError::Claimed(held.clone()));
                 }
-                self.claims.push(ClaimHeld {
-                    target: target.clone(),
-                    operation: operation.clone(),
-                    since: draft.at,
-                });
+                self.claims.push(ClaimHeld { target: target.clone(), operation: operation.clone(), since: draft.at });
             }
             (Claim::Release, Some(operation)) => self.claims.retain(|held| held.operation != *operation),
             _ => {}

@@ -124,9 +124,8 @@ impl Driver {
     fn has_ended(&self) -> bool {
         let model = lock(&self.sim);
         let Some(calm_since) = self.calm_since else { return false };
-        let scripted = |happening: &Happening| {
-            matches!(happening, Happening::Land(_) | Happening::Command(..) | Happening::Start)
-        };
+        let scripted =
+            |happening: &Happening| matches!(happening, Happening::Land(_) | Happening::Command(..) | Happening::Start);
         let at_rest = model.book.claims.is_empty()
             && model.book.planned.is_none()
             && model.book.posted == head(&model.book.events).0

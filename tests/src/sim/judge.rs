@@ -33,7 +33,7 @@ pub(super) struct Judge {
 struct Operation {
     length: u64,
     plan: Option<(u64, u64)>,
-    intent: Option<Intent>,
+    intents: Vec<Intent>,
     /// What was approved, by the request's digest: each halt source's word.
     asked: BTreeMap<String, Vec<BoundHalt>>,
     approved: Vec<String>,
@@ -170,7 +170,7 @@ impl Model {
             }
             Some(Kind::CancelRequested) => seen.cancelled = true,
             Some(Kind::Scaling) => {
-                if seen.intent.as_ref().is_some_and(|before| !before.answered) {
+                if seen.intents.last().is_some_and(|before| !before.answered) {
                     wrong.push("an intent follows one that was not answered".to_owned());
                 }
                 let mut fields = body.clone();
@@ -178,8 +178,9 @@ impl Model {
                 match serde_json::from_value(fields) {
                     Ok(scaling) => {
                         let epoch = event.epoch;
-                        let intent = Intent { scaling, process, epoch, at: now, read_at, acted: false, answered: false };
-                        seen.intent = Some(intent);
+                        let intent =
+                            Intent { scaling, process, epoch, at: now, read_at, acted: false, answered: false };
+                        seen.intents.push(intent);
                     }
                     Err(error) => wrong.push(format!("an intent that cannot be read ({error})")),
                 }
@@ -189,7 +190,7 @@ impl Model {
                 if result == "done" && seen.landed.is_none() {
                     wrong.push("an answer says done, and nothing was done".to_owned());
                 }
-                if let Some(intent) = seen.intent.as_mut().filter(|_| result != "stopped") {
+                if let Some(intent) = seen.intents.last_mut().filter(|_| result != "stopped") {
                     let looked = last_seen.filter(|seen| *seen >= intent.at);
                     if result == "unknown" && untouched && looked.is_none() {
                         wrong.push("an answer says that nothing happened, and nobody looked".to_owned());
@@ -200,7 +201,9 @@ impl Model {
                     intent.answered = true;
                 }
                 tally = Some(match (result, body["adopted"] == true) {
-                    ("done", true) if body["step"].as_str().is_some_and(|step| step.ends_with("/found")) => "found late",
+                    ("done", true) if body["step"].as_str().is_some_and(|step| step.ends_with("/found")) => {
+                        "found late"
+                    }
                     ("done", true) => "adopted",
                     ("done", false) => "done",
                     ("unknown", _) if untouched => "untouched",
@@ -213,7 +216,9 @@ impl Model {
             }
             Some(Kind::Documented) => seen.documented = true,
             Some(Kind::Resumed) => tally = Some("resumed"),
-            Some(Kind::Parked) => wrong.push(format!("it is parked, and nobody changed the program: {}", body["reason"])),
+            Some(Kind::Parked) => {
+                wrong.push(format!("it is parked, and nobody changed the program: {}", body["reason"]))
+            }
             Some(Kind::Finished) => {
                 seen.finished = true;
                 tally = Some(match body["outcome"].as_str() {
@@ -250,7 +255,10 @@ impl Model {
         let Some(seen) = self.judge.operations.get_mut(&order.operation) else {
             return vec!["an act of an operation that is not in the log".to_owned()];
         };
-        let Some(intent) = seen.intent.as_mut() else { return vec!["an act without an intent".to_owned()] };
+        // A process that was overtaken a moment ago may still act on what it announced before.
+        let Some(intent) = seen.intents.iter_mut().rev().find(|intent| intent.process == process) else {
+            return vec!["an act without an intent".to_owned()];
+        };
         let scaling = &intent.scaling;
         let mut wrong = Vec::new();
         let mut must = |holds: bool, what: String| {
@@ -259,8 +267,11 @@ impl Model {
             }
         };
         let named = (&scaling.identity, scaling.from, scaling.to, &scaling.version);
-        must(named == (&order.identity, order.from, order.to, &order.version), "an act that no intent names".to_owned());
-        must(intent.process == process && intent.epoch == fence.epoch(), "another's intent is acted on".to_owned());
+        must(
+            named == (&order.identity, order.from, order.to, &order.version),
+            "an act that no intent names".to_owned(),
+        );
+        must(intent.epoch == fence.epoch(), "the fence is of another epoch than the intent".to_owned());
         must(fence.operation() == &order.operation, "the fence is another operation's".to_owned());
         must(!intent.acted, "one intent is acted on twice".to_owned());
         intent.acted = true;
@@ -295,7 +306,10 @@ impl Model {
     pub(super) fn judge_end(&mut self) {
         let mut wrong = Vec::new();
         for operation in self.judge.unfinished() {
-            wrong.push(format!("operation {operation} has not ended, {} min after the faults did", LIMIT.as_secs() / 60));
+            wrong.push(format!(
+                "operation {operation} has not ended, {} min after the faults did",
+                LIMIT.as_secs() / 60
+            ));
         }
         if self.judge.proof.head() != head(&self.book.events) {
             wrong.push("the chain was not proved to its end".to_owned());

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedReceiver;
-use futures::future::{LocalBoxFuture, Either, pending, select};
+use futures::future::{Either, LocalBoxFuture, pending, select};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use scalebot_commands::desk::{Desk, Received};
