@@ -108,13 +108,6 @@ impl Console {
         desk.print(&out)
     }
 
-    /// Shows a card that belongs to no operation's slot, as the answer to a question: always anew.
-    pub(crate) fn answer(&self, card: &Card) -> io::Result<()> {
-        let mut desk = self.desk();
-        let drawn = text(card, desk.style());
-        desk.print(&drawn)
-    }
-
     /// Tells that the cursor was moved by somebody else: a prompt was printed, or a person has typed a line. What is on
     /// the screen then stays there.
     pub(crate) fn cursor_moved(&self) {

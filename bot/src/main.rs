@@ -1,9 +1,11 @@
 //! scalebot: carries out a scaling runbook and shows its work.
 
+mod chart;
 mod cli;
 mod console;
 mod drill;
 mod ledger_command;
+mod logging;
 mod palette;
 mod state_dir;
 mod stop;

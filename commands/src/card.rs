@@ -11,7 +11,7 @@ mod verification;
 use serde::Serialize;
 
 pub use self::approval::{asking, decided, escalated};
-pub use self::chart::{Chart, ChartMark};
+pub use self::chart::{Chart, ChartMark, Milestone};
 pub use self::precheck::precheck;
 pub use self::progress::{monitoring, waiting};
 pub use self::question::{ask_keys, ask_why};

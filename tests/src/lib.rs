@@ -1,5 +1,8 @@
 //! What the tests of the whole are made of: the simulator, and the check of every exported event against its schema.
 
+// Whatever a test meets and did not expect should stop it right there.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::unchecked_time_subtraction)]
+
 pub mod binary;
 pub mod schemas;
 pub mod sim;

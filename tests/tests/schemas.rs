@@ -54,10 +54,10 @@ fn lines() -> BTreeMap<String, Vec<Value>> {
         (Kind::Parked, json!({ "reason": "event 3 cannot be read by this version" })),
         (Kind::ClockJump, json!({ "last": "2026-01-08T03:00:00Z" })),
     ] {
-        let mut line = like.clone();
-        line["kind"] = kind.as_str().into();
-        line["body"] = body;
-        lines.insert(kind.as_str().to_owned(), vec![line]);
+        let mut made = like.clone();
+        made["kind"] = kind.as_str().into();
+        made["body"] = body;
+        lines.insert(kind.as_str().to_owned(), vec![made]);
     }
     lines
 }

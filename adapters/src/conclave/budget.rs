@@ -68,7 +68,7 @@ impl Budget {
             free_at = free_at.max(oldest + WINDOW);
         }
         if free_at > now {
-            let wait = (free_at - now).as_millis().div_ceil(1_000);
+            let wait = free_at.saturating_sub(now).as_millis().div_ceil(1_000);
             let allowed = self.per_minute;
             return Err(http.unreadable(format!(
                 "not asked: its observer routes take {allowed} requests a minute and these are used up; ask again in {wait} s"

@@ -322,16 +322,15 @@ something_else{quantile=\"0.99\"} NaN
             assert!(PAGE.contains(right), "{right}");
             assert!(read(&PAGE.replacen(right, wrong, 1)).is_err(), "{wrong}");
         }
-        let without_sums: String =
-            PAGE.lines().filter(|line| !line.contains("seconds_sum")).map(|line| format!("{line}\n")).collect();
-        assert!(read(&without_sums).is_err());
+        let without_sums: Vec<&str> = PAGE.lines().filter(|line| !line.contains("seconds_sum")).collect();
+        assert!(read(&without_sums.join("\n")).is_err());
     }
 
     #[test]
     fn absurd_pages_are_refused() {
-        let buckets: String =
-            (0..100).map(|le| format!("http_request_duration_seconds_bucket{{le=\"{le}\"}} 0\n")).collect();
-        assert!(read(&buckets).is_err_and(|wrong| wrong.contains("too many buckets")));
+        let bucket = |le| format!("http_request_duration_seconds_bucket{{le=\"{le}\"}} 0");
+        let buckets: Vec<String> = (0..100).map(bucket).collect();
+        assert!(read(&buckets.join("\n")).is_err_and(|wrong| wrong.contains("too many buckets")));
         let config = Config::default();
         let mut page = Page::new(&config);
         let refused = (0..=MAX_LINES).find_map(|_| page.take("").err());

@@ -73,7 +73,7 @@ const INTERVAL: Duration = Duration::from_secs(7);
 
 fn quick() -> Config {
     // Real time, so only as short as a busy machine allows; the round is by the test's own clock.
-    Config { limit: Duration::from_millis(500), interval: INTERVAL, ..Config::default() }
+    Config { limit: Duration::from_secs(2), interval: INTERVAL, ..Config::default() }
 }
 
 fn started(instances: impl IntoIterator<Item = Instance>) -> (Arc<ManualWorld>, Arc<Crew>, Scrape) {

@@ -93,7 +93,11 @@ async fn carry_out(rehearsal: &Rehearsal, entered: Entered, args: &DrillArgs) ->
         Entered::Fresh => rehearsal.warm_up(WARM_UP).await,
         Entered::Living => {}
     }
-    while let Some(Line { by, said }) = lines.next().await {
+    loop {
+        if lines.are_awaited() {
+            rehearsal.prompt();
+        }
+        let Some(Line { by, said }) = lines.next().await else { break };
         match said {
             Said::Nothing => {}
             Said::Quit => break,

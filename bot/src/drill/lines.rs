@@ -43,10 +43,12 @@ impl Lines {
         if let Some(line) = self.waiting.pop_front() {
             return Some(line);
         }
-        if let Source::Terminal(_) = self.source {
-            eprint!("operator> ");
-        }
         self.read().await
+    }
+
+    /// Whether the next line is still to be typed by a person.
+    pub(crate) fn are_awaited(&self) -> bool {
+        self.waiting.is_empty() && matches!(self.source, Source::Terminal(_))
     }
 
     /// The next line that is for the operation under way. Never returns when nobody says anything further.

@@ -102,8 +102,9 @@ impl Rehearsal {
         let clock: Arc<dyn World> = Arc::new(System::new());
         // With --json standard output is for events alone.
         let medium = if args.json { Medium::stderr() } else { Medium::stdout() };
-        let console = Console::new(Arc::clone(&clock), medium);
-        let room = Arc::new(RehearsalRoom::new(console, args.is_attended()));
+        let console = Arc::new(Console::new(Arc::clone(&clock), medium));
+        crate::logging::on(Arc::clone(&console));
+        let room = Arc::new(RehearsalRoom::new(console, args.is_attended(), dir.charts()));
         let (world, entered) = match unfinished {
             Some(held) => {
                 taken_up(&room);
@@ -238,8 +239,15 @@ impl Rehearsal {
         }
     }
 
+    /// Asks for the next line.
+    pub(crate) fn prompt(&self) {
+        self.room.cursor_moved();
+        eprint!("operator> ");
+    }
+
     /// Passes on what a person said to the operation under way.
     pub(crate) async fn pass_on(&self, signals: &mpsc::UnboundedSender<Signal>, line: Line) {
+        self.room.cursor_moved();
         let Line { by, said } = line;
         let open = self.open_request().borrow().clone();
         let signal = match (said, open) {

@@ -1,5 +1,8 @@
 //! The room of a rehearsal: cards go to the console, and whoever looks at it can see which request is open.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use scalebot_commands::approval::Standing;
 use scalebot_commands::card::Card;
@@ -8,24 +11,50 @@ use scalebot_commands::units::{OperationId, Person};
 use tokio::sync::watch;
 
 use super::persona;
+use crate::chart::{self, Chart};
 use crate::console::Console;
 
 /// The console, with the people of the rehearsal around it.
 pub(crate) struct RehearsalRoom {
-    console: Console,
+    console: Arc<Console>,
     open: watch::Sender<Option<String>>,
     /// Whether somebody types at a terminal.
     attended: bool,
+    /// Where charts are kept.
+    charts: PathBuf,
 }
 
 impl RehearsalRoom {
-    pub(crate) fn new(console: Console, attended: bool) -> Self {
-        Self { console, open: watch::Sender::new(None), attended }
+    pub(crate) fn new(console: Arc<Console>, attended: bool, charts: PathBuf) -> Self {
+        Self { console, open: watch::Sender::new(None), attended, charts }
     }
 
     /// The approval request that is open, by its digest.
     pub(crate) fn open_request(&self) -> watch::Receiver<Option<String>> {
         self.open.subscribe()
+    }
+
+    /// Draws the chart and says where it is. Without a picture the card still says everything.
+    async fn keep(&self, operation: &OperationId, chart: Chart) {
+        let path = self.charts.join(format!("{operation}.png"));
+        let file = path.clone();
+        let drawn = tokio::task::spawn_blocking(move || {
+            let picture = chart::draw(&chart).map_err(|error| error.to_string())?;
+            let folder = file.parent().unwrap_or(&file);
+            std::fs::create_dir_all(folder)
+                .and_then(|()| std::fs::write(&file, picture))
+                .map_err(|error| error.to_string())?;
+            Ok::<_, String>(chart::alt_text(&chart))
+        });
+        match drawn.await.map_err(|error| error.to_string()).and_then(|drawn| drawn) {
+            Ok(alt_text) => self.say(&format!("Chart: {}\n{alt_text}", path.display())),
+            Err(error) => self.say(&format!("The chart could not be kept in {}: {error}", path.display())),
+        }
+    }
+
+    /// A person has typed something, or is asked to: what is on the screen stays there.
+    pub(crate) fn cursor_moved(&self) {
+        self.console.cursor_moved();
     }
 
     /// A line of text that belongs to no card.
@@ -42,6 +71,9 @@ impl RehearsalRoom {
 impl Room for RehearsalRoom {
     async fn show(&self, operation: &OperationId, slot: Slot, card: &Card) -> Result<(), PortError> {
         let shown = self.console.show(operation, slot, card).await;
+        if let Some(chart) = &card.chart {
+            self.keep(operation, Chart::of(chart, card.tone)).await;
+        }
         if slot == Slot::Approval {
             self.open.send_replace(card.ask.clone());
         }

@@ -18,17 +18,42 @@ pub struct Chart {
     pub newcomers: Vec<InstanceId>,
     /// The limit of the 99th percentile, in milliseconds.
     pub limit_ms: f64,
+    /// The limit of the share of requests that fail, from 0 to 1.
+    pub error_limit: f64,
     /// What happened when.
     pub marks: Vec<ChartMark>,
     /// The verdict, as a person reads it.
     pub verdict: String,
 }
 
-/// A moment worth a mark.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// Something that happened at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ChartMark {
     /// When.
     pub at: Timestamp,
-    /// What: "scaled", "verified".
-    pub what: String,
+    /// What.
+    pub what: Milestone,
+}
+
+/// What is marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Milestone {
+    /// The wanted count was reached and all were ready.
+    Scaled,
+    /// Every new instance was verified.
+    Verified,
+    /// The change was taken back.
+    RolledBack,
+}
+
+impl Milestone {
+    /// As a person reads it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Scaled => "scaled",
+            Self::Verified => "verified",
+            Self::RolledBack => "rolled back",
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! How an operation ended: the verdict with its reasons, before and after side by side, and the chart.
 
-use super::{Card, Chart, ChartMark, Row, Tone, change};
+use super::{Card, Chart, ChartMark, Milestone, Row, Tone, change};
 use crate::context::Context;
 use crate::figures::Load;
 use crate::judge::Verdict;
@@ -16,7 +16,7 @@ pub fn summary(cx: &Context<'_>, finished: &Finished, watched: Option<&Watched>,
         (Outcome::Completed | Outcome::Cancelled, _) => Tone::Warn,
         _ => Tone::Bad,
     };
-    let verdict = finished.verdict.map_or_else(String::new, |verdict| format!(", {}", verdict.words()));
+    let verdict = finished.verdict.map_or_else(String::new, |verdict| format!(", {verdict}"));
     let title = format!("{}{verdict}: {what}", capitalised(finished.outcome.words()));
     let mut card = Card::new(tone, title.clone(), cx);
     card = match watched {
@@ -64,15 +64,18 @@ fn side_by_side(cx: &Context<'_>, before: Option<&Load>, after: Option<&Load>) -
 }
 
 fn chart(cx: &Context<'_>, finished: &Finished, watched: &Watched, samples: Vec<Load>, title: String) -> Chart {
-    let mark = |at, what: &str| ChartMark { at, what: what.to_owned() };
     Chart {
         title,
         before: watched.before.clone(),
         samples,
         newcomers: watched.newcomers.clone(),
         limit_ms: cx.policy.load.p99_ms,
-        marks: vec![mark(watched.scaled_at, "scaled"), mark(watched.verified_at, "verified")],
-        verdict: finished.verdict.map_or(finished.outcome.words(), Verdict::words).to_owned(),
+        error_limit: cx.policy.load.error_share,
+        marks: vec![
+            ChartMark { at: watched.scaled_at, what: Milestone::Scaled },
+            ChartMark { at: watched.verified_at, what: Milestone::Verified },
+        ],
+        verdict: finished.verdict.map_or_else(|| finished.outcome.words().to_owned(), |verdict| verdict.to_string()),
     }
 }
 

@@ -14,13 +14,13 @@ use crate::context::Context;
 use crate::event::Hash;
 use crate::figures::Load;
 use crate::journal::{Heard, Interrupted, Journal, Recorded};
-use crate::judge::{self, Evidence, Judgement, Verdict};
+use crate::judge::{self, Consistency, Evidence, Judgement, Verdict};
 use crate::patience::Stopwatch;
 use crate::ports::{PortError, Slot};
 use crate::steps::assess::Assessed;
 use crate::steps::escalate::Condition;
 use crate::steps::precheck::Plan;
-use crate::steps::verify::{self, Verification};
+use crate::steps::verify;
 use crate::steps::wait::Waited;
 use crate::units::{InstanceId, Millis, Timestamp};
 
@@ -89,7 +89,7 @@ impl Watched {
 
 impl Monitored {
     fn ending(&self, plan: &Plan) -> Ending {
-        let reasons = self.judgement.reasons.join("; ");
+        let reasons = self.judgement.decisive();
         let because = |what: Option<&String>| what.cloned().unwrap_or_else(|| reasons.clone());
         let (outcome, reason) = match (self.ended, self.judgement.verdict) {
             (MonitorEnded::Watched, Verdict::Regressed | Verdict::Inconsistent) => (Outcome::Failed, reasons.clone()),
@@ -144,9 +144,10 @@ impl Watch<'_> {
         let window = self.cx.policy.time.monitor;
         let interval = self.cx.policy.time.sample_interval();
         let stopwatch = Stopwatch::since(world, self.since);
-        let mut consistent_at = world.monotonic();
+        let mut read_at = world.monotonic();
+        let mut consistency = Consistency::Unknown("it was not read again yet".to_owned());
         let (ended, problem) = loop {
-            let observed = observed(&samples);
+            let observed = observed_of(&samples);
             self.show(&samples, observed).await;
             if observed >= window || stopwatch.spent(world) >= window * 2 {
                 break (MonitorEnded::Watched, None);
@@ -162,15 +163,18 @@ impl Watch<'_> {
             if let Some(end) = self.interference().await {
                 break end;
             }
-            if world.monotonic().saturating_sub(consistent_at) >= CONSISTENCY_EVERY {
-                consistent_at = world.monotonic();
+            // Again every minute, and in any case before the end.
+            let last = observed_of(&samples) >= window;
+            if last || world.monotonic().saturating_sub(read_at) >= CONSISTENCY_EVERY {
+                read_at = world.monotonic();
                 let found = verify::look(self.cx, self.plan).await;
-                if found.result == Verification::Inconsistent {
+                consistency = found.consistency();
+                if matches!(consistency, Consistency::Inconsistent(_)) {
                     break (MonitorEnded::Inconsistent, Some(found.problems.join("; ")));
                 }
             }
         };
-        Ok(self.conclude(assessed, &samples, ended, problem))
+        Ok(self.conclude(assessed, &samples, &consistency, ended, problem))
     }
 
     /// Takes the next sample and keeps it. What cannot be read is a gap, which counts as not observed.
@@ -214,20 +218,26 @@ impl Watch<'_> {
         &self,
         assessed: &Assessed,
         samples: &[Load],
+        consistency: &Consistency,
         ended: MonitorEnded,
         problem: Option<String>,
     ) -> Monitored {
         let judgement = judge::judge(&Evidence {
+            direction: self.cx.request.direction,
             before: assessed.load.known(),
+            since: self.since,
             samples,
             newcomers: self.newcomers,
+            window: self.cx.policy.time.monitor,
+            warm_up: self.cx.policy.time.warm_up(),
             limits: &self.cx.policy.load,
+            consistency,
         });
         Monitored {
             ended,
             judgement,
             window: self.cx.policy.time.monitor.into(),
-            observed: observed(samples).into(),
+            observed: observed_of(samples).into(),
             samples: samples.len() as u64,
             samples_digest: digest(samples).to_string(),
             problem,
@@ -235,7 +245,7 @@ impl Watch<'_> {
     }
 }
 
-fn observed(samples: &[Load]) -> Duration {
+fn observed_of(samples: &[Load]) -> Duration {
     samples.iter().map(|sample| sample.window.duration()).sum()
 }
 

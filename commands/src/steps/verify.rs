@@ -17,6 +17,7 @@ use crate::checks::Status;
 use crate::context::Context;
 use crate::halt;
 use crate::journal::{Interrupted, Journal, Recorded};
+use crate::judge::{Consistency, Inconsistency};
 use crate::patience::{Deadline, Stopwatch};
 use crate::ports::{Instance, Routed, Slot};
 use crate::reading::Reading;
@@ -224,6 +225,29 @@ impl Verified {
         }
         let ending = Ending::after_the_change(Outcome::Failed, plan, self.problems.join("; "));
         Some(ending.escalated(Condition::Consistency))
+    }
+
+    /// Whether the instances agree, with each other and with the sources of truth.
+    pub fn consistency(&self) -> Consistency {
+        let findings = || {
+            self.instances
+                .iter()
+                .flat_map(|examined| examined.findings.iter().map(move |one| (&examined.instance, one)))
+        };
+        let contradictions: Vec<Inconsistency> = findings()
+            .filter(|(_, one)| one.comes_to() == Verification::Inconsistent)
+            .map(|(instance, one)| Inconsistency { instance: Some(instance.clone()), words: one.text.clone() })
+            .collect();
+        if !contradictions.is_empty() {
+            return Consistency::Inconsistent(contradictions);
+        }
+        if self.instances.is_empty() {
+            return Consistency::Unknown(self.problems.join("; "));
+        }
+        match findings().find(|(_, one)| one.constitutional && one.status == Status::Unknown) {
+            Some((instance, one)) => Consistency::Unknown(format!("{instance}: {}", one.text)),
+            None => Consistency::Consistent,
+        }
     }
 
     /// The instances at which something is wrong.

@@ -1,7 +1,7 @@
 //! The executor: polls whoever was woken, lets the world's next happening happen, moves time on, and stops at the first
 //! thing that is wrong. One thread, no real clock.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
@@ -143,7 +143,6 @@ impl Driver {
         let agenda = model.agenda.keys().next().copied();
         let timer = model.timers.keys().next().copied();
         match (agenda, timer) {
-            (None, None) => false,
             (Some(first), timer) if timer.is_none_or(|timer| first.0 <= timer.0) => {
                 let Some(happening) = model.agenda.remove(&first) else { return false };
                 model.now = model.now.max(first.0);
@@ -160,7 +159,7 @@ impl Driver {
                 }
                 true
             }
-            (Some(_), None) => false,
+            (_, None) => false,
         }
     }
 
@@ -248,8 +247,7 @@ impl Driver {
         let (commands, receiver) = mpsc::unbounded();
         let (epoch, policy) = {
             let mut model = lock(&self.sim);
-            let (alive, doomed, inboxes) = (true, false, Default::default());
-            model.processes.push(Process { alive, doomed, commands, inboxes });
+            model.processes.push(Process { alive: true, doomed: false, commands, inboxes: BTreeMap::new() });
             let epoch = model.book.take_over();
             model.note("world", &format!("p{number} starts with epoch {}", epoch.0));
             (epoch, model.policy.clone())

@@ -217,7 +217,7 @@ impl Model {
             Some(Kind::Documented) => seen.documented = true,
             Some(Kind::Resumed) => tally = Some("resumed"),
             Some(Kind::Parked) => {
-                wrong.push(format!("it is parked, and nobody changed the program: {}", body["reason"]))
+                wrong.push(format!("it is parked, and nobody changed the program: {}", body["reason"]));
             }
             Some(Kind::Finished) => {
                 seen.finished = true;
