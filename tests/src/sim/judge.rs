@@ -214,6 +214,14 @@ impl Model {
                     _ => "stopped by the guard",
                 });
             }
+            Some(Kind::Monitored) => {
+                let kept = self.book.samples.get(&id).map(|kept| kept.values().map(|load| load.window.0).collect());
+                let kept: Vec<u64> = kept.unwrap_or_default();
+                let told = (body["samples"].as_u64(), body["observed"].as_u64());
+                if told != (Some(kept.len() as u64), Some(kept.iter().sum())) {
+                    wrong.push(format!("{told:?} samples and ms were monitored, and {kept:?} are kept"));
+                }
+            }
             Some(Kind::Documented) => seen.documented = true,
             Some(Kind::Resumed) => tally = Some("resumed"),
             Some(Kind::Parked) => {
