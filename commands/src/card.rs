@@ -10,7 +10,7 @@ mod verification;
 
 use serde::Serialize;
 
-pub use self::approval::{asking, decided, escalated};
+pub use self::approval::{asking, decided, escalated, halt_began};
 pub use self::chart::{Chart, ChartMark, Milestone};
 pub use self::precheck::precheck;
 pub use self::progress::{monitoring, waiting};

@@ -61,6 +61,22 @@ pub async fn ask(world: &dyn World, sources: &[std::sync::Arc<dyn HaltSource>], 
     .await
 }
 
+/// Why the system counts as halted now, if that began since the sources said `then`. An effect that was done under an
+/// approval, or before the halt, is not undone by it; governance has to know.
+pub async fn began_since(
+    world: &dyn World,
+    sources: &[std::sync::Arc<dyn HaltSource>],
+    limit: Duration,
+    then: &[SourceSays],
+) -> Option<String> {
+    let now = ask(world, sources, limit).await;
+    let began = now.iter().any(|source| {
+        let halted = |says: &SourceSays| says.says.known().is_some_and(|reading| reading.halted);
+        halted(source) && !then.iter().any(|before| before.source == source.source && halted(before))
+    });
+    if began { conclude(&now).why().map(ToOwned::to_owned) } else { None }
+}
+
 /// What follows from what the sources say.
 pub fn conclude(sources: &[SourceSays]) -> Conclusion {
     let mut halted = Vec::new();

@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::journal::{Effected, Interrupted, Journal};
 use crate::steps::permit::Rounds;
+use crate::steps::scale::Set;
 use crate::steps::{Ending, Finished, ask, assess, document, escalate, finish, monitor, permit, scale, verify, wait};
 
 /// The version of this sequence of steps; `requested` records it.
@@ -14,7 +15,7 @@ pub async fn up(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Finished,
 
     // Escalation
     if let Some(condition) = ending.escalation {
-        escalate::to_role(cx, journal, condition, &ending.reason).await?;
+        escalate::to_role(cx, journal, "escalate", condition, &ending.reason).await?;
     }
 
     // Step 6: Document Scaling Event
@@ -32,26 +33,25 @@ async fn steps_up(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Ending,
 
     let mut rounds = Rounds::default();
     let mut earlier = None;
-    let (plan, set_at) = loop {
+    let (plan, set) = loop {
         // Step 2: Pre-Scaling Validation. During a halt: governance approval
-        let (plan, permit) = match (permit::obtain(cx, journal, &assessed, &mut rounds).await?, &earlier) {
-            (Ok(permitted), _) => permitted,
-            (Err(ending), None) => return Ok(ending),
-            (Err(ending), Some((plan, permit))) => match scale::after_all(cx, journal, plan, permit).await? {
-                None => return Ok(ending),
-                Some(Effected::Done(_, at)) => break (plan.clone(), at),
-                Some(otherwise) => return Ok(Ending::not_scaled(otherwise, plan)),
+        let (plan, permit) = match permit::obtain(cx, journal, &assessed, &mut rounds).await? {
+            Ok(permitted) => permitted,
+            Err(ending) => match scale::unless_done_after_all(cx, journal, earlier, ending).await? {
+                Ok(done) => break done,
+                Err(ending) => return Ok(ending),
             },
         };
 
         // Step 3: Scale API Instances
         match scale::to_plan(cx, journal, &plan, &permit, rounds.number()).await? {
-            Effected::Done(_, at) => break (plan, at),
+            Effected::Done(intent, at) => break (plan, Set { intent, at }),
             Effected::Stopped(stop) if rounds.may_ask_again(&stop) => earlier = Some((plan, permit)),
             otherwise => return Ok(Ending::not_scaled(otherwise, &plan)),
         }
     };
-    let ready = wait::until_ready(cx, journal, &plan, set_at).await?;
+    let ready = wait::until_ready(cx, journal, &plan, &set).await?;
+    escalate::halt_that_began(cx, journal, "wait/halt", ready.body.halted.as_deref()).await?;
     if let Some(ending) = ready.body.ending(&plan) {
         return Ok(ending);
     }
@@ -64,6 +64,7 @@ async fn steps_up(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Ending,
     }
 
     // Step 5: Monitor Post-Scaling
-    let watched = monitor::watch(cx, journal, &plan, &assessed, ready, verified.at).await?;
+    let watched = monitor::watch(cx, journal, &plan, &assessed, &set, ready, verified.at).await?;
+    escalate::halt_that_began(cx, journal, "monitor/halt", watched.monitored.halted.as_deref()).await?;
     Ok(watched.ending(&plan))
 }

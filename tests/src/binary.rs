@@ -3,7 +3,8 @@
 //! Tests wait for events on its standard output and for processes to end, never for time to pass.
 
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader, Lines};
+use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -105,6 +106,29 @@ impl Drill {
         output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(event).collect()
     }
 
+    /// Asks the rehearsal's world, or tells it what is to happen: the answer's body.
+    pub fn world_says(&self, method: &str, path: &str, body: &Value) -> String {
+        let mut stream = UnixStream::connect(self.state().join("world.sock")).unwrap();
+        let body = body.to_string();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nhost: world\r\nconnection: close\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{method} {path}: {answer}");
+        body.to_owned()
+    }
+
+    /// Makes something happen in the rehearsal's world.
+    pub fn happen(&self, what: &str, how: &Value) {
+        self.world_says("POST", &format!("/happen/{what}"), how);
+    }
+
     /// The processes that belong to this state directory, by their hidden subcommand.
     pub fn processes(&self, subcommand: &str) -> Vec<u32> {
         let state = self.state().to_string_lossy().into_owned();
@@ -154,6 +178,17 @@ impl Running {
         Some(event)
     }
 
+    /// Types a line on its standard input.
+    pub fn types(&mut self, line: &str) {
+        let input = self.child.stdin.as_mut().expect("it was started with something to type on");
+        writeln!(input, "{line}").unwrap();
+    }
+
+    /// Types nothing further.
+    pub fn hangs_up(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
     /// Waits for an event of that kind.
     ///
     /// # Panics
@@ -165,6 +200,13 @@ impl Running {
                 Some(_) => {}
                 None => panic!("it ended without {kind}: {:?}\n{}", kinds(&self.events), self.said_so_far()),
             }
+        }
+    }
+
+    /// Waits until its world is ready and load runs: from then on there are ten seconds before the first command.
+    pub fn until_it_warms_up(&self) {
+        while !self.said_so_far().contains("Warming up") {
+            std::thread::yield_now();
         }
     }
 

@@ -54,6 +54,13 @@ pub fn decided(cx: &Context<'_>, asked: &Asked, decided: &Decided) -> Card {
     card
 }
 
+/// A halt that began after the count was set.
+pub fn halt_began(cx: &Context<'_>, why: &str) -> Card {
+    Card::new(Tone::Bad, "A halt began while the fleet is watched", cx)
+        .line(format!("{why}."))
+        .line("Nothing further is changed. The watch goes on, and the governance lead is told.")
+}
+
 /// What a role is told.
 pub fn escalated(cx: &Context<'_>, escalated: &Escalated) -> Card {
     let tone = if escalated.severity == Severity::Medium { Tone::Warn } else { Tone::Bad };

@@ -89,7 +89,8 @@ async fn write(cx: &Context<'_>, ending: &Ending) -> Documented {
     let mut problems = Vec::new();
     let world = &*cx.ports.world;
     let limit = cx.policy.time.look;
-    let since = world.now() - cx.policy.load.sustained;
+    // Figures from before the change say nothing about the fleet as it is now.
+    let since = ending.watched.as_ref().map_or(world.now() - cx.policy.load.sustained, |watched| watched.scaled_at);
     let place = cx.ports.target.fleet.describe();
     let (fleet, load, declared) =
         join!(cx.fleet(), cx.load(since), within(world, limit, &place, cx.ports.target.fleet.declared()),);

@@ -67,15 +67,6 @@ impl Condition {
         }
     }
 
-    fn key(self) -> &'static str {
-        match self {
-            Self::InfrastructureLimits => "escalate/infrastructure",
-            Self::ScalingDuringHalt => "escalate/halt",
-            Self::Consistency => "escalate/consistency",
-            Self::NotImproving => "escalate/not-improving",
-        }
-    }
-
     fn table(self) -> (Role, Severity, Millis) {
         match self {
             Self::InfrastructureLimits => (Role::InfrastructureTeam, Severity::High, Millis(15 * 60_000)),
@@ -97,16 +88,30 @@ impl Severity {
     }
 }
 
-/// Tells the role that the runbook names for this.
+/// Tells the role that the runbook names for this. `key` is the step's name: where in the runbook it was found.
 pub async fn to_role(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
+    key: &str,
     condition: Condition,
     because: &str,
 ) -> Result<(), Interrupted> {
     let (to, severity, acknowledge_within) = condition.table();
     let escalated = Escalated { condition, to, severity, acknowledge_within, because: because.to_owned() };
-    let escalated = journal.step(condition.key(), |_| async { escalated }).await?;
+    let escalated = journal.step(key, |_| async { escalated }).await?;
     cx.show(Slot::Escalation, card::escalated(cx, &escalated.body)).await;
     Ok(())
+}
+
+/// Tells governance of a halt that began after the count was set, where one did. Nothing is undone by it.
+pub async fn halt_that_began(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    key: &str,
+    halted: Option<&str>,
+) -> Result<(), Interrupted> {
+    match halted {
+        Some(why) => to_role(cx, journal, key, Condition::ScalingDuringHalt, why).await,
+        None => Ok(()),
+    }
 }

@@ -13,6 +13,7 @@ use crate::card;
 use crate::context::Context;
 use crate::event::Hash;
 use crate::figures::Load;
+use crate::halt::{self, SourceSays};
 use crate::journal::{Heard, Interrupted, Journal, Recorded};
 use crate::judge::{self, Consistency, Evidence, Judgement, Verdict};
 use crate::patience::Stopwatch;
@@ -20,6 +21,7 @@ use crate::ports::{PortError, Slot};
 use crate::steps::assess::Assessed;
 use crate::steps::escalate::Condition;
 use crate::steps::precheck::Plan;
+use crate::steps::scale::Set;
 use crate::steps::verify;
 use crate::steps::wait::Waited;
 use crate::units::{InstanceId, Millis, Timestamp};
@@ -43,6 +45,8 @@ pub struct Monitored {
     pub samples_digest: String,
     /// What ended the watch early, in words.
     pub problem: Option<String>,
+    /// Who says that a halt began while it was watched; `None` when nobody does.
+    pub halted: Option<String>,
 }
 
 body!(Monitored, Monitored, 1);
@@ -120,18 +124,36 @@ pub async fn watch(
     journal: &mut Journal<'_>,
     plan: &Plan,
     assessed: &Assessed,
+    set: &Set,
     ready: Recorded<Waited>,
     verified_at: Timestamp,
 ) -> Result<Watched, Interrupted> {
     let (newcomers, scaled_at) = (ready.body.newcomers, ready.at);
-    let watch = |heard| Watch { cx, plan, newcomers: &newcomers, since: scaled_at, heard }.run(assessed);
+    let halt_then = &set.intent.halt;
+    let watch = |heard| Watch { cx, plan, halt_then, newcomers: &newcomers, since: scaled_at, heard }.run(assessed);
     let monitored = journal.try_step("monitor", watch).await?.body;
     Ok(Watched { monitored, before: assessed.load.known().cloned(), newcomers, scaled_at, verified_at })
+}
+
+/// What was read again of every instance, beside the figures.
+struct Reading {
+    read_at: Duration,
+    consistency: Consistency,
+    problem: String,
+    halted: Option<String>,
+}
+
+impl Reading {
+    fn new(now: Duration) -> Self {
+        let consistency = Consistency::Unknown("it was not read again yet".to_owned());
+        Self { read_at: now, consistency, problem: String::new(), halted: None }
+    }
 }
 
 struct Watch<'a> {
     cx: &'a Context<'a>,
     plan: &'a Plan,
+    halt_then: &'a [SourceSays],
     newcomers: &'a [InstanceId],
     since: Timestamp,
     heard: Heard,
@@ -144,37 +166,48 @@ impl Watch<'_> {
         let window = self.cx.policy.time.monitor;
         let interval = self.cx.policy.time.sample_interval();
         let stopwatch = Stopwatch::since(world, self.since);
-        let mut read_at = world.monotonic();
-        let mut consistency = Consistency::Unknown("it was not read again yet".to_owned());
+        let mut reading = Reading::new(world.monotonic());
         let (ended, problem) = loop {
             let observed = observed_of(&samples);
+            let over = observed >= window || stopwatch.spent(world) >= window * 2;
             self.show(&samples, observed).await;
-            if observed >= window || stopwatch.spent(world) >= window * 2 {
+            // Again every minute, and in any case before the end.
+            if over || world.monotonic().saturating_sub(reading.read_at) >= CONSISTENCY_EVERY {
+                self.read_again(&mut reading).await;
+                if matches!(reading.consistency, Consistency::Inconsistent(_)) {
+                    break (MonitorEnded::Inconsistent, Some(std::mem::take(&mut reading.problem)));
+                }
+            }
+            if over {
                 break (MonitorEnded::Watched, None);
             }
             if let Some(by) = self.heard.cancelled_by() {
-                break (
-                    MonitorEnded::Cancelled,
-                    Some(format!("{by} asked for it to stop; the fleet is left as it is")),
-                );
+                let problem = format!("{by} asked for it to stop; the fleet is left as it is");
+                break (MonitorEnded::Cancelled, Some(problem));
             }
             world.sleep(interval).await;
             self.sample(&mut samples).await?;
             if let Some(end) = self.interference().await {
                 break end;
             }
-            // Again every minute, and in any case before the end.
-            let last = observed_of(&samples) >= window;
-            if last || world.monotonic().saturating_sub(read_at) >= CONSISTENCY_EVERY {
-                read_at = world.monotonic();
-                let found = verify::look(self.cx, self.plan).await;
-                consistency = found.consistency();
-                if matches!(consistency, Consistency::Inconsistent(_)) {
-                    break (MonitorEnded::Inconsistent, Some(found.problems.join("; ")));
-                }
-            }
         };
-        Ok(self.conclude(assessed, &samples, &consistency, ended, problem))
+        Ok(self.conclude(assessed, &samples, reading, ended, problem))
+    }
+
+    /// Reads every instance's halt state and chain again, and the halt's sources of truth.
+    async fn read_again(&self, reading: &mut Reading) {
+        let world = &*self.cx.ports.world;
+        let found = verify::examine(self.cx, self.plan).await;
+        reading.consistency = found.consistency();
+        reading.problem = found.problems.join("; ");
+        if reading.halted.is_none() {
+            let (sources, limit) = (&self.cx.ports.target.halt, self.cx.policy.time.look);
+            reading.halted = halt::began_since(world, sources, limit, self.halt_then).await;
+            if let Some(why) = &reading.halted {
+                self.cx.show(Slot::Escalation, card::halt_began(self.cx, why)).await;
+            }
+        }
+        reading.read_at = world.monotonic();
     }
 
     /// Takes the next sample and keeps it. What cannot be read is a gap, which counts as not observed.
@@ -218,7 +251,7 @@ impl Watch<'_> {
         &self,
         assessed: &Assessed,
         samples: &[Load],
-        consistency: &Consistency,
+        reading: Reading,
         ended: MonitorEnded,
         problem: Option<String>,
     ) -> Monitored {
@@ -231,7 +264,7 @@ impl Watch<'_> {
             window: self.cx.policy.time.monitor,
             warm_up: self.cx.policy.time.warm_up(),
             limits: &self.cx.policy.load,
-            consistency,
+            consistency: &reading.consistency,
         });
         Monitored {
             ended,
@@ -241,6 +274,7 @@ impl Watch<'_> {
             samples: samples.len() as u64,
             samples_digest: digest(samples).to_string(),
             problem,
+            halted: reading.halted,
         }
     }
 }

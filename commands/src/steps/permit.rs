@@ -204,7 +204,7 @@ async fn refused(
     };
     let reason = checked.reasons.join(" ");
     if checked.infrastructure_limits() {
-        escalate::to_role(cx, journal, Condition::InfrastructureLimits, &reason).await?;
+        escalate::to_role(cx, journal, "precheck/escalate", Condition::InfrastructureLimits, &reason).await?;
     }
     Ok(Err(Ending::before_any_change(outcome, checked.plan.clone(), reason)))
 }
@@ -230,7 +230,8 @@ async fn ask(
     let asked = journal.step(&format!("approve/{round}/ask"), |_| async { request }).await?;
     if !rounds.escalated {
         rounds.escalated = true;
-        escalate::to_role(cx, journal, Condition::ScalingDuringHalt, &asked.body.why.join(" ")).await?;
+        escalate::to_role(cx, journal, "approve/escalate", Condition::ScalingDuringHalt, &asked.body.why.join(" "))
+            .await?;
     }
     let decide_by = asked.at + asked.body.decide_within.duration();
     let decided = deliberate(cx, journal, round, &asked, decide_by).await?;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures::join;
 use serde::{Deserialize, Serialize};
 
-use super::body;
+use super::{Ending, body};
 use crate::approval::BoundHalt;
 use crate::context::Context;
 use crate::event::Kind;
@@ -16,7 +16,7 @@ use crate::patience::within;
 use crate::ports::{PortError, ScaleAnswer, ScaleOrder};
 use crate::steps::permit::{Doubt, Permit};
 use crate::steps::precheck::Plan;
-use crate::units::Replicas;
+use crate::units::{Replicas, Timestamp};
 
 /// The body of `scaling`: what the guard read, and what is about to be done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,15 @@ pub struct Scaling {
 
 body!(Scaling, Scaling, 1);
 
+/// The count as it was set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set {
+    /// What the guard read, and what was done.
+    pub intent: Scaling,
+    /// When that was known.
+    pub at: Timestamp,
+}
+
 /// Sets the count as planned, under the permit of that round.
 pub async fn to_plan(
     cx: &Context<'_>,
@@ -53,14 +62,24 @@ pub async fn to_plan(
     journal.effect(&key, &SetCount { cx, plan, permit }).await
 }
 
-/// Whether a request of an earlier round, whose answer was lost, has arrived after all; `None` when nothing happened.
-pub async fn after_all(
+/// Before an operation ends as if nothing was done: whether a request of an `earlier` round, whose answer was lost, has
+/// arrived after all.
+///
+/// # Errors
+/// The inner one: how the operation ends.
+pub async fn unless_done_after_all(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
-    plan: &Plan,
-    permit: &Permit,
-) -> Result<Option<Effected<Scaling>>, Interrupted> {
-    journal.settle(&SetCount { cx, plan, permit }).await
+    earlier: Option<(Plan, Permit)>,
+    ending: Ending,
+) -> Result<Result<(Plan, Set), Ending>, Interrupted> {
+    let Some((plan, permit)) = earlier else { return Ok(Err(ending)) };
+    let settled = journal.settle(&SetCount { cx, plan: &plan, permit: &permit }).await?;
+    Ok(match settled {
+        None => Err(ending),
+        Some(Effected::Done(intent, at)) => Ok((plan, Set { intent, at })),
+        Some(otherwise) => Err(Ending::not_scaled(otherwise, &plan)),
+    })
 }
 
 struct SetCount<'a> {

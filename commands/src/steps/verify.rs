@@ -135,7 +135,7 @@ pub async fn every_instance(
     Ok(verified)
 }
 
-async fn examine(cx: &Context<'_>, plan: &Plan) -> Verified {
+pub(super) async fn examine(cx: &Context<'_>, plan: &Plan) -> Verified {
     let world = &*cx.ports.world;
     let stopwatch = Stopwatch::since(world, world.now());
     let deadline = Deadline::after(world, world.now(), cx.policy.time.verify);
@@ -157,7 +157,7 @@ fn may_still_settle(verified: &Verified) -> bool {
 }
 
 /// One look at everything.
-pub(super) async fn look(cx: &Context<'_>, plan: &Plan) -> Verified {
+async fn look(cx: &Context<'_>, plan: &Plan) -> Verified {
     let (fleet, routed, sources, pinned) = join!(
         cx.fleet(),
         cx.routed(),

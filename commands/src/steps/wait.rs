@@ -8,13 +8,15 @@ use serde::{Deserialize, Serialize};
 use crate::card;
 use crate::context::Context;
 use crate::event::Kind;
+use crate::halt;
 use crate::journal::{Body, Heard, Interrupted, Journal, Recorded};
 use crate::patience::{Deadline, Stopwatch};
 use crate::ports::{FleetState, Instance, InstanceState, PortError, Slot};
 use crate::steps::escalate::Condition;
 use crate::steps::precheck::Plan;
+use crate::steps::scale::Set;
 use crate::steps::{Ending, Outcome};
-use crate::units::{InstanceId, Millis, Replicas, Timestamp};
+use crate::units::{InstanceId, Millis, Replicas};
 
 /// The body of `scaled` and of `not_ready`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +35,8 @@ pub struct Waited {
     pub took: Millis,
     /// What is wrong, naming the instance; `None` when nothing is.
     pub problem: Option<String>,
+    /// Who says that a halt began since the count was set; `None` when nobody does.
+    pub halted: Option<String>,
 }
 
 /// How a wait ended.
@@ -77,20 +81,20 @@ impl Waited {
     }
 }
 
-/// Waits, showing how far each instance is. The deadline counts from `set_at`, when the count was set.
+/// Waits, showing how far each instance is. The deadline counts from when the count was set.
 pub async fn until_ready(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
     plan: &Plan,
-    set_at: Timestamp,
+    set: &Set,
 ) -> Result<Recorded<Waited>, Interrupted> {
-    journal.step("wait", |heard| watch(cx, heard, plan, set_at)).await
+    journal.step("wait", |heard| watch(cx, heard, plan, set)).await
 }
 
-async fn watch(cx: &Context<'_>, heard: Heard, plan: &Plan, set_at: Timestamp) -> Waited {
+async fn watch(cx: &Context<'_>, heard: Heard, plan: &Plan, set: &Set) -> Waited {
     let world = &*cx.ports.world;
-    let began = Stopwatch::since(world, set_at);
-    let deadline = Deadline::after(world, set_at, cx.policy.time.ready_within);
+    let began = Stopwatch::since(world, set.at);
+    let deadline = Deadline::after(world, set.at, cx.policy.time.ready_within);
     let mut ready_since: HashMap<InstanceId, Duration> = HashMap::new();
     let mut last = FleetState::unseen(plan.to);
     let mut trouble;
@@ -118,13 +122,14 @@ async fn watch(cx: &Context<'_>, heard: Heard, plan: &Plan, set_at: Timestamp) -
         }
         world.sleep(cx.policy.time.poll.min(deadline.left(world))).await;
     };
+    let halted = halt::began_since(world, &cx.ports.target.halt, cx.policy.time.look, &set.intent.halt).await;
     let newcomers = last
         .instances
         .iter()
         .filter(|instance| !plan.present.contains(&instance.id))
         .map(|instance| instance.id.clone())
         .collect();
-    Waited { ended, wanted: plan.to, ready: last.ready(), newcomers, took: began.spent(world).into(), problem }
+    Waited { ended, wanted: plan.to, ready: last.ready(), newcomers, took: began.spent(world).into(), problem, halted }
 }
 
 fn note_ready(state: &FleetState, ready_since: &mut HashMap<InstanceId, Duration>, now: Duration) {

@@ -1,0 +1,302 @@
+//! Scaling up as people live it: what goes wrong, what governance decides, what changes meanwhile. Through the real
+//! program, on real processes.
+
+use std::process::Stdio;
+
+use scalebot_tests::binary::{Drill, Ended, Running, kinds};
+use scalebot_tests::schemas::validate;
+use serde_json::{Value, json};
+
+fn run(arguments: &[&'static str]) -> (Drill, Ended) {
+    let drill = Drill::new();
+    let all: Vec<&str> = ["/scale up 6", "--monitor", "20s"].into_iter().chain(arguments.iter().copied()).collect();
+    let ended = drill.run(&all);
+    proved(&drill, &ended.events);
+    (drill, ended)
+}
+
+/// Somebody types the lines; nothing is typed before it is wanted.
+fn talk(drill: &Drill, arguments: &[&str]) -> Running {
+    let all: Vec<&str> = ["--monitor", "20s"].iter().chain(arguments).copied().collect();
+    let mut running = drill.start_with_input(&all, Stdio::piped());
+    running.types("operator> /scale up 6");
+    running
+}
+
+fn proved(drill: &Drill, events: &[Value]) {
+    for event in events {
+        validate(event).unwrap_or_else(|error| panic!("{error}: {event}"));
+    }
+    let (code, said) = drill.ledger("verify");
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(drill.world(), None);
+}
+
+/// It failed after the count was set: the fleet is left at six, and that role was told of that condition.
+fn left_at_six(arguments: &[&'static str], because: &[&str], role: &str, condition: &str) -> Ended {
+    let (_drill, ended) = run(arguments);
+    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    let finished = ended.only("finished");
+    assert_eq!((&finished["outcome"], &finished["ended_at"]), (&json!("failed"), &json!(6)), "{finished}");
+    for words in because {
+        assert!(finished["reason"].as_str().unwrap().contains(words), "{words}: {finished}");
+    }
+    let escalated = ended.only("escalated");
+    assert_eq!((&escalated["to"], &escalated["condition"]), (&json!(role), &json!(condition)));
+    ended
+}
+
+/// It was refused before anything was done, and that role was told.
+fn refused_at_four(arguments: &[&'static str], because: &[&str]) {
+    let (_drill, ended) = run(arguments);
+    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    let finished = ended.only("finished");
+    assert_eq!((&finished["outcome"], &finished["ended_at"]), (&json!("refused"), &json!(4)), "{finished}");
+    for words in because {
+        assert!(finished["reason"].as_str().unwrap().contains(words), "{words}: {finished}");
+    }
+    assert_eq!(ended.only("escalated")["to"], "infrastructure_team");
+    assert!(!ended.kinds().contains(&"scaling".to_owned()));
+}
+
+#[test]
+fn an_instance_that_never_becomes_ready_is_named_when_the_time_for_it_is_over() {
+    let because = ["not ready", "api-5", "api-6", "database"];
+    left_at_six(&["--fault", "never-ready"], &because, "infrastructure_team", "infrastructure_limits");
+}
+
+#[test]
+fn an_instance_that_crashes_ends_the_wait_at_once_and_is_named() {
+    let ended = left_at_six(&["--fault", "crash"], &["has failed"], "infrastructure_team", "infrastructure_limits");
+    let took = ended.only("not_ready")["took"].as_u64().unwrap();
+    assert!(took < 30_000, "it waited {took} ms, to the end of the time for it");
+}
+
+#[test]
+fn new_instances_that_are_slow_are_found_by_the_watch_and_named() {
+    let because = ["Mean latency of the new instances", "api-5", "api-6"];
+    let ended = left_at_six(&["--fault", "slow"], &because, "system_architect", "not_improving");
+    assert_eq!(ended.only("finished")["verdict"], "regressed");
+    assert_eq!(ended.only("monitored")["judgement"]["culprits"], json!(["api-5", "api-6"]));
+}
+
+#[test]
+fn an_instance_with_another_hash_chain_is_found_by_comparing_the_same_sequence_numbers() {
+    let because = ["api-5: chain", "api-6: chain", "at sequence"];
+    let ended = left_at_six(&["--fault", "diverged-chain"], &because, "system_architect", "consistency");
+    assert_eq!(ended.only("verified")["result"], "inconsistent");
+}
+
+#[test]
+fn an_instance_that_holds_another_halt_state_is_found() {
+    let because = ["api-5: halt: says halted"];
+    left_at_six(&["--fault", "diverged-halt"], &because, "system_architect", "consistency");
+}
+
+#[test]
+fn an_instance_that_does_not_reach_its_keys_is_found() {
+    let because = ["api-5: keys", "api-6: keys"];
+    left_at_six(&["--fault", "no-keys"], &because, "system_architect", "consistency");
+}
+
+#[test]
+fn without_room_it_is_refused_and_the_infrastructure_team_is_told() {
+    refused_at_four(&["--fault", "no-room"], &["room", "0 more fit"]);
+}
+
+#[test]
+fn without_database_connections_it_is_refused_with_the_figures() {
+    refused_at_four(&["--fault", "database-full"], &["database connections", "180 needed"]);
+}
+
+#[test]
+fn during_a_halt_it_is_done_once_a_lead_has_approved_exactly_that() {
+    let (_drill, ended) = run(&["--halted", "--approve"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    let asked = ended.only("approval_requested");
+    let approved = ended.only("approved");
+    assert_eq!(approved["by"], json!(["lead"]));
+    assert_eq!(approved["request"], asked["digest"]);
+    assert_eq!(ended.only("scaling")["approval"], asked["digest"]);
+    assert_eq!(ended.only("escalated")["to"], "governance_lead");
+    assert!(ended.said.contains(&asked["digest"].as_str().unwrap()[..8]), "{}", ended.said);
+    assert!(ended.said.contains("halt table says halted") && ended.said.contains("halt signals says halted"));
+}
+
+#[test]
+fn during_a_halt_it_is_not_done_when_a_lead_rejects() {
+    let (_drill, ended) = run(&["--halted", "--reject"]);
+    assert_eq!((ended.code, &ended.only("finished")["outcome"]), (Some(1), &json!("rejected")));
+    assert_eq!(ended.only("finished")["ended_at"], 4);
+    assert!(!ended.kinds().contains(&"scaling".to_owned()));
+}
+
+#[test]
+fn during_a_halt_it_expires_when_nobody_decides_in_time() {
+    let (_drill, ended) = run(&["--halted", "--approval-timeout", "2s"]);
+    assert_eq!((ended.code, &ended.only("finished")["outcome"]), (Some(1), &json!("expired")));
+    assert_eq!(ended.only("finished")["ended_at"], 4);
+    assert!(!ended.kinds().contains(&"scaling".to_owned()));
+}
+
+#[test]
+fn marks_of_the_requester_and_of_others_do_not_count_and_both_marks_of_a_lead_reject() {
+    let drill = Drill::new();
+    let mut running = talk(&drill, &["--halted"]);
+    running.until("approval_requested");
+    running.types("operator> approve");
+    assert!(running.until("vote_refused")["body"]["why"].as_str().unwrap().contains("Only a governance lead"));
+    running.types("viewer> approve");
+    running.until("vote_refused");
+    running.types("lead> reject");
+    running.hangs_up();
+    let ended = running.end();
+    assert_eq!(ended.only("finished")["outcome"], "rejected");
+    assert_eq!(ended.only("rejected")["by"], json!(["lead"]));
+    proved(&drill, &ended.events);
+}
+
+#[test]
+fn what_changes_after_the_approval_makes_it_void_and_the_next_request_says_what_changed() {
+    let drill = Drill::new();
+    let mut running = talk(&drill, &["--halted"]);
+    let first = running.until("approval_requested")["body"].clone();
+    // Somebody clears the table; the signals still say halted.
+    drill.happen("clear", &json!({ "sources": "table", "reason": "ceremony" }));
+    running.types("lead> approve");
+    running.until("approved");
+    let second = running.until("approval_requested")["body"].clone();
+    assert_ne!(first["digest"], second["digest"]);
+    let changed = second["changed"].to_string();
+    assert!(changed.contains("halt table") && changed.contains("not halted"), "{changed}");
+    assert!(second["why"].to_string().contains("but halt table says not halted"), "{second}");
+    running.types("lead> approve");
+    let scaling = running.until("scaling");
+    assert_eq!(scaling["body"]["approval"], second["digest"]);
+    running.hangs_up();
+    let ended = running.end();
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    proved(&drill, &ended.events);
+}
+
+#[test]
+fn a_halt_that_begins_while_the_fleet_is_watched_changes_nothing_and_governance_is_told() {
+    let drill = Drill::new();
+    let mut running = drill.start(&["/scale up 6", "--monitor", "20s"]);
+    running.until("verified");
+    drill.happen("halt", &json!({ "sources": "both", "reason": "integrity violation" }));
+    let told = running.until("escalated");
+    assert_eq!((&told["body"]["to"], &told["body"]["severity"]), (&json!("governance_lead"), &json!("critical")));
+    let ended = running.end();
+    assert_eq!(ended.only("finished")["ended_at"], 6);
+    assert_eq!(ended.kinds().iter().filter(|kind| *kind == "scaling").count(), 1);
+    proved(&drill, &ended.events);
+}
+
+#[test]
+fn halt_sources_that_cannot_be_read_are_no_proof_that_there_is_no_halt() {
+    let drill = Drill::new();
+    let mut running = drill.start(&["/scale up 6", "--monitor", "20s", "--approval-timeout", "1s"]);
+    running.until_it_warms_up();
+    drill.happen("outage", &json!({ "part": "redis", "down": true }));
+    let asked = running.until("prechecked");
+    let checks = asked["body"]["checks"].as_array().unwrap().clone();
+    let halt = checks.iter().find(|check| check["name"] == "halt state").unwrap();
+    assert_eq!((&halt["status"], &halt["follows"]), (&json!("unknown"), &json!("approval")), "{halt}");
+    let ended = running.end();
+    assert_ne!(ended.only("finished")["outcome"], "completed");
+    assert_eq!(ended.only("finished")["ended_at"], 4);
+}
+
+#[test]
+fn a_breached_complexity_budget_asks_for_approval() {
+    let drill = Drill::new();
+    let mut running = drill.start(&["/scale up 6", "--monitor", "20s", "--reject"]);
+    running.until_it_warms_up();
+    drill.happen("complexity", &json!({ "adr_count": 16, "ceremony_types": 6, "cross_component_deps": 11 }));
+    let why = running.until("approval_requested")["body"]["why"].to_string();
+    assert!(why.contains("complexity budget") && why.contains("16 of 15"), "{why}");
+    let ended = running.end();
+    assert_eq!(ended.only("finished")["outcome"], "rejected");
+}
+
+#[test]
+fn somebody_who_changes_the_count_in_the_middle_is_noticed_and_not_fought() {
+    let drill = Drill::new();
+    let mut running = drill.start(&["/scale up 6", "--monitor", "20s"]);
+    running.until("verified");
+    let fleet: Value = serde_json::from_str(&drill.world_says("GET", "/fleet", &json!(null))).unwrap();
+    let order = json!({
+        "identity": fleet["identity"], "from": 6, "to": 7, "version": fleet["version"], "operation": "a colleague"
+    });
+    drill.world_says("POST", "/fleet/scale", &order);
+    let ended = running.end();
+    assert_eq!(ended.code, Some(1));
+    let finished = ended.only("finished");
+    assert_eq!((&finished["outcome"], &finished["ended_at"]), (&json!("failed"), &json!(7)));
+    assert!(finished["reason"].as_str().unwrap().contains("a colleague set the count to 7"), "{finished}");
+    proved(&drill, &ended.events);
+}
+
+#[test]
+fn cancelled_while_the_fleet_is_watched_it_stops_and_leaves_the_fleet_as_it_is() {
+    let drill = Drill::new();
+    let mut running = talk(&drill, &["--halted", "--approve"]);
+    running.until("verified");
+    running.types("operator> cancel");
+    running.hangs_up();
+    let ended = running.end();
+    let finished = ended.only("finished");
+    assert_eq!((&finished["outcome"], &finished["ended_at"]), (&json!("cancelled"), &json!(6)), "{finished}");
+    proved(&drill, &ended.events);
+}
+
+#[test]
+fn without_a_trigger_and_without_a_reason_that_is_recorded_and_blocks_nothing() {
+    let (_drill, ended) = run(&["--load", "4"]);
+    assert_eq!(ended.only("rationale")["reason"], Value::Null);
+    let checks = ended.only("prechecked")["checks"].as_array().unwrap();
+    let rationale = checks.iter().find(|check| check["name"] == "rationale").unwrap();
+    assert_eq!((&rationale["status"], &rationale["figure"]), (&json!("warn"), &json!("no reason given")));
+    assert!(ended.kinds().contains(&"scaled".to_owned()), "{:?}", kinds(&ended.events));
+}
+
+#[test]
+fn bad_input_is_answered_with_the_right_form_and_nothing_is_done() {
+    let drill = Drill::new();
+    let bad = [
+        "/scale up six",
+        "/scale up ٦",
+        "/scale up 0",
+        "/scale up -1",
+        "/scale up 1.5",
+        "/scale up 99999999999",
+        "/scale upp 6",
+        "/scale up 6 please",
+        "/scale up 6 reason:\"never closed",
+        "/scale up",
+        "hello",
+    ];
+    let ended = drill.run(&bad);
+    assert_eq!((ended.code, ended.events.len()), (Some(1), 0));
+    assert!(
+        ended.said.split_whitespace().collect::<Vec<_>>().join(" ").matches("/scale up 6").count() >= bad.len(),
+        "{}",
+        ended.said
+    );
+
+    let recorded = Drill::new();
+    let ended = recorded.run(&["/scale up 6 target:nowhere", "/scale up 3", "/scale up 9"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.only("command_refused")["reason"].as_str().unwrap().contains("no target \"nowhere\""));
+    let reasons: Vec<&str> = ended
+        .events
+        .iter()
+        .filter(|event| event["kind"] == "finished")
+        .map(|event| event["body"]["reason"].as_str().unwrap())
+        .collect();
+    assert_eq!(reasons.len(), 2);
+    assert!(reasons[0].contains("/scale down 3"), "{}", reasons[0]);
+    assert!(reasons[1].contains("at most 100 %"), "{}", reasons[1]);
+    proved(&recorded, &ended.events);
+}
