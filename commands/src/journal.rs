@@ -24,6 +24,7 @@ use serde_json::{Map, Value};
 pub use self::effect::{Acted, Answer, Answered, Effect, Effected, Fence, Found, GUARD_LIMIT, Stop};
 pub use self::signal::{Answer as PersonsAnswer, CancelRequested, Heard, Inbox, Signal};
 use crate::event::{Claim, Draft, Event, Kind};
+use crate::mutation::mutated;
 use crate::ports::{AppendError, Ledger, LedgerError, Ports, World};
 use crate::units::{Epoch, OperationId, Timestamp};
 
@@ -223,6 +224,9 @@ impl<'a> Journal<'a> {
             // It was written, and only the answer was lost.
             self.inbox.recorded();
             return Ok(());
+        }
+        if mutated!(SwallowSignal) {
+            self.inbox.recorded();
         }
         let (kind, body) = signal.event();
         let body = body.map_err(|error| not_json(kind, &error))?;
