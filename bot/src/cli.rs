@@ -35,6 +35,7 @@ pub(crate) enum Command {
 
 /// What a rehearsal is to be.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct DrillArgs {
     /// What the operator types, for example "/scale up 6"; without any, lines are read from standard input
     #[arg(value_name = "COMMAND")]
@@ -63,6 +64,12 @@ pub(crate) struct DrillArgs {
     /// What goes wrong
     #[arg(long, value_enum)]
     pub(crate) fault: Option<Fault>,
+    /// How it is known whether new instances reach their keys: they are asked, or an operator gives their word
+    #[arg(long, value_enum, default_value = "probe")]
+    pub(crate) keys: Keys,
+    /// A dashboard to show on the precheck; may be given several times
+    #[arg(long, value_name = "URL")]
+    pub(crate) dashboard: Vec<String>,
     /// Where everything is kept; a drill that was killed goes on there
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
@@ -72,6 +79,15 @@ pub(crate) struct DrillArgs {
     /// Where all of the world's randomness comes from
     #[arg(long, default_value_t = 72)]
     pub(crate) seed: u64,
+}
+
+/// How it is known whether new instances reach their keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Keys {
+    /// Each instance is asked
+    Probe,
+    /// An operator attests it
+    Attest,
 }
 
 impl DrillArgs {

@@ -7,7 +7,7 @@ use crate::card::clock;
 use crate::context::Context;
 use crate::event::Event;
 use crate::figures::Load;
-use crate::ports::FleetState;
+use crate::ports::{Declared, FleetState};
 use crate::steps::{Ending, Finished};
 
 /// What an instance carries, measured: its share of the load over the share of its time that it was busy.
@@ -47,11 +47,12 @@ pub fn document(
     ending: &Ending,
     fleet: Option<&FleetState>,
     load: Option<&Load>,
+    declared: Option<&Declared>,
     history: &[Event],
 ) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = write_document(&mut text, cx, ending, fleet, load, history);
+    let _ = write_document(&mut text, cx, ending, fleet, load, declared, history);
     text
 }
 
@@ -61,6 +62,7 @@ fn write_document(
     ending: &Ending,
     fleet: Option<&FleetState>,
     load: Option<&Load>,
+    declared: Option<&Declared>,
     history: &[Event],
 ) -> std::fmt::Result {
     writeln!(out, "# Capacity of {}\n", cx.request.target)?;
@@ -69,6 +71,10 @@ fn write_document(
     match fleet {
         Some(fleet) => writeln!(out, "| instances | {} wanted, {} ready |", fleet.wanted, fleet.ready())?,
         None => writeln!(out, "| instances | not known |")?,
+    }
+    match declared {
+        Some(declared) => writeln!(out, "| declared | {} in {} |", declared.count, declared.place)?,
+        None => writeln!(out, "| declared | not known |")?,
     }
     let rate = load.and_then(Load::requests_per_second);
     writeln!(

@@ -6,7 +6,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::event::Hash;
-use crate::units::Replicas;
+use crate::units::{Replicas, Timestamp};
 
 /// Everything that decides, apart from what is observed. Its digest stands in every `requested`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -45,6 +45,19 @@ pub struct CountLimits {
     pub largest_step_percent: u32,
     /// How long after an operation's end the next may begin.
     pub cool_down: Duration,
+    /// When nothing may be changed.
+    pub freeze: Vec<FreezeWindow>,
+}
+
+/// A time in which nothing may be changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FreezeWindow {
+    /// Its beginning.
+    pub from: Timestamp,
+    /// Its end.
+    pub until: Timestamp,
+    /// Why, as a card says it.
+    pub why: String,
 }
 
 /// When the fleet counts as too busy (the runbook's trigger conditions).
@@ -62,6 +75,8 @@ pub struct LoadLimits {
     pub memory_limit_bytes: Option<u64>,
     /// Over how long a figure must hold to count.
     pub sustained: Duration,
+    /// The least to look back on before a change, so that there is something to compare with afterwards.
+    pub baseline: Duration,
     /// For how long after a halt was cleared caution is advised.
     pub halt_caution: Duration,
 }
@@ -111,6 +126,7 @@ impl Default for Policy {
                 maximum: None,
                 largest_step_percent: 100,
                 cool_down: Duration::from_mins(5),
+                freeze: Vec::new(),
             },
             load: LoadLimits {
                 p99_ms: 500.0,
@@ -119,6 +135,7 @@ impl Default for Policy {
                 memory: 0.80,
                 memory_limit_bytes: None,
                 sustained: Duration::from_mins(5),
+                baseline: Duration::from_secs(8),
                 halt_caution: Duration::from_hours(48),
             },
             approval: ApprovalRules {

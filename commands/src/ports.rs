@@ -119,6 +119,8 @@ pub struct Target {
     pub pools: Vec<Arc<dyn Pool>>,
     /// The complexity budget, where one is configured.
     pub governance: Option<Arc<dyn Governance>>,
+    /// Dashboards to look at, by their URLs, as configured.
+    pub dashboards: Vec<String>,
 }
 
 /// Everything that an operation talks to.

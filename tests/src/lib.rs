@@ -6,3 +6,4 @@
 pub mod binary;
 pub mod schemas;
 pub mod sim;
+pub mod terminal;

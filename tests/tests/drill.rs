@@ -1,5 +1,8 @@
 //! The main job, as a person does it: `scalebot drill "/scale up 6"` on real processes.
 
+// Whatever a test meets and did not expect should stop it right there.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

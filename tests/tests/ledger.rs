@@ -1,5 +1,8 @@
 //! The operational log under tampering, as `scalebot ledger verify` sees it.
 
+// Whatever a test meets and did not expect should stop it right there.
+#![allow(clippy::unwrap_used)]
+
 use scalebot_tests::binary::Drill;
 use sqlx::{Connection as _, SqliteConnection};
 

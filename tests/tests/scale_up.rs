@@ -1,6 +1,9 @@
 //! Scaling up as people live it: what goes wrong, what governance decides, what changes meanwhile. Through the real
 //! program, on real processes.
 
+// Whatever a test meets and did not expect should stop it right there.
+#![allow(clippy::unwrap_used)]
+
 use std::process::Stdio;
 
 use scalebot_tests::binary::{Drill, Ended, Running, kinds};
@@ -176,6 +179,19 @@ fn what_changes_after_the_approval_makes_it_void_and_the_next_request_says_what_
     running.hangs_up();
     let ended = running.end();
     assert_eq!(ended.code, Some(0), "{}", ended.said);
+    proved(&drill, &ended.events);
+}
+
+#[test]
+fn in_a_script_a_mark_waits_until_it_is_asked_for() {
+    let drill = Drill::new();
+    let mut running = talk(&drill, &["--halted"]);
+    running.types("");
+    running.types("lead> approve");
+    running.hangs_up();
+    let ended = running.end();
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert_eq!(ended.only("approved")["by"], json!(["lead"]));
     proved(&drill, &ended.events);
 }
 

@@ -2,6 +2,9 @@
 //!
 //! After a change of an event, `SCALEBOT_WRITE_SCHEMAS=1 cargo test -p scalebot-tests --test schemas` writes them anew.
 
+// Whatever a test meets and did not expect should stop it right there.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use scalebot_commands::event::Kind;
@@ -49,15 +52,15 @@ fn lines() -> BTreeMap<String, Vec<Value>> {
         }
     }
     // What never happens to a bot that nobody changed, on a clock that never goes back.
-    let like = lines["resumed"][0].clone();
+    let example = lines["resumed"][0].clone();
     for (kind, body) in [
         (Kind::Parked, json!({ "reason": "event 3 cannot be read by this version" })),
         (Kind::ClockJump, json!({ "last": "2026-01-08T03:00:00Z" })),
     ] {
-        let mut made = like.clone();
-        made["kind"] = kind.as_str().into();
-        made["body"] = body;
-        lines.insert(kind.as_str().to_owned(), vec![made]);
+        let mut line = example.clone();
+        line["kind"] = kind.as_str().into();
+        line["body"] = body;
+        lines.insert(kind.as_str().to_owned(), vec![line]);
     }
     lines
 }

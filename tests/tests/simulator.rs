@@ -2,6 +2,9 @@
 //!
 //! `SCALEBOT_SIM_SEEDS=n` sets how many, `SCALEBOT_SIM_SEED=n` runs that one and shows what happened.
 
+// Whatever a test meets and did not expect should stop it right there.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 
 use scalebot_commands::mutation::{self, Mutation};

@@ -121,13 +121,14 @@ async fn carry_out(rehearsal: &Rehearsal, entered: Entered, args: &DrillArgs) ->
 
 /// Carries an operation through, while people may say something to it. Whether it was done as asked.
 async fn attend(rehearsal: &Rehearsal, operation: &OperationId, lines: &mut Lines) -> bool {
-    let (signals, inbox) = rehearsal.signals();
+    let (signals, inbox) = Rehearsal::signals();
     let mut running = std::pin::pin!(rehearsal.carry_out(operation, inbox, signals.clone()));
+    let mut taken = true;
     loop {
         tokio::select! {
             biased;
-            ended = &mut running => return was_done(rehearsal, &ended),
-            line = lines.next_while_busy(rehearsal.open_request()) => rehearsal.pass_on(&signals, line).await,
+            ended = &mut running => return was_done(rehearsal, &ended) && taken,
+            line = lines.next_while_busy(rehearsal.open_request()) => taken &= rehearsal.pass_on(&signals, line).await,
         }
     }
 }

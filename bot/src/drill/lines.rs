@@ -51,25 +51,37 @@ impl Lines {
         self.waiting.is_empty() && matches!(self.source, Source::Terminal(_))
     }
 
-    /// The next line that is for the operation under way. Never returns when nobody says anything further.
+    /// The next line that is for the operation under way. Never returns when nobody says anything further. A line that
+    /// was read is not lost when this is dropped.
     pub(crate) async fn next_while_busy(&mut self, mut open: watch::Receiver<Option<String>>) -> Line {
-        let at_once = matches!(self.source, Source::Terminal(_));
         loop {
             match &self.source {
                 Source::Given | Source::Ended => return std::future::pending().await,
-                Source::Terminal(_) => {}
-                // The next line of a script is for a request that may not be open yet.
-                Source::Script(_) if !self.waiting.is_empty() => return std::future::pending().await,
-                Source::Script(_) => {
-                    if open.wait_for(Option::is_some).await.is_err() {
-                        return std::future::pending().await;
+                // What is typed at a terminal is answered at once.
+                Source::Terminal(_) => {
+                    if let Some(line) = self.read().await {
+                        return line;
                     }
                 }
-            }
-            match self.read().await {
-                Some(line) if at_once || is_for_the_operation(&line) => return line,
-                Some(line) => self.waiting.push_back(line),
-                None => {}
+                Source::Script(_) => match self.waiting.front() {
+                    None => {
+                        let read = self.read().await;
+                        self.waiting.extend(read);
+                    }
+                    Some(line) if line.said == Said::Nothing => _ = self.waiting.pop_front(),
+                    // The next command waits until this one is done, and so does what follows it.
+                    Some(line) if !is_for_the_operation(line) => return std::future::pending().await,
+                    Some(line) => {
+                        // A mark waits until a request is open.
+                        let is_mark = matches!(line.said, Said::Vote(_) | Said::Withdraw);
+                        if is_mark && open.wait_for(Option::is_some).await.is_err() {
+                            return std::future::pending().await;
+                        }
+                        if let Some(line) = self.waiting.pop_front() {
+                            return line;
+                        }
+                    }
+                },
             }
         }
     }

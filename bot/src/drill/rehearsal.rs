@@ -105,23 +105,20 @@ impl Rehearsal {
         let console = Arc::new(Console::new(Arc::clone(&clock), medium));
         crate::logging::on(Arc::clone(&console));
         let room = Arc::new(RehearsalRoom::new(console, args.is_attended(), dir.charts()));
-        let (world, entered) = match unfinished {
-            Some(held) => {
-                taken_up(&room);
-                (attach::attach(dir.path()).await.map_err(|error| error.0)?, Entered::Unfinished(held.operation))
-            }
-            None => {
-                let attached = attach::start_or_attach(dir.path(), settings(args)).await.map_err(|error| error.0)?;
-                let entered = if attached.started { Entered::Fresh } else { Entered::Living };
-                (Some(attached), entered)
-            }
+        let (world, entered) = if let Some(held) = unfinished {
+            taken_up(&room);
+            (attach::attach(dir.path()).await.map_err(|error| error.0)?, Entered::Unfinished(held.operation))
+        } else {
+            let attached = attach::start_or_attach(dir.path(), settings(args)).await.map_err(|error| error.0)?;
+            let entered = if attached.started { Entered::Fresh } else { Entered::Living };
+            (Some(attached), entered)
         };
         // Without a living world its adapters say that it is gone, and so an unfinished operation ends.
         let client = match &world {
             Some(attached) => attached.client.clone(),
             None => attach::absent(dir.path()).map_err(|error| error.0)?,
         };
-        let target = wiring::target(&clock, &client).map_err(|error| error.to_string())?;
+        let target = wiring::target(&clock, &client, args).map_err(|error| error.to_string())?;
         let channel = Transcript::new(dir.transcript());
         let posting = Arc::new(Posting { ledger: Arc::clone(&ledger), channel, appended, clock: clock.clone() });
 
@@ -196,7 +193,7 @@ impl Rehearsal {
     }
 
     /// Where signals for an operation are put, and where they are taken from.
-    pub(crate) fn signals(&self) -> (mpsc::UnboundedSender<Signal>, Inbox) {
+    pub(crate) fn signals() -> (mpsc::UnboundedSender<Signal>, Inbox) {
         Inbox::new()
     }
 
@@ -245,30 +242,33 @@ impl Rehearsal {
         eprint!("operator> ");
     }
 
-    /// Passes on what a person said to the operation under way.
-    pub(crate) async fn pass_on(&self, signals: &mpsc::UnboundedSender<Signal>, line: Line) {
+    /// Passes on what a person said to the operation under way. Whether it was something that could be taken.
+    pub(crate) async fn pass_on(&self, signals: &mpsc::UnboundedSender<Signal>, line: Line) -> bool {
         self.room.cursor_moved();
         let Line { by, said } = line;
         let open = self.open_request().borrow().clone();
         let signal = match (said, open) {
             (Said::Command(text), _) => {
                 // One operation at a time: the desk says who has the fleet.
-                self.take(&text, &by).await;
-                return;
+                return self.take(&text, &by).await.is_some();
             }
             (Said::Reason(text), _) => Signal::Reason(PersonsAnswer { by, text }),
             (Said::Attest(text), _) => Signal::Attest(PersonsAnswer { by, text }),
-            (Said::Help, _) => return self.say(persona::HELP),
-            (Said::Nothing | Said::Quit, _) => return,
+            (Said::Help, _) => {
+                self.say(persona::HELP);
+                return true;
+            }
+            (Said::Nothing | Said::Quit, _) => return true,
             (Said::Cancel, _) => Signal::Cancel(CancelRequested { by }),
             (Said::Vote(mark), Some(request)) => Signal::Cast(Ballot { by, mark, request }),
             (Said::Withdraw, Some(request)) => Signal::Withdrawn(Ballot { by, mark: Mark::Approve, request }),
             (Said::Vote(_) | Said::Withdraw, None) => {
-                return self.say("Nothing is asked of governance now.");
+                self.say("Nothing is asked of governance now.");
+                return false;
             }
         };
         // Nobody listens any more once the operation has ended.
-        let _ = signals.unbounded_send(signal);
+        signals.unbounded_send(signal).is_ok()
     }
 
     /// Tells the log channel the rest, ends the world, and whether that went well.

@@ -12,6 +12,8 @@ use scalebot_adapters::scrape::{self, Scrape};
 use scalebot_commands::ports::{Fleet, PortError, Target, World};
 use scalebot_commands::units::TargetName;
 
+use crate::cli::{DrillArgs, Keys};
+
 /// The one fleet of a rehearsal.
 pub(crate) const TARGET: &str = "api";
 
@@ -22,9 +24,12 @@ const KEYS: &str = "/v1/keys/status";
 const LIMIT: Duration = Duration::from_secs(4);
 
 /// The fleet with everything that is asked about it.
-pub(crate) fn target(world: &Arc<dyn World>, client: &WorldClient) -> Result<Target, PortError> {
+pub(crate) fn target(world: &Arc<dyn World>, client: &WorldClient, args: &DrillArgs) -> Result<Target, PortError> {
     let fleet: Arc<dyn Fleet> = Arc::new(ProcessFleet::new(client));
-    let keys = KeyProbe::Path { path: KEYS.to_owned(), field: "reachable".to_owned() };
+    let keys = match args.keys {
+        Keys::Probe => KeyProbe::Path { path: KEYS.to_owned(), field: "reachable".to_owned() },
+        Keys::Attest => KeyProbe::None,
+    };
     let conclave = Conclave::new(Arc::clone(world), LIMIT, conclave::Config { keys, ..conclave::Config::default() })?;
     let mut scraped = scrape::Config::default();
     scraped.leave_out.push(KEYS.to_owned());
@@ -37,6 +42,7 @@ pub(crate) fn target(world: &Arc<dyn World>, client: &WorldClient) -> Result<Tar
         chain: Some(Arc::new(EventChain::new(client))),
         pools: vec![Arc::new(ConnectionPool::database(client)), Arc::new(ConnectionPool::redis(client))],
         governance: Some(Arc::new(ConclaveGovernance::new(conclave, Arc::clone(&fleet)))),
+        dashboards: args.dashboard.clone(),
         fleet,
     })
 }

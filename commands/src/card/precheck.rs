@@ -22,6 +22,7 @@ pub fn precheck(cx: &Context<'_>, found: &Prechecked) -> Card {
         let remarks = found.checks.iter().filter(|check| check.status != Status::Pass);
         card = card.lines(remarks.filter_map(|check| Some(format!("{}: {}", check.name, check.advice.as_deref()?))));
     }
+    card = card.lines(cx.ports.target.dashboards.iter().map(|url| format!("Dashboard: {url}")));
     card.rows = found.checks.iter().map(row).collect();
     card
 }

@@ -2,7 +2,7 @@
 
 use super::{Check, Follows, Status};
 use crate::context::Context;
-use crate::policy::CountLimits;
+use crate::policy::{CountLimits, FreezeWindow};
 use crate::ports::{FleetState, LedgerError};
 use crate::reading::Reading;
 use crate::request::Direction;
@@ -62,6 +62,9 @@ pub(super) fn check(
         return refused(advice);
     }
     let now = cx.ports.world.now();
+    if let Some(advice) = frozen(&cx.policy.count.freeze, now) {
+        return refused(advice);
+    }
     match last {
         Err(error) => Check { figure: error.to_string(), ..check.came_to(Status::Unknown, Follows::Refusal) },
         Ok(Some(ended)) if elapsed(*ended, now) < cx.policy.count.cool_down => {
@@ -98,6 +101,15 @@ fn wrong_direction(direction: Direction, from: Replicas, to: Replicas) -> Option
     ))
 }
 
+fn frozen(windows: &[FreezeWindow], now: Timestamp) -> Option<String> {
+    let window = windows.iter().find(|window| window.from <= now && now < window.until)?;
+    Some(format!(
+        "Nothing may be changed until {} ({}). Who keeps the configuration may lift it.",
+        crate::card::clock(window.until),
+        crate::request::escaped(&window.why, 120)
+    ))
+}
+
 fn beyond(limits: &CountLimits, from: Replicas, to: Replicas) -> Option<String> {
     let who = "Who keeps the configuration may lift it.";
     if to < limits.minimum {
@@ -115,4 +127,36 @@ fn beyond(limits: &CountLimits, from: Replicas, to: Replicas) -> Option<String> 
         ));
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(time: &str) -> Timestamp {
+        time.parse().unwrap()
+    }
+
+    #[test]
+    fn within_a_freeze_window_nothing_may_be_changed_and_its_end_is_said() {
+        let windows = [FreezeWindow {
+            from: at("2026-01-08T00:00:00Z"),
+            until: at("2026-01-09T00:00:00Z"),
+            why: "end of the quarter".into(),
+        }];
+        let said = frozen(&windows, at("2026-01-08T12:00:00Z")).unwrap();
+        assert!(said.contains("until 2026-01-09 00:00:00 UTC (end of the quarter)"), "{said}");
+        assert_eq!(frozen(&windows, at("2026-01-09T00:00:00Z")), None);
+        assert_eq!(frozen(&windows, at("2026-01-07T23:59:59Z")), None);
+    }
+
+    #[test]
+    fn a_count_beyond_the_limits_is_refused_with_how_far_it_may_go() {
+        let limits = CountLimits { maximum: Some(Replicas(9)), ..crate::policy::Policy::default().count };
+        let beyond = |from, to| beyond(&limits, Replicas(from), Replicas(to));
+        assert_eq!(beyond(4, 8), None);
+        assert!(beyond(4, 9).unwrap().contains("up to 8 now"));
+        assert!(beyond(8, 10).unwrap().contains("beyond 9"));
+        assert!(beyond(1, 0).unwrap().contains("below 1"));
+    }
 }

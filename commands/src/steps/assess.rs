@@ -8,8 +8,9 @@ use crate::context::Context;
 use crate::figures::Load;
 use crate::journal::{Interrupted, Journal, Recorded};
 use crate::patience::{Deadline, ask_until};
-use crate::ports::FleetState;
+use crate::ports::{FleetState, PortError};
 use crate::reading::Reading;
+use crate::units::Timestamp;
 
 /// The body of `assessed`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,23 @@ async fn observe(cx: &Context<'_>) -> Assessed {
     let time = &cx.policy.time;
     let deadline = Deadline::after(world, world.now(), time.assess);
     let since = world.now() - cx.policy.load.sustained;
-    let (fleet, load) = join!(ask_until(world, deadline, time.poll, || cx.fleet()), cx.load(since),);
+    let (fleet, load) = join!(ask_until(world, deadline, time.poll, || cx.fleet()), load(cx, since, deadline),);
     Assessed { fleet: fleet.into(), load: load.into() }
+}
+
+/// The load, once there is enough to look back on: whoever reads the figures may just have started, after a restart.
+/// What there is when the time for it is over has to do.
+async fn load(cx: &Context<'_>, since: Timestamp, deadline: Deadline) -> Result<Load, PortError> {
+    let world = &*cx.ports.world;
+    loop {
+        let answer = cx.load(since).await;
+        let waits = match &answer {
+            Ok(load) => load.window.duration() < cx.policy.load.baseline,
+            Err(error) => error.may_pass(),
+        };
+        if !waits || deadline.is_over(world) {
+            return answer;
+        }
+        world.sleep(cx.policy.time.poll.min(deadline.left(world))).await;
+    }
 }

@@ -105,7 +105,8 @@ async fn write(cx: &Context<'_>, ending: &Ending) -> Documented {
         problems.push(error.to_string());
     }
     let live = fleet.as_ref().ok().map(|state| state.wanted);
-    let text = capacity::document(cx, ending, fleet.ok().as_ref(), load.ok().as_ref(), &history);
+    let declared = declared.ok().flatten();
+    let text = capacity::document(cx, ending, fleet.ok().as_ref(), load.ok().as_ref(), declared.as_ref(), &history);
     let capacity = match within(world, limit, "the capacity document", cx.ports.documents.write_capacity(&text)).await {
         Ok(place) => Some(place),
         Err(error) => {
@@ -113,5 +114,5 @@ async fn write(cx: &Context<'_>, ending: &Ending) -> Documented {
             None
         }
     };
-    Documented { capacity, declared: declared.ok().flatten(), live, problems }
+    Documented { capacity, declared, live, problems }
 }

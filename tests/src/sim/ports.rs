@@ -52,6 +52,7 @@ impl Port {
                 chain: Some(port.clone()),
                 pools: vec![port],
                 governance: None,
+                dashboards: Vec::new(),
             },
         }
     }
