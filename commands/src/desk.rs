@@ -1,6 +1,8 @@
 //! The desk: where a command comes in. It opens an operation, or says why not. A text that is no command never gets
 //! here ([`crate::request::parse`]) and is not recorded.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::card::clock;
@@ -23,6 +25,10 @@ pub struct CommandRefused {
     /// Why not, as it was told to them.
     pub reason: String,
 }
+
+/// How often, and how far apart, it is looked whether a command was recorded when the log gave no answer.
+const LOOKS: u32 = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// What became of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +55,10 @@ pub struct Desk<'a> {
 
 impl Desk<'_> {
     /// Takes a command from a person.
+    ///
+    /// # Errors
+    /// When the log cannot be used. Where it could not even be told whether the operation was opened, the error says so:
+    /// whoever runs the bot then has to look for claims that nobody carries out.
     pub async fn take(&self, request: &Request, by: &Person) -> Result<Received, LedgerError> {
         let Request::Up(scale) = request;
         let target = match self.target(scale.target.as_ref()) {
@@ -74,7 +84,7 @@ impl Desk<'_> {
                 let reason = self.busy(&held).await;
                 self.refuse(request, by, reason).await
             }
-            Err(AppendError::Unavailable(error)) => Err(error),
+            Err(AppendError::Unavailable(error)) => self.opened_after_all(operation, error).await,
             Err(error @ AppendError::Fenced { .. }) => Err(LedgerError(error.to_string())),
         }
     }
@@ -89,6 +99,20 @@ impl Desk<'_> {
             let name = named.map_or_else(String::new, |name| crate::request::quoted(name.as_str()));
             format!("There is no target \"{name}\". There is: {}.\nLeave target: out to mean the first.", known())
         })
+    }
+
+    /// The log gave no answer: the operation may have been opened all the same, and would hold its target unseen.
+    async fn opened_after_all(&self, operation: OperationId, error: LedgerError) -> Result<Received, LedgerError> {
+        let mut unread = error.clone();
+        for _ in 0..LOOKS {
+            match self.ledger.events_of(&operation).await {
+                Ok(events) if events.is_empty() => return Err(error),
+                Ok(_) => return Ok(Received::Opened(operation)),
+                Err(error) => unread = error,
+            }
+            self.world.sleep(BETWEEN_LOOKS).await;
+        }
+        Err(LedgerError(format!("it is not known whether operation {} was opened: {}", operation.short(), unread.0)))
     }
 
     /// Names the operation that holds the target: what, whose, since when.

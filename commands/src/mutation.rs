@@ -24,6 +24,12 @@ macro_rules! mutations {
 mutations! {
     /// After a crash, an intent without an answer counts as "not done, go again", and nobody looks.
     GoAgainUnseen;
+    /// The act follows the guard's reading however old that is.
+    StaleGuard;
+    /// An operation ends without a last look for a request whose answer was lost.
+    NoLastLook;
+    /// A signal is taken out of the inbox before it is known to be in the log.
+    SwallowSignal;
 }
 
 #[cfg(feature = "mutation")]

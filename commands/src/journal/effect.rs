@@ -298,7 +298,7 @@ impl Journal<'_> {
             return Ok(Some(effected));
         }
         let Some((key, intent)) = self.last_unanswered::<E>()? else { return Ok(None) };
-        if self.next_key().is_some() {
+        if self.next_key().is_some() || mutated!(NoLastLook) {
             // What was concluded then stands further on in the log.
             return Ok(None);
         }
@@ -368,7 +368,7 @@ impl Journal<'_> {
         self.record_as(kind, E::Intent::VERSION, key, &intent, Claim::Keep).await?;
 
         let age = self.world.monotonic().saturating_sub(read_at);
-        let answered = if age > GUARD_LIMIT {
+        let answered = if age > GUARD_LIMIT && !mutated!(StaleGuard) {
             Answered::late(age)
         } else {
             let fence = Fence { operation: &self.operation, epoch: self.epoch };

@@ -59,7 +59,8 @@ pub enum AppendError {
 #[error("the operational log cannot be used: {0}")]
 pub struct LedgerError(pub String);
 
-/// What monitoring saw. Bulky, so beside the chain; the digest in `monitored` covers it.
+/// What monitoring saw. Bulky, so beside the chain; the digest in `monitored` covers it. A process from which another
+/// has taken over keeps nothing any more: what it added would not be what the digest covers.
 #[async_trait]
 pub trait Samples: Send + Sync {
     /// Keeps one sample, as number `index` of the operation. Keeping the same index again replaces it.
@@ -81,7 +82,8 @@ pub struct Post {
     pub text: String,
 }
 
-/// What is known of the posts: planned before it is sent, confirmed when the channel has taken it.
+/// What is known of the posts: planned before it is sent, confirmed when the channel has taken it. A process from which
+/// another has taken over plans and confirms nothing any more.
 #[async_trait]
 pub trait Posts: Send + Sync {
     /// The last event that a confirmed post covers (0 for none), and the post planned after it, if one was.

@@ -74,7 +74,9 @@ pub enum Slot {
 /// The channel that is told of every event, and is the log's outside witness.
 #[async_trait]
 pub trait LogChannel: Send + Sync {
-    /// Posts it; returns the channel's identifier of the message.
+    /// Posts it; returns the channel's identifier of the message. The same post sent twice within minutes is one
+    /// message, where the channel offers that (a nonce made of its seal): a process that was overtaken a moment ago, or
+    /// a request that was given up, may still be on its way.
     ///
     /// # Errors
     /// Also when it is not known whether the channel has taken it.

@@ -1,7 +1,7 @@
 //! The executor: polls whoever was woken, lets the world's next happening happen, moves time on, and stops at the first
 //! thing that is wrong. One thread, no real clock.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
@@ -247,8 +247,7 @@ impl Driver {
         let (commands, receiver) = mpsc::unbounded();
         let (epoch, policy) = {
             let mut model = lock(&self.sim);
-            let (alive, doomed, inboxes) = (true, false, std::collections::BTreeMap::default());
-            model.processes.push(Process { alive, doomed, commands, inboxes });
+            model.processes.push(Process { alive: true, doomed: false, commands, inboxes: BTreeMap::new() });
             let epoch = model.book.take_over();
             model.note("world", &format!("p{number} starts with epoch {}", epoch.0));
             (epoch, model.policy.clone())

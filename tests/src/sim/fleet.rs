@@ -95,7 +95,7 @@ impl Model {
             self.count("conflict at the orchestrator");
             return ScaleAnswer::Conflict { detail: format!("version {} is in force", state.version) };
         }
-        if self.chance(10) && !self.calm {
+        if self.chance(25) && !self.calm {
             return ScaleAnswer::Refused { detail: "quota".to_owned() };
         }
         self.set_count(order.to.0, order.operation.as_str());

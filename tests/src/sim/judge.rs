@@ -33,7 +33,7 @@ pub(super) struct Judge {
 struct Operation {
     length: u64,
     plan: Option<(u64, u64)>,
-    intent: Option<Intent>,
+    intents: Vec<Intent>,
     /// What was approved, by the request's digest: each halt source's word.
     asked: BTreeMap<String, Vec<BoundHalt>>,
     approved: Vec<String>,
@@ -170,7 +170,7 @@ impl Model {
             }
             Some(Kind::CancelRequested) => seen.cancelled = true,
             Some(Kind::Scaling) => {
-                if seen.intent.as_ref().is_some_and(|before| !before.answered) {
+                if seen.intents.last().is_some_and(|before| !before.answered) {
                     wrong.push("an intent follows one that was not answered".to_owned());
                 }
                 let mut fields = body.clone();
@@ -180,7 +180,7 @@ impl Model {
                         let epoch = event.epoch;
                         let intent =
                             Intent { scaling, process, epoch, at: now, read_at, acted: false, answered: false };
-                        seen.intent = Some(intent);
+                        seen.intents.push(intent);
                     }
                     Err(error) => wrong.push(format!("an intent that cannot be read ({error})")),
                 }
@@ -190,7 +190,7 @@ impl Model {
                 if result == "done" && seen.landed.is_none() {
                     wrong.push("an answer says done, and nothing was done".to_owned());
                 }
-                if let Some(intent) = seen.intent.as_mut().filter(|_| result != "stopped") {
+                if let Some(intent) = seen.intents.last_mut().filter(|_| result != "stopped") {
                     let looked = last_seen.filter(|seen| *seen >= intent.at);
                     if result == "unknown" && untouched && looked.is_none() {
                         wrong.push("an answer says that nothing happened, and nobody looked".to_owned());
@@ -213,6 +213,14 @@ impl Model {
                     ("refused", _) => "refused by the orchestrator",
                     _ => "stopped by the guard",
                 });
+            }
+            Some(Kind::Monitored) => {
+                let kept = self.book.samples.get(&id).map(|kept| kept.values().map(|load| load.window.0).collect());
+                let kept: Vec<u64> = kept.unwrap_or_default();
+                let told = (body["samples"].as_u64(), body["observed"].as_u64());
+                if told != (Some(kept.len() as u64), Some(kept.iter().sum())) {
+                    wrong.push(format!("{told:?} samples and ms were monitored, and {kept:?} are kept"));
+                }
             }
             Some(Kind::Documented) => seen.documented = true,
             Some(Kind::Resumed) => tally = Some("resumed"),
@@ -255,7 +263,10 @@ impl Model {
         let Some(seen) = self.judge.operations.get_mut(&order.operation) else {
             return vec!["an act of an operation that is not in the log".to_owned()];
         };
-        let Some(intent) = seen.intent.as_mut() else { return vec!["an act without an intent".to_owned()] };
+        // A process that was overtaken a moment ago may still act on what it announced before.
+        let Some(intent) = seen.intents.iter_mut().rev().find(|intent| intent.process == process) else {
+            return vec!["an act without an intent".to_owned()];
+        };
         let scaling = &intent.scaling;
         let mut wrong = Vec::new();
         let mut must = |holds: bool, what: String| {
@@ -268,7 +279,7 @@ impl Model {
             named == (&order.identity, order.from, order.to, &order.version),
             "an act that no intent names".to_owned(),
         );
-        must(intent.process == process && intent.epoch == fence.epoch(), "another's intent is acted on".to_owned());
+        must(intent.epoch == fence.epoch(), "the fence is of another epoch than the intent".to_owned());
         must(fence.operation() == &order.operation, "the fence is another operation's".to_owned());
         must(!intent.acted, "one intent is acted on twice".to_owned());
         intent.acted = true;

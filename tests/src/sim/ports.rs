@@ -222,6 +222,12 @@ impl Metrics for Port {
 impl HaltSource for HaltPort {
     async fn read(&self) -> Result<HaltReading, PortError> {
         let Self(port, number) = self;
+        // That it cannot be read is known as of when it was asked.
+        {
+            let mut model = lock(&port.sim);
+            let now = model.now;
+            model.judge.read_halt(port.process, *number, now);
+        }
         port.ask("halt.read", |model| {
             model.judge.read_halt(port.process, *number, model.now);
             model.halts[*number].reading.clone()

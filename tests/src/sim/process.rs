@@ -32,12 +32,14 @@ struct Process {
     policy: Policy,
     busy: FuturesUnordered<LocalBoxFuture<'static, Done>>,
     carried: BTreeSet<OperationId>,
+    /// How many commands are at the desk.
+    taking: u32,
 }
 
 /// Lives until it is fenced.
 pub(super) async fn live(port: Port, policy: Policy, commands: UnboundedReceiver<(Request, Person)>) {
     let outbox = Box::pin(tell(port.clone()));
-    let process = Process { port, policy, busy: FuturesUnordered::new(), carried: BTreeSet::new() };
+    let process = Process { port, policy, busy: FuturesUnordered::new(), carried: BTreeSet::new(), taking: 0 };
     select(Box::pin(process.serve(commands)), outbox).await;
 }
 
@@ -54,11 +56,15 @@ impl Process {
                 Either::Left((None, _)) | Either::Right((None, _)) => return,
                 Either::Right((Some(done), _)) => done,
             };
+            if matches!(done, Done::Took(_)) {
+                self.taking -= 1;
+            }
             match done {
                 Done::Took(Ok(Received::Opened(operation))) => self.carry_out(operation),
                 Done::Took(Ok(Received::Refused(why))) => self.note(&format!("the desk refuses: {why}")),
                 Done::Took(Err(error)) => {
                     self.note(&format!("the desk cannot take it: {error}"));
+                    self.judge_desk(&error);
                     self.sweep(Duration::from_secs(30));
                 }
                 Done::Swept(Ok(claims)) => claims.into_iter().for_each(|held| self.carry_out(held.operation)),
@@ -78,6 +84,17 @@ impl Process {
         lock(&self.port.sim).note(&format!("p{}", self.port.process), what);
     }
 
+    /// Who is told that a command could not be taken must not find it carried out.
+    fn judge_desk(&self, error: &LedgerError) {
+        let mut model = lock(&self.port.sim);
+        let ours =
+            |held: &&ClaimHeld| model.book.of(&held.operation).iter().any(|event| event.epoch == self.port.epoch);
+        let taken = model.book.claims.iter().filter(ours).any(|held| !self.carried.contains(&held.operation));
+        if taken && self.taking == 0 && !error.0.contains("not known") {
+            model.judge.violations.push(format!("the desk says that it could not take a command, and it did: {error}"));
+        }
+    }
+
     /// Looks for operations that hold a target and that nobody carries out: those of an earlier process, and one whose
     /// command was taken while the answer was lost.
     fn sweep(&mut self, after: Duration) {
@@ -90,6 +107,7 @@ impl Process {
     }
 
     fn take(&mut self, request: Request, by: Person) {
+        self.taking += 1;
         let (port, policy) = (self.port.clone(), self.policy.clone());
         let taken = async move {
             let targets = [TargetName::new("api")];
