@@ -14,8 +14,13 @@ mod stop;
 mod system;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
+
+/// How long what is still under way is waited for at the end. A read of standard input cannot be broken off: without
+/// this, Ctrl-C at the prompt would do nothing until Enter was pressed.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Does what the command line asks for; returns the exit code.
 pub fn run() -> ExitCode {
@@ -27,12 +32,14 @@ pub fn run() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         match cli.command {
             cli::Command::Drill(args) => drill::command::run(args).await,
             cli::Command::Ledger(command) => ledger_command::run(command).await,
             cli::Command::DrillWorld(args) => drill::world::run(args).await,
             cli::Command::DrillInstance(args) => drill::instance::run(args).await,
         }
-    })
+    });
+    runtime.shutdown_timeout(LAST_WORDS);
+    code
 }
