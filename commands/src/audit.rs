@@ -230,18 +230,25 @@ impl Audit {
     }
 
     fn follow(&mut self, event: &Event, operation: &OperationId) -> Result<(), Wrong> {
-        let (seq, operation) = (event.seq, operation.clone());
-        let course = self.operations.entry(operation.clone()).or_default();
+        let seq = event.seq;
+        // The name is copied once an operation, not once an event.
+        let course = match self.operations.get_mut(operation) {
+            Some(course) => course,
+            None => self.operations.entry(operation.clone()).or_default(),
+        };
+        let operation = || operation.clone();
         if let Some(finished) = course.finished {
-            return Err(Wrong::AfterTheEnd { seq, operation, finished });
+            return Err(Wrong::AfterTheEnd { seq, operation: operation(), finished });
         }
         let expected = course.op_seq + 1;
         if event.op_seq != expected {
-            return Err(Wrong::Place { seq, operation, expected, found: event.op_seq });
+            return Err(Wrong::Place { seq, operation: operation(), expected, found: event.op_seq });
         }
         match (expected == 1, event.kind == Kind::Requested.as_str()) {
-            (true, false) => return Err(Wrong::NeverRequested { seq, operation, kind: event.kind.clone() }),
-            (false, true) => return Err(Wrong::RequestedAgain { seq, operation }),
+            (true, false) => {
+                return Err(Wrong::NeverRequested { seq, operation: operation(), kind: event.kind.clone() });
+            }
+            (false, true) => return Err(Wrong::RequestedAgain { seq, operation: operation() }),
             _ => {}
         }
         course.op_seq = expected;

@@ -156,8 +156,8 @@ fn may_still_settle(verified: &Verified) -> bool {
     open && !findings.any(|finding| finding.name == chain::NAME && finding.status == Status::Fail)
 }
 
-/// One look at everything.
-async fn look(cx: &Context<'_>, plan: &Plan) -> Verified {
+/// One look at everything: what it finds, without asking again and without recording it.
+pub async fn look(cx: &Context<'_>, plan: &Plan) -> Verified {
     let (fleet, routed, sources, pinned) = join!(
         cx.fleet(),
         cx.routed(),

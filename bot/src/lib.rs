@@ -1,0 +1,47 @@
+//! The program, as a library: `main` does nothing but call it, and what is measured or tested from outside is named
+//! here.
+
+mod chart;
+mod cli;
+mod console;
+pub mod drawing;
+mod drill;
+mod ledger_command;
+mod logging;
+mod palette;
+mod state_dir;
+mod stop;
+mod system;
+#[cfg(test)]
+mod testing;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+
+/// How long what is still under way is waited for at the end. A read of standard input cannot be broken off: without
+/// this, Ctrl-C at the prompt would do nothing until Enter was pressed.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Does what the command line asks for; returns the exit code.
+pub fn run() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("scalebot cannot start its threads: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let code = runtime.block_on(async {
+        match cli.command {
+            cli::Command::Drill(args) => drill::command::run(args).await,
+            cli::Command::Ledger(command) => ledger_command::run(command).await,
+            cli::Command::DrillWorld(args) => drill::world::run(args).await,
+            cli::Command::DrillInstance(args) => drill::instance::run(args).await,
+        }
+    });
+    runtime.shutdown_timeout(LAST_WORDS);
+    code
+}
