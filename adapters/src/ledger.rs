@@ -17,6 +17,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -54,6 +55,8 @@ pub struct SqliteLedger {
     /// `None` when opened for reading only.
     writer: Option<Arc<Mutex<Writer>>>,
     hooks: Vec<Hook>,
+    /// The epoch that this handle took over with; 0 while it has not.
+    taken: AtomicU64,
     /// What the file was when it was opened without locks; `None` when SQLite's own locks protect the reading.
     unlocked: Option<Stamp>,
 }
@@ -84,7 +87,14 @@ impl SqliteLedger {
         }
         let readers = pool().connect_lazy_with(options.clone().read_only(true));
         let writer = Writer::new(conn, options, file.clone())?;
-        Ok(Self { file, readers, writer: Some(Arc::new(Mutex::new(writer))), hooks: Vec::new(), unlocked: None })
+        Ok(Self {
+            file,
+            readers,
+            writer: Some(Arc::new(Mutex::new(writer))),
+            hooks: Vec::new(),
+            taken: AtomicU64::new(0),
+            unlocked: None,
+        })
     }
 
     /// Opens a log for reading only; `None` where nothing was ever recorded. Makes no file and changes none.
@@ -114,7 +124,7 @@ impl SqliteLedger {
         }
         let readers = pool().connect_lazy_with(options);
         let unlocked = (!stamp.wal).then_some(stamp);
-        Ok(Some(Self { file, readers, writer: None, hooks: Vec::new(), unlocked }))
+        Ok(Some(Self { file, readers, writer: None, hooks: Vec::new(), taken: AtomicU64::new(0), unlocked }))
     }
 
     /// Calls `hook` with each event that this handle appends: after its commit, in the order of the log, one at a time.
@@ -131,7 +141,28 @@ impl SqliteLedger {
     /// # Errors
     /// When the file cannot be written.
     pub async fn take_over(&self) -> Result<Epoch, LedgerError> {
-        self.write(|conn| Box::pin(append::take_over(conn)), |_| {}).await.map_err(|fault| self.say(fault))
+        let epoch =
+            self.write(|conn| Box::pin(append::take_over(conn)), |_| {}).await.map_err(|fault| self.say(fault))?;
+        self.taken.store(epoch.0, Ordering::SeqCst);
+        Ok(epoch)
+    }
+
+    /// As [`write`](Self::write), for what carries no epoch of its own: only while this handle is the one that leads.
+    async fn write_as_leader(
+        &self,
+        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<(), Fault>> + Send + 'static,
+    ) -> Result<(), LedgerError> {
+        let mine = Epoch(self.taken.load(Ordering::SeqCst));
+        let written = self.write(
+            move |conn| {
+                Box::pin(async move {
+                    append::lead(conn, mine).await?;
+                    work(conn).await
+                })
+            },
+            |()| {},
+        );
+        written.await.map_err(|fault| self.say(fault))
     }
 
     /// Every row of the log in order, read as it is asked for: memory stays flat however long the log is. It sees the

@@ -64,7 +64,7 @@ fn fits(draft: &Draft) -> Result<(), Fault> {
 }
 
 /// Only the process that took the log over last may write.
-async fn lead(conn: &mut SqliteConnection, mine: Epoch) -> Result<(), Fault> {
+pub(super) async fn lead(conn: &mut SqliteConnection, mine: Epoch) -> Result<(), Fault> {
     let row = sqlx::query(sql::EPOCH).fetch_optional(&mut *conn).await?;
     let row = row.ok_or_else(|| Fault::Unreadable("the fencing epoch is missing".to_owned()))?;
     let current = rows::number(&row, "epoch")?;

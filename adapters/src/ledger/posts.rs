@@ -23,14 +23,12 @@ impl Posts for SqliteLedger {
 
     async fn plan(&self, post: &Post) -> Result<(), LedgerError> {
         let post = post.clone();
-        let planned = self.write(move |conn| Box::pin(async move { plan(conn, &post).await }), |()| {});
-        planned.await.map_err(|fault| self.say(fault))
+        self.write_as_leader(move |conn| Box::pin(async move { plan(conn, &post).await })).await
     }
 
     async fn confirm(&self, post: &Post, message: &str) -> Result<(), LedgerError> {
         let (post, message) = (post.clone(), message.to_owned());
-        let confirmed = self.write(move |conn| Box::pin(async move { confirm(conn, &post, &message).await }), |()| {});
-        confirmed.await.map_err(|fault| self.say(fault))
+        self.write_as_leader(move |conn| Box::pin(async move { confirm(conn, &post, &message).await })).await
     }
 }
 
@@ -40,21 +38,18 @@ impl Samples for SqliteLedger {
         let text = serde_json::to_string(load);
         let text = text.map_err(|error| LedgerError(format!("sample {index} cannot be written as JSON ({error})")))?;
         let operation = operation.clone();
-        let kept = self.write(
-            move |conn| {
-                Box::pin(async move {
-                    sqlx::query(sql::KEEP_SAMPLE)
-                        .bind(operation.as_str())
-                        .bind(rows::stored(index, "sample")?)
-                        .bind(text)
-                        .execute(conn)
-                        .await?;
-                    Ok(())
-                })
-            },
-            |()| {},
-        );
-        kept.await.map_err(|fault| self.say(fault))
+        let kept = self.write_as_leader(move |conn| {
+            Box::pin(async move {
+                sqlx::query(sql::KEEP_SAMPLE)
+                    .bind(operation.as_str())
+                    .bind(rows::stored(index, "sample")?)
+                    .bind(text)
+                    .execute(conn)
+                    .await?;
+                Ok(())
+            })
+        });
+        kept.await
     }
 
     async fn kept(&self, operation: &OperationId) -> Result<Vec<Load>, LedgerError> {

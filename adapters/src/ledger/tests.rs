@@ -173,6 +173,13 @@ async fn after_another_process_took_over_the_older_one_writes_nothing_more() {
     assert_eq!(detail, "this process holds epoch 1, in force is 2");
     newer.append(draft("op-a", 2, second)).await.unwrap();
     assert_eq!(whole(&older).await.len(), 2);
+
+    // Nor beside the chain: an overtaken process neither posts nor changes what was measured.
+    let post = Post { first: 1, last: 1, hash: Hash([7; 32]), text: "one".to_owned() };
+    assert!(older.plan(&post).await.unwrap_err().to_string().contains("taken"));
+    newer.plan(&post).await.unwrap();
+    assert!(older.confirm(&post, "1").await.unwrap_err().to_string().contains("taken"));
+    newer.confirm(&post, "1").await.unwrap();
 }
 
 #[tokio::test]
@@ -276,6 +283,7 @@ async fn posts_are_planned_one_at_a_time_and_continue_each_other() {
     ledger.close().await;
 
     let ledger = SqliteLedger::open(&at(&directory)).await.unwrap();
+    ledger.take_over().await.unwrap();
     assert_eq!(ledger.position().await.unwrap(), (0, Some(post(1, 3))));
     ledger.confirm(&post(1, 4), "1").await.unwrap_err();
     ledger.confirm(&post(1, 3), "1").await.unwrap();

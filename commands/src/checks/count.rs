@@ -168,7 +168,7 @@ mod tests {
         let limits = CountLimits { maximum: Some(Replicas(9)), ..crate::policy::Policy::default().count };
         let beyond = |from, to| beyond(&limits, Replicas(from), Replicas(to));
         assert_eq!(beyond(4, 8), None);
-        assert!(beyond(4, 9).unwrap().contains("up to 8 now"));
+        assert!(beyond(4, 9).unwrap().contains("ask for 8 first"));
         assert!(beyond(8, 10).unwrap().contains("beyond 9"));
         assert!(beyond(1, 0).unwrap().contains("below 1"));
     }
