@@ -5,6 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures::future::{Either, select};
+use futures::{StreamExt as _, stream};
 
 use crate::ports::{PortError, World};
 use crate::units::{Timestamp, elapsed};
@@ -70,6 +71,18 @@ pub async fn within<T>(
         Either::Left((answer, _)) => answer,
         Either::Right(((), _)) => Err(PortError::TimedOut { what: what.to_owned(), limit }),
     }
+}
+
+/// How many instances are asked at the same time.
+const AT_ONCE: usize = 64;
+
+/// Asks all of them, so many at a time that neither side is overwhelmed; the answers are in the order of the questions.
+/// A slow one holds up nobody but itself.
+pub async fn ask_all<F: Future>(questions: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let numbered = questions.into_iter().enumerate().map(|(number, question)| async move { (number, question.await) });
+    let mut answers: Vec<_> = stream::iter(numbered).buffer_unordered(AT_ONCE).collect().await;
+    answers.sort_unstable_by_key(|(number, _)| *number);
+    answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
 /// Asks again, with a pause, while the answer may still come: until there is one, or a refusal, or the deadline is over.

@@ -1,10 +1,8 @@
 //! What governance asks before a scaling: the complexity budget, early warnings, and a documented reason.
 
-use futures::{StreamExt as _, stream};
-
 use super::{Check, Follows, Status};
 use crate::context::Context;
-use crate::patience::within;
+use crate::patience::{ask_all, within};
 use crate::ports::{ComplexityBudget, FleetState, InstanceState, PortError};
 
 const COMPLEXITY: (&str, &str) = ("complexity budget", "1: check complexity budget (CT-14)");
@@ -13,9 +11,6 @@ const RATIONALE: (&str, &str) = ("rationale", "1: document scaling decision rati
 
 /// From which share of a limit on a dimension is worth a word.
 const NEAR: f64 = 0.8;
-
-/// How many instances are asked at the same time.
-const AT_ONCE: usize = 64;
 
 pub(super) async fn complexity(cx: &Context<'_>) -> Check {
     const SOURCE: &str = "complexity dashboard";
@@ -61,12 +56,10 @@ fn judged(source: &str, budget: &ComplexityBudget) -> Check {
 pub(super) async fn warnings(cx: &Context<'_>, known: &FleetState) -> Check {
     let ready: Vec<_> = known.instances.iter().filter(|instance| instance.state == InstanceState::Ready).collect();
     let source = format!("{} instances", ready.len());
-    let answers: Vec<_> = stream::iter(ready.iter().map(|instance| async move {
+    let answers: Vec<_> = ask_all(ready.iter().map(|instance| async move {
         let what = format!("instance {}", instance.id);
         within(&*cx.ports.world, cx.policy.time.look, &what, cx.ports.target.probe.warnings(instance)).await
     }))
-    .buffered(AT_ONCE)
-    .collect()
     .await;
     let mut active: Vec<String> = Vec::new();
     let mut unknown: Vec<String> = Vec::new();

@@ -1,11 +1,11 @@
 //! Whether the system is halted: every source of truth, and every instance's own word.
 
-use futures::{StreamExt as _, join, stream};
+use futures::join;
 
 use super::{Check, Follows, Status};
 use crate::context::Context;
 use crate::halt::{self, Conclusion, SourceSays};
-use crate::patience::within;
+use crate::patience::{ask_all, within};
 use crate::ports::{FleetState, HaltReading, Instance, InstanceState};
 use crate::reading::Reading;
 use crate::units::{Millis, elapsed};
@@ -13,12 +13,9 @@ use crate::units::{Millis, elapsed};
 const NAME: &str = "halt state";
 const RUNBOOK: &str = "1: verify system is not in halt state";
 
-/// How many instances are asked at the same time.
-const AT_ONCE: usize = 64;
-
 pub(super) async fn check(cx: &Context<'_>, known: &FleetState) -> (Check, Vec<SourceSays>) {
     let ready = known.instances.iter().filter(|instance| instance.state == InstanceState::Ready);
-    let asked = stream::iter(ready.map(|instance| ask(cx, instance))).buffered(AT_ONCE).collect::<Vec<_>>();
+    let asked = ask_all(ready.map(|instance| ask(cx, instance)));
     let (sources, instances) = join!(halt::ask(&*cx.ports.world, &cx.ports.target.halt, cx.policy.time.look), asked);
     let check = conclude(cx, &sources, &instances);
     (check, sources)

@@ -7,7 +7,7 @@
 mod chain;
 mod instance;
 
-use futures::{StreamExt as _, join, stream};
+use futures::join;
 use serde::{Deserialize, Serialize};
 
 use super::escalate::Condition;
@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::halt;
 use crate::journal::{Interrupted, Journal, Recorded};
 use crate::judge::{Consistency, Inconsistency};
-use crate::patience::{Deadline, Stopwatch};
+use crate::patience::{Deadline, Stopwatch, ask_all};
 use crate::ports::{Instance, Routed, Slot};
 use crate::reading::Reading;
 use crate::steps::precheck::Plan;
@@ -120,9 +120,6 @@ impl Finding {
     }
 }
 
-/// How many instances are examined at the same time.
-const AT_ONCE: usize = 64;
-
 /// Examines the fleet, asking again what may still come, until everything is settled or the time for it is over.
 pub async fn every_instance(
     cx: &Context<'_>,
@@ -171,10 +168,7 @@ pub async fn look(cx: &Context<'_>, plan: &Plan) -> Verified {
     let routed: Reading<Vec<Routed>> = routed.into();
     let halted = halt::conclude(&sources);
     let sequences: &[u64] = pinned.known().map_or(&[], Vec::as_slice);
-    let asked = stream::iter(fleet.instances.iter().map(|instance| instance::ask(cx, instance, sequences)))
-        .buffered(AT_ONCE)
-        .collect::<Vec<_>>()
-        .await;
+    let asked = ask_all(fleet.instances.iter().map(|instance| instance::ask(cx, instance, sequences))).await;
     let agreed = chain::agreed(&fleet.instances, &asked, plan);
     let instances: Vec<Examined> = fleet
         .instances
