@@ -98,7 +98,7 @@ impl Bound {
             victims: Vec::new(),
             halt: BoundHalt::of(&checked.halt),
             statuses: checked.checks.iter().filter(binding).map(|check| (check.name.clone(), check.status)).collect(),
-            policy: cx.request.policy.clone(),
+            policy: cx.policy.digest().to_string(),
         }
     }
 
@@ -247,10 +247,12 @@ pub fn decide(
 ) -> (Tally, Vec<(u64, String)>) {
     let mut refused = Vec::new();
     let mut counted: Vec<&Vote> = Vec::new();
+    let mut may_be_rejected = false;
     for vote in votes {
         match objection(question, vote, standing.get(&vote.ballot.by)) {
             Objection::None => counted.push(vote),
-            Objection::NotYet => {}
+            // Whoever it is that rejects may be a lead: nobody is overruled because they cannot be looked up.
+            Objection::NotYet => may_be_rejected |= vote.ballot.mark == Mark::Reject,
             Objection::Never(why) => refused.push((vote.op_seq, why)),
         }
     }
@@ -260,6 +262,9 @@ pub fn decide(
     let mut approvers: Vec<Person> = counted.iter().map(|vote| vote.ballot.by.clone()).collect();
     approvers.sort();
     approvers.dedup();
+    if may_be_rejected {
+        return (Tally::Open, refused);
+    }
     let reached = approvers.len() >= question.quorum.max(1) as usize;
     (if reached { Tally::Approved(approvers) } else { Tally::Open }, refused)
 }
@@ -367,6 +372,8 @@ mod tests {
             // The requester holds the role here, and still does not approve their own request; rejecting it is theirs.
             (vec![vote(5, "operator", Approve)], open.clone(), vec![5]),
             (vec![vote(5, "operator", Reject)], Tally::Rejected(Person::new("operator")), vec![]),
+            (vec![vote(5, "lead", Approve), vote(6, "away", Reject)], open.clone(), vec![]),
+            (vec![vote(5, "lead", Approve), vote(6, "away", Approve)], Tally::Approved(vec![lead()]), vec![]),
             // Of whom it is not known who they are: neither counted nor refused.
             (vec![vote(5, "away", Approve)], open.clone(), vec![]),
             (vec![vote(5, "nobody", Approve)], open, vec![]),

@@ -133,6 +133,9 @@ impl<'a> Journal<'a> {
             unanswered: Vec::new(),
         };
         for event in &journal.recorded {
+            if event.kind == Kind::ClockJump.as_str() {
+                journal.heard.clock_jumped(event.op_seq);
+            }
             let Some(signal) = Signal::of(event) else { continue };
             let unreadable = |detail: &dyn std::fmt::Display| Interrupted::Parked {
                 reason: format!("event {} cannot be read by this version ({detail})", event.seq),
@@ -251,6 +254,11 @@ impl<'a> Journal<'a> {
         Ok(true)
     }
 
+    /// Whether nothing further is recorded, or the next recorded step is this one: then it may be taken.
+    pub(crate) fn may_take(&self, key: &str) -> Option<bool> {
+        self.next_key().map(|next| next == key)
+    }
+
     /// Every signal that the operation was ever sent, without looking for new ones.
     pub fn heard(&self) -> &Heard {
         &self.heard
@@ -284,7 +292,11 @@ impl<'a> Journal<'a> {
     async fn note_clock_jump(&mut self) -> Result<(), Interrupted> {
         let now = self.world.now();
         match self.recorded.last().and_then(Event::time) {
-            Some(last) if now < last => self.note(Kind::ClockJump, &ClockJump { last }).await,
+            Some(last) if now < last => {
+                self.note(Kind::ClockJump, &ClockJump { last }).await?;
+                self.heard.clock_jumped(self.length());
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

@@ -237,6 +237,23 @@ fn a_breached_complexity_budget_asks_for_approval() {
 }
 
 #[test]
+fn an_instance_that_was_down_before_is_named_and_does_not_spoil_the_scaling() {
+    let drill = Drill::new();
+    let mut running = drill.start(&["/scale up 6", "--monitor", "20s"]);
+    running.until_it_warms_up();
+    drill.happen("kill", &json!({ "instance": "api-3" }));
+    let prechecked = running.until("prechecked");
+    let checks = prechecked["body"]["checks"].as_array().unwrap();
+    let count = checks.iter().find(|check| check["name"] == "instance count").unwrap();
+    assert_eq!(count["status"], "warn", "{count}");
+    let verified = running.until("verified");
+    assert_eq!(verified["body"]["result"], "passed", "{verified}");
+    let ended = running.end();
+    assert_eq!(ended.only("finished")["outcome"], "completed", "{}", ended.said);
+    proved(&drill, &ended.events);
+}
+
+#[test]
 fn somebody_who_changes_the_count_in_the_middle_is_noticed_and_not_fought() {
     let drill = Drill::new();
     let mut running = drill.start(&["/scale up 6", "--monitor", "20s"]);

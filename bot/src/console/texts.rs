@@ -755,6 +755,7 @@ mod progress {
             to: Replicas(6),
             rollback_to: Replicas(1),
             present: vec![InstanceId::new("api-1")],
+            ready: vec![InstanceId::new("api-1")],
             precondition: scalebot_commands::ports::Precondition::Enforced,
             triggers: vec![],
         };

@@ -3,6 +3,7 @@
 //! The state directory holds everything: the log, the transcript of the log channel, the world's socket. A drill that
 //! was killed is taken up where its log says that it was; one that ends by itself ends its world.
 
+use std::collections::VecDeque;
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -29,7 +30,12 @@ enum End {
     Done { as_asked: bool },
     /// Somebody interrupted it.
     Interrupted,
+    /// Another process has taken over.
+    Fenced,
 }
+
+/// Another process has taken the log over: whatever is here is its business now.
+struct Fenced;
 
 /// Runs a drill and returns its exit code.
 pub(crate) async fn run(args: DrillArgs) -> ExitCode {
@@ -51,13 +57,21 @@ pub(crate) async fn run(args: DrillArgs) -> ExitCode {
     let end = tokio::select! {
         biased;
         () = stop::requested() => End::Interrupted,
-        as_asked = carry_out(&rehearsal, entered, &args) => End::Done { as_asked },
+        course = carry_out(&rehearsal, entered, &args) => match course {
+            Ok(as_asked) => End::Done { as_asked },
+            Err(Fenced) => End::Fenced,
+        },
     };
     match end {
         End::Interrupted => {
             rehearsal.say(&interrupted(state.dir.path()));
             state.keep();
             ExitCode::from(130)
+        }
+        // Neither its posts nor its world are this process's any more.
+        End::Fenced => {
+            state.keep();
+            ExitCode::FAILURE
         }
         End::Done { as_asked } => {
             let ended = rehearsal.leave().await;
@@ -99,7 +113,7 @@ fn unusable(why: &str) -> ExitCode {
 }
 
 /// Everything that was asked for, in turn. Whether all of it was done.
-async fn carry_out(rehearsal: &Rehearsal, entered: Entered, args: &DrillArgs) -> bool {
+async fn carry_out(rehearsal: &Rehearsal, entered: Entered, args: &DrillArgs) -> Result<bool, Fenced> {
     let mut as_asked = true;
     let mut lines = if args.commands.is_empty() {
         Lines::typed(std::io::stdin().is_terminal())
@@ -107,7 +121,7 @@ async fn carry_out(rehearsal: &Rehearsal, entered: Entered, args: &DrillArgs) ->
         Lines::given(&args.commands)
     };
     match entered {
-        Entered::Unfinished(operation) => as_asked &= attend(rehearsal, &operation, &mut lines).await,
+        Entered::Unfinished(operation) => as_asked &= attend(rehearsal, operation, &mut lines).await?,
         Entered::Fresh => rehearsal.warm_up(WARM_UP).await,
         Entered::Living => {}
     }
@@ -129,38 +143,52 @@ async fn carry_out(rehearsal: &Rehearsal, entered: Entered, args: &DrillArgs) ->
                 as_asked = false;
             }
             Said::Command(text) => match rehearsal.take(&text, &by).await {
-                Some(operation) => as_asked &= attend(rehearsal, &operation, &mut lines).await,
+                Some(operation) => as_asked &= attend(rehearsal, operation, &mut lines).await?,
                 None => as_asked = false,
             },
         }
     }
-    as_asked
+    Ok(as_asked)
 }
 
-/// Carries an operation through, while people may say something to it. Whether it was done as asked.
-async fn attend(rehearsal: &Rehearsal, operation: &OperationId, lines: &mut Lines) -> bool {
-    let (signals, inbox) = Rehearsal::signals();
-    let mut running = std::pin::pin!(rehearsal.carry_out(operation, inbox, signals.clone()));
-    let mut taken = true;
-    loop {
-        tokio::select! {
-            biased;
-            ended = &mut running => return was_done(rehearsal, &ended) && taken,
-            line = lines.next_while_busy(rehearsal.open_request()) => taken &= rehearsal.pass_on(&signals, line).await,
-        }
+/// Carries an operation through, while people may say something to it; and whatever they open as it ends. Whether all of
+/// it was done as asked.
+async fn attend(rehearsal: &Rehearsal, operation: OperationId, lines: &mut Lines) -> Result<bool, Fenced> {
+    let mut as_asked = true;
+    let mut opened = VecDeque::from([operation]);
+    while let Some(operation) = opened.pop_front() {
+        let (signals, inbox) = Rehearsal::signals();
+        let mut running = std::pin::pin!(rehearsal.carry_out(&operation, inbox, signals.clone()));
+        let ended = loop {
+            let Line { by, said } = tokio::select! {
+                biased;
+                ended = &mut running => break ended,
+                line = lines.next_while_busy(rehearsal.open_request()) => line,
+            };
+            match said {
+                // Usually the desk says who has the fleet. As an operation ends, the next may be opened already.
+                Said::Command(text) => match rehearsal.take(&text, &by).await {
+                    Some(next) => opened.push_back(next),
+                    None => as_asked = false,
+                },
+                said => as_asked &= rehearsal.pass_on(&signals, Line { by, said }),
+            }
+        };
+        as_asked &= was_done(rehearsal, &ended)?;
     }
+    Ok(as_asked)
 }
 
-fn was_done(rehearsal: &Rehearsal, ended: &Ended) -> bool {
+fn was_done(rehearsal: &Rehearsal, ended: &Ended) -> Result<bool, Fenced> {
     match ended {
-        Ended::Finished(finished) => is_as_asked(finished),
+        Ended::Finished(finished) => Ok(is_as_asked(finished)),
         Ended::Parked(why) => {
             rehearsal.say(&format!("The operation cannot go on by itself: {why}."));
-            false
+            Ok(false)
         }
         Ended::Fenced(why) => {
             rehearsal.say(&format!("Another process has taken over, so this one stops: {why}."));
-            false
+            Err(Fenced)
         }
     }
 }

@@ -246,22 +246,29 @@ impl Rehearsal {
     }
 
     /// Passes on what a person said to the operation under way. Whether it was something that could be taken.
-    pub(crate) async fn pass_on(&self, signals: &mpsc::UnboundedSender<Signal>, line: Line) -> bool {
+    pub(crate) fn pass_on(&self, signals: &mpsc::UnboundedSender<Signal>, line: Line) -> bool {
         self.room.cursor_moved();
         let Line { by, said } = line;
         let open = self.open_request().borrow().clone();
+        // Until the count is about to be set, what was approved can be taken back.
+        let open = match said {
+            Said::Withdraw | Said::Vote(Mark::Reject) => open.or_else(|| self.room.latest_request()),
+            _ => open,
+        };
         let signal = match (said, open) {
-            (Said::Command(text), _) => {
-                // One operation at a time: the desk says who has the fleet.
-                return self.take(&text, &by).await.is_some();
-            }
             (Said::Reason(text), _) => Signal::Reason(PersonsAnswer { by, text }),
             (Said::Attest(text), _) => Signal::Attest(PersonsAnswer { by, text }),
             (Said::Help, _) => {
                 self.say(persona::HELP);
                 return true;
             }
-            (Said::Nothing | Said::Quit, _) => return true,
+            (Said::Quit, _) => {
+                self.say(
+                    "An operation is under way. Cancel it, or wait for its end; Ctrl-C leaves it to be taken up later.",
+                );
+                return false;
+            }
+            (Said::Nothing | Said::Command(_), _) => return true,
             (Said::Cancel, _) => Signal::Cancel(CancelRequested { by }),
             (Said::Vote(mark), Some(request)) => Signal::Cast(Ballot { by, mark, request }),
             (Said::Withdraw, Some(request)) => Signal::Withdrawn(Ballot { by, mark: Mark::Approve, request }),

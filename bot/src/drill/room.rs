@@ -1,7 +1,7 @@
 //! The room of a rehearsal: cards go to the console, and whoever looks at it can see which request is open.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use scalebot_commands::approval::Standing;
@@ -18,6 +18,7 @@ use crate::console::Console;
 pub(crate) struct RehearsalRoom {
     console: Arc<Console>,
     open: watch::Sender<Option<String>>,
+    latest: Mutex<Option<String>>,
     /// Whether somebody types at a terminal.
     attended: bool,
     /// Where charts are kept.
@@ -26,7 +27,12 @@ pub(crate) struct RehearsalRoom {
 
 impl RehearsalRoom {
     pub(crate) fn new(console: Arc<Console>, attended: bool, charts: PathBuf) -> Self {
-        Self { console, open: watch::Sender::new(None), attended, charts }
+        Self { console, open: watch::Sender::new(None), latest: Mutex::new(None), attended, charts }
+    }
+
+    /// The last approval request that was put, by its digest, decided or not.
+    pub(crate) fn latest_request(&self) -> Option<String> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The approval request that is open, by its digest.
@@ -75,6 +81,9 @@ impl Room for RehearsalRoom {
             self.keep(operation, Chart::of(chart, card.tone)).await;
         }
         if slot == Slot::Approval {
+            if card.ask.is_some() {
+                self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&card.ask);
+            }
             self.open.send_replace(card.ask.clone());
         }
         shown

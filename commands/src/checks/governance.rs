@@ -19,9 +19,6 @@ pub(super) async fn complexity(cx: &Context<'_>) -> Check {
     };
     match within(&*cx.ports.world, cx.policy.time.look, SOURCE, governance.complexity()).await {
         Ok(budget) => judged(SOURCE, &budget),
-        Err(error @ PortError::NotServed { .. }) => {
-            Check::not_configured(COMPLEXITY.0, COMPLEXITY.1, error.to_string())
-        }
         Err(error) => Check::unknown(COMPLEXITY.0, COMPLEXITY.1, SOURCE, error.to_string(), Follows::Approval)
             .advice("Without proof that the budget is kept, a governance lead has to approve."),
     }

@@ -37,9 +37,6 @@ fn conclude(cx: &Context<'_>, sources: &[SourceSays], instances: &[(String, Read
             .advice(advice)
     };
     match halt::conclude(sources) {
-        Conclusion::NotConfigured => {
-            return Check::not_configured(NAME, RUNBOOK, "no halt source is configured (halt.sources = [])");
-        }
         Conclusion::Halted(why) => {
             return approval(Status::Fail, why, "Scaling during a halt needs a governance lead's approval.".to_owned());
         }
@@ -52,7 +49,7 @@ fn conclude(cx: &Context<'_>, sources: &[SourceSays], instances: &[(String, Read
             let advice = "Without proof that there is no halt, a governance lead has to approve.";
             return approval(Status::Unknown, why, advice.to_owned());
         }
-        Conclusion::NotHalted => {}
+        Conclusion::NotConfigured | Conclusion::NotHalted => {}
     }
     let halted: Vec<&str> = instances
         .iter()
@@ -71,6 +68,9 @@ fn conclude(cx: &Context<'_>, sources: &[SourceSays], instances: &[(String, Read
             "An instance that disagrees counts as halted, so a governance lead has to approve. Look at it first."
                 .to_owned(),
         );
+    }
+    if sources.is_empty() {
+        return Check::not_configured(NAME, RUNBOOK, "no halt source is configured (halt.sources = [])");
     }
     let unknown: Vec<&str> =
         instances.iter().filter(|(_, says)| !says.is_not_served()).filter_map(|(_, says)| says.why()).collect();

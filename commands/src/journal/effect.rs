@@ -190,6 +190,7 @@ impl Answered {
 struct Attempt<I> {
     key: String,
     intent: I,
+    intended_at: Timestamp,
     answered: Recorded<Answered>,
 }
 
@@ -215,7 +216,9 @@ fn stopped_key(key: &str) -> String {
 /// How an effect ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effected<I> {
-    /// It is done: the intent, and when that was known.
+    /// It is done: the intent, and from when on what is to follow within a time counts. That is when the intent was
+    /// appended, so that a restart between act and answer lengthens nothing; for a request that arrived late, when that
+    /// was found.
     Done(I, Timestamp),
     /// A guard did not let it happen. Nothing was done.
     Stopped(Stop),
@@ -249,17 +252,17 @@ impl Journal<'_> {
             let attempted = match self.replay::<E::Intent>(&attempt_key)? {
                 Some(intent) => {
                     let answered = self.answer_of_the_past(&attempt_key, effect, &intent.body).await?;
-                    Attempt { key: attempt_key, intent: intent.body, answered }
+                    Attempt { key: attempt_key, intent: intent.body, intended_at: intent.at, answered }
                 }
                 None => match self.attempt(&attempt_key, effect).await? {
                     Ok(attempted) => attempted,
                     Err(stop) => return self.stopped(&attempt_key, effect, stop).await,
                 },
             };
-            let Recorded { body: answered, at, .. } = &attempted.answered;
+            let answered = &attempted.answered.body;
             let detail = answered.detail.clone().unwrap_or_default();
             match answered.result {
-                Answer::Done => return Ok(Effected::Done(attempted.intent, *at)),
+                Answer::Done => return Ok(Effected::Done(attempted.intent, attempted.intended_at)),
                 Answer::Refused => return Ok(self.settle(effect).await?.unwrap_or(Effected::Refused(detail))),
                 _ if answered.is_final() => return Ok(Effected::Unknown(detail)),
                 Answer::Unknown => self.note_unanswered::<E>(attempted)?,
@@ -365,7 +368,7 @@ impl Journal<'_> {
             }
         };
         let kind = intent.kind();
-        self.record_as(kind, E::Intent::VERSION, key, &intent, Claim::Keep).await?;
+        let intended_at = self.record_as(kind, E::Intent::VERSION, key, &intent, Claim::Keep).await?;
 
         let age = self.world.monotonic().saturating_sub(read_at);
         let answered = if age > GUARD_LIMIT && !mutated!(StaleGuard) {
@@ -378,7 +381,7 @@ impl Journal<'_> {
             }
         };
         let answered = self.record_answer::<E>(key, answered).await?;
-        Ok(Ok(Attempt { key: key.to_owned(), intent, answered }))
+        Ok(Ok(Attempt { key: key.to_owned(), intent, intended_at, answered }))
     }
 
     /// The answer to an intent that the ledger holds: the one recorded, or what an observation says now.

@@ -1,6 +1,7 @@
 //! Signals: what people send into an operation while it runs. The operation's own task appends each to the log before
 //! anything is concluded from it, so that after a restart the same ones are there.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt as _;
@@ -122,7 +123,7 @@ impl Inbox {
 
 /// The signals that the operation was sent so far, as the log holds them, for a step or a guard that has to listen.
 #[derive(Clone, Debug, Default)]
-pub struct Heard(Arc<Mutex<Vec<Logged>>>);
+pub struct Heard(Arc<Mutex<Vec<Logged>>>, Arc<AtomicU64>);
 
 /// A signal with its place in the log.
 #[derive(Clone, Debug)]
@@ -135,6 +136,15 @@ struct Logged {
 impl Heard {
     pub(super) fn add(&self, op_seq: u64, at: Timestamp, signal: Signal) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Logged { op_seq, at, signal });
+    }
+
+    pub(super) fn clock_jumped(&self, op_seq: u64) {
+        self.1.fetch_max(op_seq, Ordering::SeqCst);
+    }
+
+    /// Whether the wall clock went back after that event of the operation.
+    pub fn clock_jumped_after(&self, op_seq: u64) -> bool {
+        self.1.load(Ordering::SeqCst) > op_seq
     }
 
     /// Whether that signal stands at that place of the operation.

@@ -19,7 +19,8 @@ use crate::card;
 use crate::checks::Decision;
 use crate::context::Context;
 use crate::event::Kind;
-use crate::journal::{Body, ClockJump, Heard, Interrupted, Journal, Recorded, Stop};
+use crate::halt;
+use crate::journal::{Body, Heard, Interrupted, Journal, Recorded, Stop};
 use crate::patience::{Deadline, within};
 use crate::ports::{Role, Slot};
 use crate::reading::Reading;
@@ -42,6 +43,8 @@ pub struct Asked {
     pub decide_within: Millis,
     /// How many approvals are needed.
     pub quorum: u32,
+    /// Whether who asked for the operation may approve it.
+    pub requester_may: bool,
 }
 
 body!(Asked, ApprovalRequested, 1);
@@ -55,6 +58,8 @@ pub struct Decided {
     pub decision: Verdict,
     /// By whom; nobody when it expired.
     pub by: Vec<Person>,
+    /// When the last vote that decided was read; `None` when it expired.
+    pub voted_at: Option<Timestamp>,
     /// The request.
     pub request: String,
     /// How long it may be carried out, when it was approved.
@@ -228,9 +233,10 @@ async fn ask(
         changed: rounds.changed.clone(),
         decide_within: rules.decide_within.into(),
         quorum: rules.quorum,
+        requester_may: rules.requester_may,
     };
     let asked = journal.step(&format!("approve/{round}/ask"), |_| async { request }).await?;
-    if !rounds.escalated {
+    if !rounds.escalated && !halt::conclude(&checked.halt).permits() {
         rounds.escalated = true;
         let why = card::in_lines(&asked.body.why);
         escalate::to_role(cx, journal, "approve/escalate", Condition::ScalingDuringHalt, &why).await?;
@@ -243,7 +249,8 @@ async fn ask(
             return Ok(Ok(Approval {
                 asked: asked.body,
                 decide_by,
-                given_at: decided.at,
+                // Counted from the vote: what came between it and this record does not lengthen anything.
+                given_at: decided.body.voted_at.unwrap_or(decided.at),
                 execute_within: decided.body.execute_within.unwrap_or_default().duration(),
                 length: decided.op_seq,
             }));
@@ -274,13 +281,14 @@ async fn deliberate(
     let decided = |decision, by, reason: String| Decided {
         decision,
         by,
+        voted_at: None,
         request: asked.body.digest.clone(),
         execute_within: (decision == Verdict::Approved).then(|| cx.policy.approval.execute_within.into()),
         reason,
     };
     let outcome = loop {
         journal.signals().await?;
-        if clock_jumped(journal, asked.op_seq)? {
+        if journal.heard().clock_jumped_after(asked.op_seq) {
             let reason = "The clock went back while a decision was awaited, so the time to decide cannot be told.";
             break decided(Verdict::Expired, vec![], format!("{reason}\nNothing was changed. Ask again."));
         }
@@ -291,7 +299,8 @@ async fn deliberate(
         match tally {
             Tally::Approved(by) => {
                 let names = by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                break decided(Verdict::Approved, by, format!("Approved by {names}."));
+                let voted_at = last_vote(journal, &by);
+                break Decided { voted_at, ..decided(Verdict::Approved, by, format!("Approved by {names}.")) };
             }
             Tally::Rejected(by) => {
                 break decided(Verdict::Rejected, vec![by.clone()], format!("Rejected by {by}.\nNothing was changed."));
@@ -309,11 +318,16 @@ async fn deliberate(
     journal.record_step(&key, outcome).await
 }
 
+/// When the last vote of any of them was read.
+fn last_vote(journal: &Journal<'_>, by: &[Person]) -> Option<Timestamp> {
+    journal.heard().cast().iter().filter(|vote| by.contains(&vote.ballot.by)).map(|vote| vote.read_at).max()
+}
+
 fn question<'a>(cx: &'a Context<'_>, asked: &'a Asked, decide_by: Timestamp) -> Question<'a> {
     Question {
         digest: &asked.digest,
         requester: &cx.request.by,
-        requester_may: cx.policy.approval.requester_may,
+        requester_may: asked.requester_may,
         quorum: asked.quorum,
         decide_by,
     }
@@ -358,15 +372,14 @@ async fn standings(
     .collect()
 }
 
-fn clock_jumped(journal: &Journal<'_>, since: u64) -> Result<bool, Interrupted> {
-    Ok(journal.notes::<ClockJump>(Kind::ClockJump)?.iter().any(|(op_seq, _)| *op_seq > since))
-}
-
 impl Approval {
     /// Whether it holds at this moment: not too old, not withdrawn, nobody against it, and its voters still hold their
     /// role. `Err` says why not, or what could not be found out.
     pub async fn still_stands(&self, cx: &Context<'_>, heard: &Heard, limit: Duration) -> Result<(), Doubt> {
         let world = &*cx.ports.world;
+        if heard.clock_jumped_after(self.length) {
+            return Err(Doubt::Void("the clock went back since the approval was given".to_owned()));
+        }
         if Deadline::after(world, self.given_at, self.execute_within).is_over(world) {
             let within = Millis::from(self.execute_within);
             return Err(Doubt::Void(format!("the approval was given more than {within} ago")));
@@ -376,8 +389,14 @@ impl Approval {
         let votes = approval::standing_votes(&heard.cast(), &heard.withdrawn(), &[]);
         let standing = standings(cx, votes.iter().map(|vote| &vote.ballot.by), limit).await;
         let late = Question { decide_by: world.now(), ..question.clone() };
-        if let (Tally::Rejected(by), _) = approval::decide(&late, &votes, &standing) {
-            return Err(Doubt::Void(format!("{by} has rejected it since")));
+        match approval::decide(&late, &votes, &standing).0 {
+            Tally::Approved(_) => {}
+            Tally::Rejected(by) => return Err(Doubt::Void(format!("{by} has rejected it since"))),
+            Tally::Open => {
+                if let Some(why) = standing.values().find_map(Reading::why) {
+                    return Err(Doubt::Unknown(format!("it cannot be told who has decided: {why}")));
+                }
+            }
         }
         match approval::decide(&question, &votes, &standing).0 {
             Tally::Approved(_) => Ok(()),

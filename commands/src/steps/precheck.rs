@@ -1,5 +1,7 @@
 //! Steps 1 and 2: every check at once, what follows from them, and the plan that an approval would be bound to.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::body;
@@ -9,10 +11,10 @@ use crate::context::Context;
 use crate::halt::SourceSays;
 use crate::journal::{Interrupted, Journal, Recorded};
 use crate::patience::within;
-use crate::ports::{FleetState, Precondition, Slot};
+use crate::ports::{FleetState, InstanceState, Precondition, Slot};
 use crate::reading::Reading;
 use crate::steps::assess::Assessed;
-use crate::units::{InstanceId, Replicas};
+use crate::units::{InstanceId, Replicas, elapsed};
 
 /// What will be done, and what is gone back to if that makes things worse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,10 +33,24 @@ pub struct Plan {
     pub rollback_to: Replicas,
     /// Who was there before.
     pub present: Vec<InstanceId>,
+    /// Which of them were ready. What was out of service before is not this operation's to wait for.
+    pub ready: Vec<InstanceId>,
     /// Who holds to the precondition.
     pub precondition: Precondition,
     /// The trigger conditions that held; none for a planned change.
     pub triggers: Vec<String>,
+}
+
+impl Plan {
+    /// Whether the operation answers for that instance: it is new, or was in service before.
+    pub fn answers_for(&self, instance: &InstanceId) -> bool {
+        !self.present.contains(instance) || self.ready.contains(instance)
+    }
+
+    /// How many instances the operation answers for, once the count is set.
+    pub fn in_service_afterwards(&self) -> usize {
+        self.ready.len() + self.to.0.saturating_sub(self.from.0) as usize
+    }
 }
 
 /// The body of `prechecked`.
@@ -69,8 +85,33 @@ pub async fn again(
     journal: &mut Journal<'_>,
     round: u32,
 ) -> Result<Recorded<Prechecked>, Interrupted> {
-    journal.step(&format!("approve/{round}/again"), |_| afresh(cx)).await
+    let key = format!("approve/{round}/again");
+    let checked = journal.step(&key, |_| afresh(cx)).await?;
+    while_stale(cx, journal, &key, checked).await
 }
+
+/// Checks that were made long ago, because the process or the log was away since, are made anew: nothing is changed on
+/// the strength of what was so then.
+async fn while_stale(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    key: &str,
+    mut checked: Recorded<Prechecked>,
+) -> Result<Recorded<Prechecked>, Interrupted> {
+    for number in 2.. {
+        let key = format!("{key}/anew-{number}");
+        let stale = || elapsed(checked.at, cx.ports.world.now()) > STALE_AFTER;
+        // What was decided then stands further on in the log; only where it ends is it decided now.
+        if !journal.may_take(&key).unwrap_or_else(stale) {
+            break;
+        }
+        checked = journal.step(&key, |_| afresh(cx)).await?;
+    }
+    Ok(checked)
+}
+
+/// How old checks may be when they are acted on.
+const STALE_AFTER: Duration = Duration::from_mins(1);
 
 /// Runs every check and shows the results. In a later `round` the fleet is looked at anew.
 pub async fn validate(
@@ -83,6 +124,7 @@ pub async fn validate(
         1 => journal.step("precheck", |_| examine(cx, &assessed.fleet)).await?,
         round => journal.step(&format!("precheck/{round}"), |_| afresh(cx)).await?,
     };
+    let prechecked = while_stale(cx, journal, &format!("precheck/{round}"), prechecked).await?;
     cx.show(Slot::Precheck, card::precheck(cx, &prechecked.body)).await;
     Ok(prechecked)
 }
@@ -147,6 +189,12 @@ fn concluded(cx: &Context<'_>, round: Round) -> Prechecked {
         to: cx.request.to,
         rollback_to: fleet.wanted,
         present: fleet.instances.iter().map(|instance| instance.id.clone()).collect(),
+        ready: fleet
+            .instances
+            .iter()
+            .filter(|instance| instance.state == InstanceState::Ready)
+            .map(|instance| instance.id.clone())
+            .collect(),
         precondition: cx.ports.target.fleet.precondition(),
         triggers: round
             .checks

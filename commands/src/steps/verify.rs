@@ -7,6 +7,8 @@
 mod chain;
 mod instance;
 
+use std::collections::BTreeSet;
+
 use futures::join;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +21,7 @@ use crate::halt;
 use crate::journal::{Interrupted, Journal, Recorded};
 use crate::judge::{Consistency, Inconsistency};
 use crate::patience::{Deadline, Stopwatch, ask_all};
-use crate::ports::{Instance, Routed, Slot};
+use crate::ports::{Instance, InstanceState, Routed, Slot};
 use crate::reading::Reading;
 use crate::steps::precheck::Plan;
 use crate::units::{InstanceId, Millis};
@@ -105,8 +107,15 @@ impl Finding {
         Self::new(name, constitutional, status, text)
     }
 
+    /// An instance that was out of service before and still is: that it does not work is no news.
+    fn of_one_out_of_service(&mut self) {
+        if self.status == Status::Unknown || (self.status == Status::Fail && !self.constitutional) {
+            self.status = Status::Warn;
+        }
+    }
+
     fn is_settled(&self) -> bool {
-        matches!(self.status, Status::Pass | Status::NotConfigured)
+        matches!(self.status, Status::Pass | Status::Warn | Status::NotConfigured)
     }
 
     fn comes_to(&self) -> Verification {
@@ -170,17 +179,36 @@ pub async fn look(cx: &Context<'_>, plan: &Plan) -> Verified {
     let sequences: &[u64] = pinned.known().map_or(&[], Vec::as_slice);
     let asked = ask_all(fleet.instances.iter().map(|instance| instance::ask(cx, instance, sequences))).await;
     let agreed = chain::agreed(&fleet.instances, &asked, plan);
-    let instances: Vec<Examined> = fleet
+    let mut instances: Vec<Examined> = fleet
         .instances
         .iter()
         .zip(&asked)
         .map(|(one, answers)| {
             let mut findings = instance::findings(one, answers, &routed, &halted);
             findings.push(chain::finding(answers, &pinned, &agreed));
+            if !plan.answers_for(&one.id) && one.state != InstanceState::Ready {
+                findings.iter_mut().for_each(Finding::of_one_out_of_service);
+            }
             Examined { instance: one.id.clone(), new: is_new(plan, one), findings }
         })
         .collect();
-    Verified::conclude(instances, pinned.known().cloned().unwrap_or_default())
+    where_others_serve_it(&mut instances);
+    Verified::conclude(instances, pinned.known().cloned().unwrap_or_default(), plan)
+}
+
+/// What one instance does not serve while others do is not "not configured": it is not known of that one.
+fn where_others_serve_it(instances: &mut [Examined]) {
+    let served: BTreeSet<String> = instances
+        .iter()
+        .flat_map(|examined| &examined.findings)
+        .filter(|finding| finding.status != Status::NotConfigured)
+        .map(|finding| finding.name.clone())
+        .collect();
+    for finding in instances.iter_mut().flat_map(|examined| &mut examined.findings) {
+        if finding.status == Status::NotConfigured && served.contains(&finding.name) {
+            finding.status = Status::Unknown;
+        }
+    }
 }
 
 fn is_new(plan: &Plan, instance: &Instance) -> bool {
@@ -222,10 +250,15 @@ impl Verified {
         }
     }
 
-    fn conclude(instances: Vec<Examined>, pinned: Vec<u64>) -> Self {
+    fn conclude(instances: Vec<Examined>, pinned: Vec<u64>, plan: &Plan) -> Self {
         let findings = instances.iter().flat_map(|examined| &examined.findings);
-        let result = findings.map(Finding::comes_to).max().unwrap_or(Verification::Passed);
-        let problems = problems(&instances);
+        let mut result = findings.map(Finding::comes_to).max().unwrap_or(Verification::Inconclusive);
+        let mut problems = problems(&instances);
+        // Whoever was not seen was not verified.
+        if instances.len() < plan.to.0 as usize {
+            result = result.max(Verification::Inconclusive);
+            problems.push(format!("Only {} of {} instances were seen.", instances.len(), plan.to));
+        }
         Self { result, instances, pinned, problems, took: Millis(0) }
     }
 

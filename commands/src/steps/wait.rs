@@ -95,6 +95,8 @@ async fn watch(cx: &Context<'_>, heard: Heard, plan: &Plan, set: &Set) -> Waited
     let world = &*cx.ports.world;
     let began = Stopwatch::since(world, set.at);
     let deadline = Deadline::after(world, set.at, cx.policy.time.ready_within);
+    // After a restart the deadline may be over before this process has seen any of them ready for long enough.
+    let grace = Deadline::after(world, world.now(), cx.policy.time.ready_for + 2 * cx.policy.time.poll);
     let mut ready_since: HashMap<InstanceId, Duration> = HashMap::new();
     let mut last = FleetState::unseen(plan.to);
     let mut trouble;
@@ -117,10 +119,12 @@ async fn watch(cx: &Context<'_>, heard: Heard, plan: &Plan, set: &Set) -> Waited
                 }
             }
         }
-        if deadline.is_over(world) {
+        let only_just = in_service(plan, &ready_since, |_| true) >= plan.in_service_afterwards();
+        if deadline.is_over(world) && (grace.is_over(world) || !only_just) {
             break (WaitEnded::TooLate, Some(if trouble.is_empty() { unready(&last) } else { trouble }));
         }
-        world.sleep(cx.policy.time.poll.min(deadline.left(world))).await;
+        let left = if deadline.is_over(world) { grace.left(world) } else { deadline.left(world) };
+        world.sleep(cx.policy.time.poll.min(left)).await;
     };
     let halted = halt::began_since(world, &cx.ports.target.halt, cx.policy.time.look, &set.intent.halt).await;
     let newcomers = last
@@ -155,12 +159,17 @@ fn conclude(
         let who = state.changed_by.as_deref().map_or_else(|| "somebody else".to_owned(), crate::request::quoted);
         return Some((WaitEnded::Interfered, Some(format!("{who} set the count to {}", state.wanted))));
     }
-    if let Some(failed) = state.instances.iter().find(|one| one.state == InstanceState::Failed) {
+    let ours = |one: &&Instance| plan.answers_for(&one.id);
+    if let Some(failed) = state.instances.iter().filter(ours).find(|one| one.state == InstanceState::Failed) {
         return Some((WaitEnded::Hopeless, Some(format!("instance {} has failed: {}", failed.id, reason(failed)))));
     }
-    let long_enough = ready_since.values().filter(|since| now.saturating_sub(**since) >= cx.policy.time.ready_for);
-    let steady = long_enough.count();
-    (steady == state.instances.len() && steady == plan.to.0 as usize).then_some((WaitEnded::Ready, None))
+    let steady = in_service(plan, ready_since, |since| now.saturating_sub(since) >= cx.policy.time.ready_for);
+    (steady >= plan.in_service_afterwards()).then_some((WaitEnded::Ready, None))
+}
+
+/// How many of those that the operation answers for are ready, since a moment that will do.
+fn in_service(plan: &Plan, ready_since: &HashMap<InstanceId, Duration>, will_do: impl Fn(Duration) -> bool) -> usize {
+    ready_since.iter().filter(|(id, since)| plan.answers_for(id) && will_do(**since)).count()
 }
 
 fn unready(state: &FleetState) -> String {

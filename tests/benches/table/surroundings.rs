@@ -53,6 +53,7 @@ impl Surroundings {
             to: self.request.to,
             rollback_to: from,
             present: fleet.instances.iter().take(from.0 as usize).map(|one| one.id.clone()).collect(),
+            ready: fleet.instances.iter().take(from.0 as usize).map(|one| one.id.clone()).collect(),
             precondition: Precondition::Enforced,
             triggers: Vec::new(),
         }
