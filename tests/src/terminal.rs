@@ -15,8 +15,19 @@ impl Terminal {
     /// Starts `scalebot drill --state … ARGUMENTS` at a terminal.
     pub fn drill(drill: &Drill, arguments: &str) -> Self {
         let command = format!("exec {} drill --state {} {arguments}", program().display(), drill.state().display());
-        let child = Command::new("script")
-            .args(["--quiet", "--flush", "--return", "--command", &command, "/dev/null"])
+        // Whoever waits for words that never come must not wait for ever.
+        let child = Command::new("timeout")
+            .args([
+                "--kill-after=5",
+                "150",
+                "script",
+                "--quiet",
+                "--flush",
+                "--return",
+                "--command",
+                &command,
+                "/dev/null",
+            ])
             .env("TERM", "xterm")
             .env("LC_ALL", "C.UTF-8")
             .stdin(Stdio::piped())

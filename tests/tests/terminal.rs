@@ -15,7 +15,7 @@ fn a_second_command_is_answered_at_once_with_who_has_the_fleet_since_when() {
     terminal.types("/scale up 6");
     terminal.until("Monitoring");
     terminal.types("lead> /scale up 8");
-    terminal.until("/scale up 6 of operator is under way on api since");
+    terminal.until("/scale up 6 by operator is under way on api since");
     terminal.until("Done, ");
     terminal.until("operator> ");
     terminal.types("quit");
