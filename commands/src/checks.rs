@@ -1,6 +1,6 @@
 //! The checks before a scaling: what is looked at, what its limit is, and what follows (runbook steps 1 and 2).
 //!
-//! A check never decides by itself: it says what it found and what follows from it, and [`decide`] reads all of them.
+//! A check never decides by itself: it says what it found and what follows from it, and [`Round::decide`] reads all of them.
 //! To add one: a function here below that returns a [`Check`], called in [`round`].
 
 mod budget;

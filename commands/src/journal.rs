@@ -2,7 +2,7 @@
 //!
 //! The runbook talks to the outside in three ways only. A **step** observes or decides: its outcome is appended before
 //! the runbook moves on, and on re-entry it is returned instead of being found out again. An **effect** changes the
-//! outside: guard, intent, act, answer ([`effect`]). A **signal** comes from people or the world into an inbox, is
+//! outside: guard, intent, act, answer ([`Effect`]). A **signal** comes from people or the world into an inbox, is
 //! appended by the operation's own task, and is looked at only where the runbook says so.
 //!
 //! A step is named by a path (`scale/2`, `verify`). On re-entry the names are compared with what the ledger holds: what

@@ -2,8 +2,8 @@
 //! everything that happens following from one seed.
 //!
 //! A run begins with a bot and a script drawn from the seed: commands, halts, people, somebody else who scales. Every
-//! call of a port goes through one gate ([`gate`]), where the seed may decide that it is slow, fails, or kills the bot.
-//! After some time the faults stop ("calm"). [`judge`] holds everything against the invariants as it happens; what it
+//! call of a port goes through one gate (`gate`), where the seed may decide that it is slow, fails, or kills the bot.
+//! After some time the faults stop ("calm"). `judge` holds everything against the invariants as it happens; what it
 //! finds wrong ends the run. [`run`] with the same seed gives the same trace.
 
 mod book;
