@@ -16,7 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use reqwest::StatusCode;
 use scalebot_commands::ports::{
-    ChainLink, EarlyWarning, HaltReading, Instance, NamedCheck, PortError, Probe, Readiness, World,
+    ChainLink, EarlyWarning, HaltReading, Instance, NamedCheck, PortError, Probe, Readiness, Work, World,
 };
 use serde_json::Value;
 
@@ -200,6 +200,18 @@ impl Probe for Conclave {
                 Ok(Some(NamedCheck { name: "keys".into(), healthy, error }))
             }
         }
+    }
+
+    async fn work(&self, instance: &Instance) -> Result<Vec<Work>, PortError> {
+        let Some(path) = &self.config.paths.work else {
+            return Err(self
+                .http
+                .named(&format!("instance {}", instance.id))
+                .not_served("what it works on", "no path is configured that tells"));
+        };
+        let (asked, answer) = self.ask(instance, path).await?;
+        let body = asked.success(&answer)?;
+        answer::work(&asked, &body)
     }
 
     async fn warnings(&self, instance: &Instance) -> Result<Vec<EarlyWarning>, PortError> {

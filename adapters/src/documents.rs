@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use scalebot_commands::ports::{Documents, PortError};
+use scalebot_commands::units::{InstanceId, OperationId};
 
 /// The capacity document's name in its directory.
 pub const CAPACITY: &str = "capacity.md";
@@ -37,6 +38,28 @@ impl Documents for Folder {
             Err(error) => Err(PortError::Unreachable { what, detail: error.to_string() }),
         }
     }
+
+    async fn keep_logs(&self, operation: &OperationId, instance: &InstanceId, text: &str) -> Result<String, PortError> {
+        let folder = self.directory.join("logs").join(file_name(operation.as_str()));
+        let path = folder.join(format!("{}.log", file_name(instance.as_str())));
+        let what = format!("the logs of {instance}");
+        let (text, place) = (text.to_owned(), path.clone());
+        let written = tokio::task::spawn_blocking(move || {
+            std::fs::create_dir_all(&folder)?;
+            replace(&folder, &place, text.as_bytes())
+        });
+        match written.await {
+            Ok(Ok(())) => Ok(path.display().to_string()),
+            Ok(Err(error)) => Err(failed(what, &error)),
+            Err(error) => Err(PortError::Unreachable { what, detail: error.to_string() }),
+        }
+    }
+}
+
+/// A name from outside as a file's: it cannot lead elsewhere.
+fn file_name(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
+    name.chars().take(100).map(plain).collect()
 }
 
 /// Writes the file as a whole: beside it first, on disk, then in its place.

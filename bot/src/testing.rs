@@ -47,7 +47,7 @@ pub(crate) struct Manner {
 pub(crate) struct Script {
     pub(crate) clock: Duration,
     pub(crate) fleet: Answer<FleetState>,
-    pub(crate) scale: Answer<ScaleAnswer>,
+    pub(crate) scale: Answer<OrderAnswer>,
     pub(crate) arrive: (InstanceState, Option<String>),
     pub(crate) headroom: Answer<Headroom>,
     pub(crate) steered_by: Answer<Vec<Steering>>,
@@ -59,6 +59,8 @@ pub(crate) struct Script {
     pub(crate) ill: BTreeMap<&'static str, Ill>,
     pub(crate) keys: bool,
     pub(crate) warnings: Vec<EarlyWarning>,
+    pub(crate) drained: Vec<InstanceId>,
+    pub(crate) work: Vec<(InstanceId, Work)>,
     pub(crate) head: Answer<Option<u64>>,
     pub(crate) pools: [Answer<PoolBudget>; 2],
     pub(crate) complexity: Answer<ComplexityBudget>,
@@ -89,7 +91,7 @@ impl Script {
     /// Puts a mark on the request that the card asks people to decide on.
     pub(crate) fn vote(&self, card: &Card, by: &str, mark: Mark) {
         if let Some(request) = card.ask.clone() {
-            self.signal(Signal::Cast(Ballot { by: Person::new(by), mark, request }));
+            self.signal(Signal::Cast(Ballot { by: Person::new(by), mark, request, reason: None }));
         }
     }
 
@@ -175,7 +177,7 @@ impl Stage {
                     .into(),
                 ..FleetState::unseen(Replicas(4))
             }),
-            scale: Ok(ScaleAnswer::Done),
+            scale: Ok(OrderAnswer::Done),
             arrive: (InstanceState::Ready, None),
             headroom: Ok(Headroom { fits: Replicas(60), runs_out: None, source: "the rehearsal's world".into() }),
             steered_by: Ok(vec![]),
@@ -187,6 +189,8 @@ impl Stage {
             ill: BTreeMap::new(),
             keys: true,
             warnings: vec![],
+            drained: vec![],
+            work: vec![],
             head: Ok(Some(20)),
             pools: [
                 Ok(PoolBudget { limit: 100, reserved: 3, others: 7, per_instance: 15, surge: 0 }),
@@ -330,10 +334,10 @@ impl Fleet for Outside {
         self.script().fleet.clone()
     }
 
-    async fn scale(&self, order: &ScaleOrder, _: Fence<'_>) -> Answer<ScaleAnswer> {
+    async fn scale(&self, order: &ScaleOrder, _: Fence<'_>) -> Answer<OrderAnswer> {
         let mut script = self.script();
         let (answer, arrive) = (script.scale.clone(), script.arrive.clone());
-        if let (Ok(ScaleAnswer::Done), Ok(fleet)) = (&answer, &mut script.fleet) {
+        if let (Ok(OrderAnswer::Done), Ok(fleet)) = (&answer, &mut script.fleet) {
             fleet.wanted = order.to;
             fleet.generation += 1;
             fleet.changed_by = Some(order.operation.to_string());
@@ -341,6 +345,26 @@ impl Fleet for Outside {
             fleet.instances.extend(new.map(|name| instance(&name, arrive.0, arrive.1.as_deref())));
         }
         answer
+    }
+
+    async fn remove(&self, order: &RemoveOrder, _: Fence<'_>) -> Answer<OrderAnswer> {
+        let mut script = self.script();
+        let answer = script.scale.clone();
+        if let (Ok(OrderAnswer::Done), Ok(fleet)) = (&answer, &mut script.fleet) {
+            fleet.wanted = order.to;
+            fleet.generation += 1;
+            fleet.changed_by = Some(order.operation.to_string());
+            fleet.instances.retain(|one| !order.instances.contains(&one.id));
+        }
+        answer
+    }
+
+    async fn logs(&self, instance: &InstanceId, _: usize) -> Answer<String> {
+        Ok(format!("{instance} has started\n"))
+    }
+
+    async fn disruptions_allowed(&self) -> Answer<Option<DisruptionBudget>> {
+        Ok(None)
     }
 
     async fn headroom(&self, wanted: Replicas) -> Answer<Headroom> {
@@ -371,10 +395,21 @@ impl Traffic for Outside {
         script.routing.clone()?;
         let routed = |one: &Instance| Routed {
             instance: one.id.clone(),
-            receives: script.ill(one) != Some(Ill::Unrouted),
+            receives: script.ill(one) != Some(Ill::Unrouted) && !script.drained.contains(&one.id),
+            drained: script.drained.contains(&one.id),
             requests: 412,
+            in_flight: Some(0),
         };
         Ok(script.instances().iter().map(routed).collect())
+    }
+
+    async fn route(&self, order: &RouteOrder, _: Fence<'_>) -> Answer<OrderAnswer> {
+        let mut script = self.script();
+        script.drained.retain(|one| *one != order.instance);
+        if !order.receives {
+            script.drained.push(order.instance.clone());
+        }
+        Ok(OrderAnswer::Done)
     }
 
     fn describe(&self) -> String {
@@ -461,6 +496,12 @@ impl Probe for Outside {
         })
     }
 
+    async fn work(&self, instance: &Instance) -> Answer<Vec<Work>> {
+        self.ask(instance, |script, _| {
+            script.work.iter().filter(|(at, _)| *at == instance.id).map(|(_, work)| work.clone()).collect()
+        })
+    }
+
     async fn warnings(&self, _: &Instance) -> Answer<Vec<EarlyWarning>> {
         Ok(self.script().warnings.clone())
     }
@@ -477,6 +518,11 @@ impl Chain for Outside {
 impl Governance for Outside {
     async fn complexity(&self) -> Answer<ComplexityBudget> {
         self.script().complexity.clone()
+    }
+
+    async fn halt(&self, _: &HaltOrder, _: Fence<'_>) -> Answer<OrderAnswer> {
+        self.script().halt = [Ok(halted(true)), Ok(halted(true))];
+        Ok(OrderAnswer::Done)
     }
 }
 
@@ -559,11 +605,20 @@ impl Room for Outside {
     async fn answer(&self, _: &Person, _: &str) -> Answer<()> {
         Ok(())
     }
+
+    async fn reply(&self, _: &Person, card: &Card) -> Answer<()> {
+        self.script().shown.push((Slot::Summary, card.clone()));
+        Ok(())
+    }
 }
 
 #[async_trait]
 impl Documents for Outside {
     async fn write_capacity(&self, _: &str) -> Answer<String> {
         Ok("CAPACITY.md".into())
+    }
+
+    async fn keep_logs(&self, _: &OperationId, instance: &InstanceId, _: &str) -> Answer<String> {
+        Ok(format!("logs/{instance}.log"))
     }
 }

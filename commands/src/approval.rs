@@ -177,6 +177,16 @@ pub struct Ballot {
     pub mark: Mark,
     /// The request that carries it, by its digest.
     pub request: String,
+    /// Why, in their words; an override needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Ballot {
+    /// Whether this, withdrawn, means that mark: whatever was said with it.
+    fn takes_back(&self, other: &Self) -> bool {
+        (&self.by, self.mark, &self.request) == (&other.by, other.mark, &other.request)
+    }
 }
 
 /// The body of `vote_refused`: a vote that does not count, and why, as the voter was told.
@@ -303,7 +313,7 @@ fn objection(question: &Question<'_>, vote: &Vote, standing: Option<&Reading<Sta
 /// The votes that stand: withdrawn ones and those refused already are left out.
 pub fn standing_votes(cast: &[Vote], withdrawn: &[Vote], refused: &[VoteRefused]) -> Vec<Vote> {
     let is_withdrawn =
-        |vote: &Vote| withdrawn.iter().any(|later| later.op_seq > vote.op_seq && later.ballot == vote.ballot);
+        |vote: &Vote| withdrawn.iter().any(|later| later.op_seq > vote.op_seq && later.ballot.takes_back(&vote.ballot));
     cast.iter()
         .filter(|vote| !is_withdrawn(vote) && !refused.iter().any(|refusal| refusal.vote == vote.op_seq))
         .cloned()
@@ -322,7 +332,11 @@ mod tests {
     }
 
     fn vote(op_seq: u64, by: &str, mark: Mark) -> Vote {
-        Vote { op_seq, ballot: Ballot { by: Person::new(by), mark, request: DIGEST.to_owned() }, read_at: at(1) }
+        Vote {
+            op_seq,
+            ballot: Ballot { by: Person::new(by), mark, request: DIGEST.to_owned(), reason: None },
+            read_at: at(1),
+        }
     }
 
     fn known(is_person: bool, holds_role: bool) -> Reading<Standing> {

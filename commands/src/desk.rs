@@ -26,6 +26,17 @@ pub struct CommandRefused {
     pub reason: String,
 }
 
+/// The body of `abandoned`: a person freed the target of an operation that could not go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Abandoned {
+    /// Who.
+    pub by: Person,
+    /// Why, in their words.
+    pub reason: String,
+}
+
 /// How often, and how far apart, it is looked whether a command was recorded when the log gave no answer.
 const LOOKS: u32 = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
@@ -74,6 +85,7 @@ impl Desk<'_> {
             direction: Direction::Up,
             to: scale.to,
             reason: scale.reason.clone(),
+            undoes: None,
             policy: self.policy.digest().to_string(),
             monitor: self.policy.time.monitor.into(),
         };

@@ -84,6 +84,46 @@ kinds! {
     Scaling = "scaling", Routine;
     /// What became of that intent.
     ScalingAnswered = "scaling_answered", Routine;
+    /// What an instance works on that must not be cut off was waited for.
+    Quiesced = "quiesced", Routine;
+    /// The intent to send an instance no new requests.
+    Draining = "draining", Routine;
+    /// What became of that intent.
+    DrainingAnswered = "draining_answered", Routine;
+    /// An instance without new requests, and whether it has answered its last.
+    Drained = "drained", Routine;
+    /// The intent to send an instance requests again.
+    Readmitting = "readmitting", Routine;
+    /// What became of that intent.
+    ReadmittingAnswered = "readmitting_answered", Routine;
+    /// The intent to end exactly these instances.
+    Terminating = "terminating", Routine;
+    /// What became of that intent.
+    TerminatingAnswered = "terminating_answered", Routine;
+    /// Those instances are gone.
+    Terminated = "terminated", Weighty;
+    /// What was found makes it necessary to go back to the count before.
+    WayBack = "way_back", Weighty;
+    /// What an instance wrote was kept.
+    LogsSaved = "logs_saved", Routine;
+    /// The intent to bring the count back.
+    RollingBack = "rolling_back", Routine;
+    /// What became of that intent.
+    RollingBackAnswered = "rolling_back_answered", Routine;
+    /// How far it was brought back.
+    RolledBack = "rolled_back", Weighty;
+    /// A governance lead is offered to halt the system.
+    HaltOffered = "halt_offered", Weighty;
+    /// Somebody answered that offer.
+    HaltAnswered = "halt_answered", Weighty;
+    /// The intent to halt the system.
+    Halting = "halting", Weighty;
+    /// What became of that intent.
+    HaltingAnswered = "halting_answered", Weighty;
+    /// Somebody else changed the fleet while an operation was under way.
+    Interference = "interference", Weighty;
+    /// A governance lead has lifted what a check refused.
+    Overridden = "overridden", Weighty;
     /// The wanted count is reached and every instance is ready.
     Scaled = "scaled", Weighty;
     /// The wanted count was not reached, or an instance did not become ready.
@@ -104,6 +144,18 @@ kinds! {
     Parked = "parked", Weighty;
     /// A role is told that it is needed.
     Escalated = "escalated", Weighty;
+    /// Somebody has seen an escalation and sees to it.
+    Acknowledged = "acknowledged", Weighty;
+    /// Nobody did in time: it is said again, or to the next role.
+    Reescalated = "reescalated", Weighty;
+    /// A person freed the target of an operation that could not go on.
+    Abandoned = "abandoned", Weighty;
+    /// A follow-up is done, or no longer needed.
+    FollowUpClosed = "follow_up_closed", Weighty;
+    /// A trigger condition holds: a scaling is proposed.
+    Proposed = "proposed", Weighty;
+    /// A proposal was dismissed.
+    Dismissed = "dismissed", Weighty;
     /// Somebody has to see to something later.
     FollowUp = "follow_up", Weighty;
     /// The wall clock stands before the last event.

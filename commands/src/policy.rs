@@ -6,6 +6,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::event::Hash;
+use crate::ports::Role;
 use crate::units::{Replicas, Timestamp};
 
 /// Everything that decides, apart from what is observed. Its digest stands in every `requested`.
@@ -19,6 +20,111 @@ pub struct Policy {
     pub approval: ApprovalRules,
     /// How long things may take.
     pub time: Times,
+    /// How an instance is taken out of service.
+    pub drain: DrainRules,
+    /// What is done when a scaling turns out badly.
+    pub back: BackRules,
+    /// Who is told after whom, and when.
+    pub escalation: EscalationRules,
+    /// When a scaling is proposed.
+    pub triggers: TriggerRules,
+}
+
+/// How an instance is taken out of service (the backend's shutdown order).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DrainRules {
+    /// How long requests that are under way may take to end.
+    pub in_flight: Duration,
+    /// How long constitutional writes may take to end.
+    pub constitutional: Duration,
+    /// How long an instance may take to be gone, once it is told to end.
+    pub exit: Duration,
+    /// How long is waited, before anything is done, for work that must not be cut off.
+    pub quiet: Duration,
+    /// Where instances do not tell what they work on: how long to wait instead, shown as "waited, not measured". `None`
+    /// refuses it.
+    pub unmeasured: Option<Duration>,
+}
+
+/// What is done when a scaling turns out badly.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BackRules {
+    /// Whether the fleet is brought back to the count before.
+    pub rule: TakeBack,
+    /// The most that is kept of what an instance wrote, in bytes.
+    pub log_bytes: usize,
+    /// What to follow then, as configured: the address of the incident runbook.
+    pub incident_runbook: Option<String>,
+}
+
+/// Whether a fleet is brought back to the count before when what was done turns out badly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TakeBack {
+    /// By itself.
+    Automatic,
+    /// Once the operator or a governance lead says so; otherwise it is left as it is.
+    Ask,
+    /// Never: it is left as it is.
+    Never,
+}
+
+/// Who is told after whom, and when (the runbook's table of escalation).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EscalationRules {
+    /// How long the first role has to acknowledge what is HIGH.
+    pub high: Duration,
+    /// The same for what is MEDIUM.
+    pub medium: Duration,
+    /// How often what is CRITICAL is said again.
+    pub critical_again: Duration,
+    /// Who is told after that role; nobody configured means the same role again.
+    pub next: Vec<(Role, Role)>,
+}
+
+/// When a scaling is proposed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TriggerRules {
+    /// Between two looks.
+    pub every: Duration,
+    /// How long a dismissed proposal stays quiet.
+    pub quiet: Duration,
+    /// The conditions on which a scaling is begun without being asked, with every check and approval all the same.
+    pub by_itself: Vec<Trigger>,
+    /// Load that is expected.
+    pub planned: Vec<Planned>,
+}
+
+/// A reason to scale (the runbook's trigger conditions).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// The 99th percentile of latency is over its limit.
+    Latency,
+    /// CPU is over its limit.
+    Cpu,
+    /// Memory is over its limit.
+    Memory,
+    /// Load is expected that needs more instances.
+    Planned,
+    /// The failure prevention system warns.
+    EarlyWarning,
+    /// So much is free that fewer instances would do.
+    Idle,
+}
+
+/// Load that is expected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Planned {
+    /// From when on the instances are needed.
+    pub from: Timestamp,
+    /// Until when.
+    pub until: Timestamp,
+    /// How many are needed in all.
+    pub instances: Replicas,
+    /// Why, as a card says it.
+    pub why: String,
 }
 
 /// How governance approves.
@@ -71,6 +177,8 @@ pub struct LoadLimits {
     pub cpu: f64,
     /// Memory over the instance's limit.
     pub memory: f64,
+    /// The share of its worker slots that an instance may have busy, predicted for those that stay.
+    pub busy: f64,
     /// What one instance may use, in bytes; `None` when nobody said.
     pub memory_limit_bytes: Option<u64>,
     /// Over how long a figure must hold to count.
@@ -133,6 +241,7 @@ impl Default for Policy {
                 error_share: 0.01,
                 cpu: 0.70,
                 memory: 0.80,
+                busy: 0.75,
                 memory_limit_bytes: None,
                 sustained: Duration::from_mins(5),
                 baseline: Duration::from_secs(8),
@@ -156,6 +265,26 @@ impl Default for Policy {
                 verify_pause: Duration::from_secs(2),
                 monitor: Duration::from_mins(15),
             },
+            drain: DrainRules {
+                in_flight: Duration::from_secs(30),
+                constitutional: Duration::from_secs(60),
+                exit: Duration::from_secs(30),
+                quiet: Duration::from_secs(60),
+                unmeasured: None,
+            },
+            back: BackRules { rule: TakeBack::Automatic, log_bytes: 1 << 20, incident_runbook: None },
+            escalation: EscalationRules {
+                high: Duration::from_mins(15),
+                medium: Duration::from_hours(1),
+                critical_again: Duration::from_mins(15),
+                next: Vec::new(),
+            },
+            triggers: TriggerRules {
+                every: Duration::from_secs(15),
+                quiet: Duration::from_mins(30),
+                by_itself: Vec::new(),
+                planned: Vec::new(),
+            },
         }
     }
 }
@@ -170,6 +299,10 @@ impl Policy {
         policy.time.verify = Duration::from_secs(10);
         policy.time.assess = Duration::from_secs(10);
         policy.time.monitor = monitor;
+        policy.drain.quiet = Duration::from_secs(20);
+        policy.triggers.every = Duration::from_secs(5);
+        policy.escalation.next =
+            vec![(Role::InfrastructureTeam, Role::SystemArchitect), (Role::SystemArchitect, Role::GovernanceLead)];
         policy
     }
 

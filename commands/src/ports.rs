@@ -14,13 +14,14 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 pub use self::fleet::{
-    Declared, Fleet, FleetState, Headroom, Instance, InstanceState, Precondition, ScaleAnswer, ScaleOrder, Steering,
+    Declared, DisruptionBudget, Fleet, FleetState, Headroom, Instance, InstanceState, OrderAnswer, Precondition,
+    RemoveOrder, ScaleOrder, Steering,
 };
 pub use self::ledger::{AppendError, ClaimHeld, Ledger, LedgerError, Post, Posts, Samples};
 pub use self::people::{Announced, Documents, LogChannel, Role, Room, Slot};
 pub use self::readings::{
-    Chain, ChainLink, ComplexityBudget, ComplexityDimension, EarlyWarning, Governance, HaltReading, HaltSource,
-    Metrics, NamedCheck, Pool, PoolBudget, Probe, Readiness, Routed, Traffic,
+    Chain, ChainLink, ComplexityBudget, ComplexityDimension, EarlyWarning, Governance, HaltOrder, HaltReading,
+    HaltSource, Metrics, NamedCheck, Pool, PoolBudget, Probe, Readiness, RouteOrder, Routed, Traffic, Work,
 };
 use crate::units::{TargetName, Timestamp};
 

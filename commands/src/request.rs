@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Millis, Person, Replicas, TargetName};
+use crate::units::{Millis, OperationId, Person, Replicas, TargetName};
 
 /// The longest text that is read at all, in characters.
 pub const MAX_TEXT: usize = 500;
@@ -61,6 +61,8 @@ pub struct Requested {
     pub to: Replicas,
     /// Why, in the operator's words.
     pub reason: Option<String>,
+    /// The operation that it takes back; `None` for a request of its own.
+    pub undoes: Option<OperationId>,
     /// SHA-256 of the limits in force, in hexadecimal.
     pub policy: String,
     /// How long the fleet is to be watched afterwards.

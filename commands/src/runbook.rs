@@ -7,7 +7,7 @@ use crate::steps::scale::Set;
 use crate::steps::{Ending, Finished, ask, assess, document, escalate, finish, monitor, permit, scale, verify, wait};
 
 /// The version of this sequence of steps; `requested` records it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Carries an operation through, from wherever its journal says that it is.
 pub async fn up(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Finished, Interrupted> {

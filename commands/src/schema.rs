@@ -6,11 +6,17 @@ use schemars::{JsonSchema, Schema, json_schema, schema_for};
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{Ballot, VoteRefused};
-use crate::desk::CommandRefused;
+use crate::desk::{Abandoned, CommandRefused};
+use crate::escalation::{Acknowledged, Reescalated};
 use crate::event::Kind;
+use crate::follow_up::FollowUpClosed;
 use crate::journal::{Answered, Body, CancelRequested, ClockJump, Parked, PersonsAnswer, Resumed};
 use crate::request::Requested;
-use crate::steps::{Finished, ask, assess, document, escalate, monitor, permit, precheck, scale, verify, wait};
+use crate::steps::{
+    Finished, ask, assess, back, document, drain, escalate, halt_offer, interference, monitor, permit, precheck, quiet,
+    remove, scale, verify, wait,
+};
+use crate::trigger::{Dismissed, Proposed};
 
 /// A step's outcome as it stands in the log: its own fields, and which step of which version it is.
 #[derive(JsonSchema, Serialize, Deserialize)]
@@ -50,6 +56,31 @@ pub fn of(kind: Kind) -> Schema {
         Kind::CancelRequested => plain::<CancelRequested>(kind),
         Kind::Resumed => plain::<Resumed>(kind),
         Kind::CommandRefused => plain::<CommandRefused>(kind),
+        Kind::Quiesced => step::<quiet::Quiesced>(kind),
+        Kind::Draining | Kind::Readmitting => step::<drain::Routing>(kind),
+        Kind::Drained => step::<drain::Drained>(kind),
+        Kind::Terminating => step::<remove::Terminating>(kind),
+        Kind::Terminated => step::<remove::Terminated>(kind),
+        Kind::WayBack => step::<back::WayBack>(kind),
+        Kind::LogsSaved => step::<back::LogsSaved>(kind),
+        Kind::RollingBack => step::<back::RollingBack>(kind),
+        Kind::RolledBack => step::<back::RolledBack>(kind),
+        Kind::HaltOffered => step::<halt_offer::HaltOffered>(kind),
+        Kind::HaltAnswered => step::<halt_offer::HaltAnswered>(kind),
+        Kind::Halting => step::<halt_offer::Halting>(kind),
+        Kind::Interference => step::<interference::Interference>(kind),
+        Kind::Overridden => step::<permit::Overridden>(kind),
+        Kind::DrainingAnswered
+        | Kind::ReadmittingAnswered
+        | Kind::TerminatingAnswered
+        | Kind::RollingBackAnswered
+        | Kind::HaltingAnswered => named::<Answered>(kind, Answered::VERSION),
+        Kind::Acknowledged => plain::<Acknowledged>(kind),
+        Kind::Reescalated => plain::<Reescalated>(kind),
+        Kind::FollowUpClosed => plain::<FollowUpClosed>(kind),
+        Kind::Proposed => plain::<Proposed>(kind),
+        Kind::Dismissed => plain::<Dismissed>(kind),
+        Kind::Abandoned => plain::<Abandoned>(kind),
     }
 }
 

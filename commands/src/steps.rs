@@ -3,12 +3,18 @@
 
 pub mod ask;
 pub mod assess;
+pub mod back;
 pub mod document;
+pub mod drain;
 pub mod escalate;
 pub mod finish;
+pub mod halt_offer;
+pub mod interference;
 pub mod monitor;
 pub mod permit;
 pub mod precheck;
+pub mod quiet;
+pub mod remove;
 pub mod scale;
 pub mod verify;
 pub mod wait;

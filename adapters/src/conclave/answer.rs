@@ -1,6 +1,6 @@
 //! Reads an instance's JSON: a field that is missing, or of another type than it should be, is named and refused.
 
-use scalebot_commands::ports::{EarlyWarning, NamedCheck, PortError};
+use scalebot_commands::ports::{EarlyWarning, NamedCheck, PortError, Work};
 use scalebot_commands::request::escaped;
 use scalebot_commands::units::Timestamp;
 use serde_json::{Map, Value};
@@ -147,6 +147,23 @@ pub(super) fn warnings(asked: &Asked, body: &Value, fields: &Fields) -> Result<V
         });
     }
     Ok(open)
+}
+
+/// What an instance works on: an array of `{"what", "constitutional", "since"}`.
+pub(super) fn work(asked: &Asked, body: &Value) -> Result<Vec<Work>, PortError> {
+    let all = body.as_array().ok_or_else(|| asked.http.unreadable("the answer should be a list"))?;
+    if all.len() > MOST {
+        return Err(asked.http.unreadable("too much work"));
+    }
+    let work = |value| {
+        let object = Object::new(asked, value)?;
+        Ok(Work {
+            what: object.text("what")?,
+            constitutional: object.flag("constitutional")?,
+            since: object.optional_time("since")?,
+        })
+    };
+    all.iter().map(work).collect()
 }
 
 /// A moment in RFC 3339, or with the backend's own ending `+00:00Z`. The parser below takes more than RFC 3339, so its

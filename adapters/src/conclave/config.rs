@@ -39,6 +39,10 @@ pub struct Paths {
     pub halt: String,
     /// One event of the chain; `{sequence}` stands for its number.
     pub event: String,
+    /// What the instance works on that takes long; `None` for a backend that does not tell, as the shipped one.
+    pub work: Option<String>,
+    /// Where the system is halted.
+    pub trigger_halt: String,
     /// The early warnings.
     pub warnings: String,
     /// The complexity budget.
@@ -52,6 +56,8 @@ impl Default for Paths {
             ready: "/v1/ready".into(),
             halt: "/v1/governance/halt/status".into(),
             event: "/v1/observer/events/sequence/{sequence}".into(),
+            work: None,
+            trigger_halt: "/v1/governance/halt".into(),
             warnings: "/v1/failure-prevention/warnings".into(),
             complexity: "/v1/complexity/dashboard".into(),
         }

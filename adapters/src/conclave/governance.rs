@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
+use scalebot_commands::journal::Fence;
 use scalebot_commands::ports::{
-    ComplexityBudget, ComplexityDimension, Fleet, Governance, Instance, InstanceState, PortError,
+    ComplexityBudget, ComplexityDimension, Fleet, Governance, HaltOrder, Instance, InstanceState, OrderAnswer,
+    PortError,
 };
 
 use super::Conclave;
@@ -74,5 +76,9 @@ impl Governance for ConclaveGovernance {
             what: "the complexity budget".into(),
             detail: "no instance is ready to be asked".into(),
         }))
+    }
+
+    async fn halt(&self, _order: &HaltOrder, _fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        Err(self.conclave.http.not_served(&self.conclave.config.paths.trigger_halt, "is not wired yet"))
     }
 }

@@ -10,8 +10,8 @@ use axum::Router;
 use futures::future::BoxFuture;
 use scalebot_commands::journal::Fence;
 use scalebot_commands::ports::{
-    Declared, Fleet, FleetState, Headroom, Instance, InstanceState, PortError, Precondition, ScaleAnswer, ScaleOrder,
-    Steering, World,
+    Declared, DisruptionBudget, Fleet, FleetState, Headroom, Instance, InstanceState, OrderAnswer, PortError,
+    Precondition, RemoveOrder, ScaleOrder, Steering, World,
 };
 use scalebot_commands::units::{InstanceId, Replicas, Timestamp};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -182,8 +182,20 @@ impl Fleet for Crew {
         })
     }
 
-    async fn scale(&self, _: &ScaleOrder, _: Fence<'_>) -> Result<ScaleAnswer, PortError> {
-        Ok(ScaleAnswer::Refused { detail: "this fleet is only looked at".into() })
+    async fn scale(&self, _: &ScaleOrder, _: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        Ok(OrderAnswer::Refused { detail: "this fleet is only looked at".into() })
+    }
+
+    async fn remove(&self, _: &RemoveOrder, _: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        Ok(OrderAnswer::Refused { detail: "this fleet is only looked at".into() })
+    }
+
+    async fn logs(&self, _: &InstanceId, _: usize) -> Result<String, PortError> {
+        Ok(String::new())
+    }
+
+    async fn disruptions_allowed(&self) -> Result<Option<DisruptionBudget>, PortError> {
+        Ok(None)
     }
 
     async fn headroom(&self, _: Replicas) -> Result<Headroom, PortError> {

@@ -4,15 +4,18 @@ use async_trait::async_trait;
 use reqwest::StatusCode;
 use scalebot_commands::journal::Fence;
 use scalebot_commands::ports::{
-    Declared, Fleet, FleetState, Headroom, PortError, Precondition, Routed, ScaleAnswer, ScaleOrder, Steering, Traffic,
+    Declared, DisruptionBudget, Fleet, FleetState, Headroom, OrderAnswer, PortError, Precondition, RemoveOrder,
+    RouteOrder, Routed, ScaleOrder, Steering, Traffic,
 };
-use scalebot_commands::units::Replicas;
+use scalebot_commands::units::{InstanceId, Replicas};
 
-use super::wire::{DeclaredFile, Forwarded, Room, Scale, ScaleResult, Scaled};
+use super::wire::{DeclaredFile, Drain, Forwarded, InstanceLog, Remove, Room, Scale, ScaleResult, Scaled};
 use super::{WORLD, WorldClient};
 use crate::http::Answer;
 
 const SCALE: &str = "/fleet/scale";
+const REMOVE: &str = "/fleet/remove";
+const DRAIN: &str = "/traffic/drain";
 
 /// The world's instances.
 #[derive(Clone, Debug)]
@@ -27,20 +30,20 @@ impl ProcessFleet {
     }
 
     /// Sends an order, once.
-    pub(super) async fn order(&self, order: &Scale) -> Result<ScaleAnswer, PortError> {
-        self.answered(&self.world.post(SCALE, order).await?)
+    pub(super) async fn order(&self, order: &Scale) -> Result<OrderAnswer, PortError> {
+        self.answered(SCALE, &self.world.post(SCALE, order).await?)
     }
 
     /// The answer to an order, when status and word agree; anything else did not come from a world that carried it
     /// out or declined, so it is not known what happened.
-    fn answered(&self, answer: &Answer) -> Result<ScaleAnswer, PortError> {
+    fn answered(&self, path: &str, answer: &Answer) -> Result<OrderAnswer, PortError> {
         let unknown =
-            || self.world.http.unreadable(format!("{SCALE} answered {} with words that do not fit", answer.status));
+            || self.world.http.unreadable(format!("{path} answered {} with words that do not fit", answer.status));
         let Scaled { result, detail } = serde_json::from_slice(&answer.body).map_err(|_| unknown())?;
         match (answer.status, result) {
-            (StatusCode::OK, ScaleResult::Done) => Ok(ScaleAnswer::Done),
-            (StatusCode::CONFLICT, ScaleResult::Conflict) => Ok(ScaleAnswer::Conflict { detail }),
-            (StatusCode::UNPROCESSABLE_ENTITY, ScaleResult::Refused) => Ok(ScaleAnswer::Refused { detail }),
+            (StatusCode::OK, ScaleResult::Done) => Ok(OrderAnswer::Done),
+            (StatusCode::CONFLICT, ScaleResult::Conflict) => Ok(OrderAnswer::Conflict { detail }),
+            (StatusCode::UNPROCESSABLE_ENTITY, ScaleResult::Refused) => Ok(OrderAnswer::Refused { detail }),
             _ => Err(unknown()),
         }
     }
@@ -52,7 +55,7 @@ impl Fleet for ProcessFleet {
         self.world.get("/fleet").await
     }
 
-    async fn scale(&self, order: &ScaleOrder, _fence: Fence<'_>) -> Result<ScaleAnswer, PortError> {
+    async fn scale(&self, order: &ScaleOrder, _fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
         let order = Scale {
             identity: order.identity.clone(),
             from: order.from,
@@ -61,6 +64,28 @@ impl Fleet for ProcessFleet {
             operation: order.operation.clone(),
         };
         self.order(&order).await
+    }
+
+    async fn remove(&self, order: &RemoveOrder, _fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        let order = Remove {
+            identity: order.identity.clone(),
+            from: order.from,
+            to: order.to,
+            version: order.version.clone(),
+            instances: order.instances.clone(),
+            operation: order.operation.clone(),
+        };
+        self.answered(REMOVE, &self.world.post(REMOVE, &order).await?)
+    }
+
+    async fn logs(&self, instance: &InstanceId, most: usize) -> Result<String, PortError> {
+        let log: InstanceLog = self.world.get(&format!("/fleet/logs/{instance}?most={most}")).await?;
+        Ok(log.text)
+    }
+
+    async fn disruptions_allowed(&self) -> Result<Option<DisruptionBudget>, PortError> {
+        // Nothing in the world has such a rule.
+        Ok(None)
     }
 
     async fn headroom(&self, wanted: Replicas) -> Result<Headroom, PortError> {
@@ -121,8 +146,24 @@ impl Traffic for ForwarderTraffic {
         let forwarded: Vec<Forwarded> = self.world.get("/traffic").await?;
         Ok(forwarded
             .into_iter()
-            .map(|Forwarded { instance, receives, requests }| Routed { instance, receives, requests })
+            .map(|Forwarded { instance, receives, drained, requests, in_flight }| Routed {
+                instance,
+                receives,
+                drained,
+                requests,
+                in_flight: Some(in_flight),
+            })
             .collect())
+    }
+
+    async fn route(&self, order: &RouteOrder, _fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        let order = Drain { instance: order.instance.clone(), drained: !order.receives };
+        let answer = self.world.post(DRAIN, &order).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(OrderAnswer::Refused { detail: format!("it knows no instance {}", order.instance) });
+        }
+        self.world.http.accept(DRAIN, &answer)?;
+        Ok(OrderAnswer::Done)
     }
 
     fn describe(&self) -> String {

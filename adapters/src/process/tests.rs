@@ -8,7 +8,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
 use scalebot_commands::ports::{Chain as _, Fleet as _, HaltSource as _, Pool as _, Traffic as _};
-use scalebot_commands::ports::{Headroom, PoolBudget, Precondition, Routed, ScaleAnswer};
+use scalebot_commands::ports::{Headroom, OrderAnswer, PoolBudget, Precondition, Routed};
 use scalebot_commands::units::{InstanceId, Replicas};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -82,7 +82,7 @@ fn order() -> wire::Scale {
 
 /// What the adapter makes of the world's answer to an order. The port's own method needs a fence, which only the
 /// journal can make; this is all that it does besides building the order.
-async fn ordered(status: StatusCode, body: Value) -> Result<ScaleAnswer, PortError> {
+async fn ordered(status: StatusCode, body: Value) -> Result<OrderAnswer, PortError> {
     let double = Double::living(vec![("/fleet/scale", status, body)]);
     let fleet = ProcessFleet::new(&double.client());
     let answer = fleet.order(&order()).await;
@@ -119,14 +119,14 @@ async fn the_fleet_is_read_as_the_world_tells_it() {
 #[tokio::test]
 async fn an_order_is_done_declined_or_not_known_and_never_mistaken_for_another() {
     let said = |result: &str| json!({ "result": result, "detail": "words" });
-    assert_eq!(ordered(StatusCode::OK, said("done")).await, Ok(ScaleAnswer::Done));
+    assert_eq!(ordered(StatusCode::OK, said("done")).await, Ok(OrderAnswer::Done));
     assert_eq!(
         ordered(StatusCode::CONFLICT, said("conflict")).await,
-        Ok(ScaleAnswer::Conflict { detail: "words".to_owned() })
+        Ok(OrderAnswer::Conflict { detail: "words".to_owned() })
     );
     assert_eq!(
         ordered(StatusCode::UNPROCESSABLE_ENTITY, said("refused")).await,
-        Ok(ScaleAnswer::Refused { detail: "words".to_owned() })
+        Ok(OrderAnswer::Refused { detail: "words".to_owned() })
     );
     for (status, body) in [
         (StatusCode::OK, said("conflict")),
@@ -220,9 +220,23 @@ async fn the_declared_count_comes_with_its_line_or_not_at_all() {
 
 #[tokio::test]
 async fn the_forwarder_tells_who_gets_requests_and_how_many() {
-    let double = Double::saying("/traffic", json!([{ "instance": "api-1", "receives": true, "requests": 41 }]));
+    let double = Double::saying(
+        "/traffic",
+        json!([{
+            "instance": "api-1", "receives": true, "drained": false, "requests": 41, "in_flight": 2,
+        }]),
+    );
     let routed = ForwarderTraffic::new(&double.client()).routed().await;
-    assert_eq!(routed, Ok(vec![Routed { instance: InstanceId::new("api-1"), receives: true, requests: 41 }]));
+    assert_eq!(
+        routed,
+        Ok(vec![Routed {
+            instance: InstanceId::new("api-1"),
+            receives: true,
+            drained: false,
+            requests: 41,
+            in_flight: Some(2),
+        }])
+    );
 }
 
 #[tokio::test]

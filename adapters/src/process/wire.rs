@@ -20,7 +20,35 @@ pub struct Scale {
     pub operation: OperationId,
 }
 
-/// The answer to [`Scale`]: status 200 with `done`, 409 with `conflict`, 422 with `refused`.
+/// `POST /fleet/remove`: "end exactly these, if everything is still so".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remove {
+    /// The world's boot identifier.
+    pub identity: String,
+    /// The count that it must have.
+    pub from: Replicas,
+    /// The count afterwards.
+    pub to: Replicas,
+    /// The version that it must have.
+    pub version: String,
+    /// Who is ended.
+    pub instances: Vec<InstanceId>,
+    /// Whose order it is; the same order twice is one change.
+    pub operation: OperationId,
+}
+
+/// `POST /traffic/drain`: "send this instance no new requests", or "send it requests again".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drain {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Whether it gets none.
+    pub drained: bool,
+}
+
+/// The answer to [`Scale`] and [`Remove`]: status 200 with `done`, 409 with `conflict`, 422 with `refused`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scaled {
@@ -40,6 +68,13 @@ pub enum ScaleResult {
     Conflict,
     /// The world will not; nothing was done.
     Refused,
+}
+
+/// `GET /fleet/logs/{instance}`: the last of what it wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceLog {
+    /// The text.
+    pub text: String,
 }
 
 /// `GET /fleet/room`.
@@ -67,8 +102,12 @@ pub struct Forwarded {
     pub instance: InstanceId,
     /// Whether it gets new requests.
     pub receives: bool,
+    /// Whether it was told to get none.
+    pub drained: bool,
     /// How many it got.
     pub requests: u64,
+    /// Of these, not answered yet.
+    pub in_flight: u32,
 }
 
 /// `GET /store/halt-table`: every row of the table `halt_state`. There should be exactly one.

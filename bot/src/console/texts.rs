@@ -9,7 +9,7 @@ use scalebot_commands::context::Context;
 use scalebot_commands::journal::{CancelRequested, Signal};
 use scalebot_commands::policy::Policy;
 use scalebot_commands::ports::{
-    Declared, EarlyWarning, FleetState, Headroom, InstanceState, PoolBudget, PortError, ScaleAnswer, Slot, Steering,
+    Declared, EarlyWarning, FleetState, Headroom, InstanceState, OrderAnswer, PoolBudget, PortError, Slot, Steering,
 };
 use scalebot_commands::request::{Direction, Requested};
 use scalebot_commands::steps::precheck::Plan;
@@ -739,6 +739,7 @@ mod progress {
             direction: Direction::Up,
             to: Replicas(6),
             reason: None,
+            undoes: None,
             policy: policy.digest().to_string(),
             monitor: policy.time.monitor.into(),
         };
@@ -1265,7 +1266,7 @@ mod summaries {
         ");
         let refused = summary("/scale up 6", |script| {
             script.scale =
-                Ok(ScaleAnswer::Refused { detail: "the rehearsal's room for 4 instances is used up".into() });
+                Ok(OrderAnswer::Refused { detail: "the rehearsal's room for 4 instances is used up".into() });
         });
         insta::assert_snapshot!(refused.await, @r"
         ✖ fail  Failed: 4 → 6 (2 more)

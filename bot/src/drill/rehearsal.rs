@@ -229,7 +229,8 @@ impl Rehearsal {
         loop {
             let request = open.borrow_and_update().clone();
             if let Some(request) = request {
-                let ballot = Ballot { by: persona::lead(), mark, request };
+                let ballot =
+                    Ballot { by: persona::lead(), mark, request, reason: Some("as the command line says".to_owned()) };
                 // Nobody listens any more once the operation has ended.
                 let _ = signals.unbounded_send(Signal::Cast(ballot));
             }
@@ -270,8 +271,10 @@ impl Rehearsal {
             }
             (Said::Nothing | Said::Command(_), _) => return true,
             (Said::Cancel, _) => Signal::Cancel(CancelRequested { by }),
-            (Said::Vote(mark), Some(request)) => Signal::Cast(Ballot { by, mark, request }),
-            (Said::Withdraw, Some(request)) => Signal::Withdrawn(Ballot { by, mark: Mark::Approve, request }),
+            (Said::Vote(mark), Some(request)) => Signal::Cast(Ballot { by, mark, request, reason: None }),
+            (Said::Withdraw, Some(request)) => {
+                Signal::Withdrawn(Ballot { by, mark: Mark::Approve, request, reason: None })
+            }
             (Said::Vote(_) | Said::Withdraw, None) => {
                 self.say("Nothing is asked of governance now.");
                 return false;

@@ -97,6 +97,10 @@ impl Room for RehearsalRoom {
         self.attended
     }
 
+    async fn reply(&self, person: &Person, card: &Card) -> Result<(), PortError> {
+        self.console.show(&OperationId::new(format!("to {person}")), Slot::Summary, card).await
+    }
+
     async fn answer(&self, person: &Person, text: &str) -> Result<(), PortError> {
         self.say(&format!("(to {person} only) {text}"));
         Ok(())

@@ -54,9 +54,13 @@ impl Fence<'_> {
 pub trait Effect: Sync {
     /// What is appended before the act: the guard's readings and what is about to be done.
     type Intent: Body + Clone + Send + Sync;
-    /// The kind of the event that tells what became of it.
-    const ANSWERED: Kind;
 
+    /// The kind of the event that tells what became of it.
+    fn answered(&self) -> Kind;
+    /// What it changes, where several effects of one operation have answers of the same kind: the instance's name.
+    fn subject(&self) -> &str {
+        ""
+    }
     /// Reads everything that must hold, fresh from the outside, and says what is about to be done; or why not.
     async fn guard(&self, heard: &Heard) -> Result<Self::Intent, Stop>;
     /// Does it, once.
@@ -197,6 +201,7 @@ struct Attempt<I> {
 /// An attempt whose answer was lost, and of which nothing was to be seen: its request may still arrive.
 pub(super) struct Unanswered {
     answered: Kind,
+    subject: String,
     key: String,
     intent: Value,
 }
@@ -243,7 +248,7 @@ impl Journal<'_> {
         let mut last = String::new();
         for number in 1..=ATTEMPTS {
             let attempt_key = if number == 1 { key.to_owned() } else { format!("{key}/{number}") };
-            if let Some(effected) = self.settled_earlier::<E>()? {
+            if let Some(effected) = self.settled_earlier(effect)? {
                 return Ok(effected);
             }
             if let Some(stop) = self.stopped_earlier(&attempt_key)? {
@@ -265,7 +270,7 @@ impl Journal<'_> {
                 Answer::Done => return Ok(Effected::Done(attempted.intent, attempted.intended_at)),
                 Answer::Refused => return Ok(self.settle(effect).await?.unwrap_or(Effected::Refused(detail))),
                 _ if answered.is_final() => return Ok(Effected::Unknown(detail)),
-                Answer::Unknown => self.note_unanswered::<E>(attempted)?,
+                Answer::Unknown => self.note_unanswered(effect, attempted)?,
                 Answer::Conflict | Answer::Late | Answer::Stopped => {}
             }
             last = detail;
@@ -273,9 +278,10 @@ impl Journal<'_> {
         Ok(self.settle(effect).await?.unwrap_or(Effected::Contended(last)))
     }
 
-    fn note_unanswered<E: Effect>(&mut self, attempt: Attempt<E::Intent>) -> Result<(), Interrupted> {
+    fn note_unanswered<E: Effect>(&mut self, effect: &E, attempt: Attempt<E::Intent>) -> Result<(), Interrupted> {
         let intent = serde_json::to_value(&attempt.intent).map_err(|error| not_json(attempt.intent.kind(), &error))?;
-        self.unanswered.push(Unanswered { answered: E::ANSWERED, key: attempt.key, intent });
+        let subject = effect.subject().to_owned();
+        self.unanswered.push(Unanswered { answered: effect.answered(), subject, key: attempt.key, intent });
         Ok(())
     }
 
@@ -290,17 +296,17 @@ impl Journal<'_> {
             return Ok(effected);
         }
         let answered = Answered::stopped(stop.clone());
-        self.record_as(E::ANSWERED, Answered::VERSION, &stopped_key(key), &answered, Claim::Keep).await?;
+        self.record_as(effect.answered(), Answered::VERSION, &stopped_key(key), &answered, Claim::Keep).await?;
         Ok(Effected::Stopped(stop))
     }
 
     /// Before an operation ends as if nothing was done: whether a request whose answer was lost, in this round or an
     /// earlier one, has arrived after all. `None` when there is no such request, or when still nothing has happened.
     pub async fn settle<E: Effect>(&mut self, effect: &E) -> Result<Option<Effected<E::Intent>>, Interrupted> {
-        if let Some(effected) = self.settled_earlier::<E>()? {
+        if let Some(effected) = self.settled_earlier(effect)? {
             return Ok(Some(effected));
         }
-        let Some((key, intent)) = self.last_unanswered::<E>()? else { return Ok(None) };
+        let Some((key, intent)) = self.last_unanswered(effect)? else { return Ok(None) };
         if self.next_key().is_some() || mutated!(NoLastLook) {
             // What was concluded then stands further on in the log.
             return Ok(None);
@@ -310,13 +316,13 @@ impl Journal<'_> {
             return Ok(None);
         }
         let answered = Answered::from_search(found);
-        let at = self.record_as(E::ANSWERED, Answered::VERSION, &key, &answered, Claim::Keep).await?;
+        let at = self.record_as(effect.answered(), Answered::VERSION, &key, &answered, Claim::Keep).await?;
         Ok(Some(settled(intent, answered, at)))
     }
 
     /// What the log holds of that.
-    fn settled_earlier<E: Effect>(&mut self) -> Result<Option<Effected<E::Intent>>, Interrupted> {
-        let Some((key, intent)) = self.last_unanswered::<E>()? else { return Ok(None) };
+    fn settled_earlier<E: Effect>(&mut self, effect: &E) -> Result<Option<Effected<E::Intent>>, Interrupted> {
+        let Some((key, intent)) = self.last_unanswered(effect)? else { return Ok(None) };
         if self.next_key().as_deref() != Some(key.as_str()) {
             return Ok(None);
         }
@@ -324,10 +330,9 @@ impl Journal<'_> {
     }
 
     /// The last attempt whose answer was lost: where what became of it is recorded, and what it was.
-    fn last_unanswered<E: Effect>(&self) -> Result<Option<(String, E::Intent)>, Interrupted> {
-        let Some(last) = self.unanswered.iter().rev().find(|unanswered| unanswered.answered == E::ANSWERED) else {
-            return Ok(None);
-        };
+    fn last_unanswered<E: Effect>(&self, effect: &E) -> Result<Option<(String, E::Intent)>, Interrupted> {
+        let same = |one: &&Unanswered| one.answered == effect.answered() && one.subject == effect.subject();
+        let Some(last) = self.unanswered.iter().rev().find(same) else { return Ok(None) };
         let intent = serde_json::from_value(last.intent.clone())
             .map_err(|error| Interrupted::Parked { reason: format!("the intent of {} ({error})", last.key) })?;
         Ok(Some((last.found_key(), intent)))
@@ -380,7 +385,7 @@ impl Journal<'_> {
                 Err(_lost) => Answered::from_search(self.search(effect, &intent).await),
             }
         };
-        let answered = self.record_answer::<E>(key, answered).await?;
+        let answered = self.record_answer(effect, key, answered).await?;
         Ok(Ok(Attempt { key: key.to_owned(), intent, intended_at, answered }))
     }
 
@@ -397,7 +402,7 @@ impl Journal<'_> {
         }
         let found = if mutated!(GoAgainUnseen) { Ok(Found::Untouched) } else { self.search(effect, intent).await };
         let answered = Answered::from_search(found);
-        self.record_answer::<E>(key, answered).await
+        self.record_answer(effect, key, answered).await
     }
 
     /// The next recorded step, which is an answer.
@@ -411,9 +416,14 @@ impl Journal<'_> {
         Ok(Some(Recorded { body, op_seq: event.op_seq, at }))
     }
 
-    async fn record_answer<E: Effect>(&mut self, key: &str, body: Answered) -> Result<Recorded<Answered>, Interrupted> {
+    async fn record_answer<E: Effect>(
+        &mut self,
+        effect: &E,
+        key: &str,
+        body: Answered,
+    ) -> Result<Recorded<Answered>, Interrupted> {
         let answer_key = format!("{key}/answer");
-        let at = self.record_as(E::ANSWERED, Answered::VERSION, &answer_key, &body, Claim::Keep).await?;
+        let at = self.record_as(effect.answered(), Answered::VERSION, &answer_key, &body, Claim::Keep).await?;
         Ok(Recorded { body, op_seq: self.length(), at })
     }
 

@@ -1,6 +1,8 @@
 //! What an event says, in a line for whoever reads the log channel: for each kind the words that matter. A body that
 //! this version cannot read, or a kind that it does not know, is told by its plain fields.
 
+mod changes;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -79,9 +81,10 @@ fn words(kind: Kind, body: &Map<String, Value>) -> Option<String> {
         }
         Kind::ApprovalRequested => asked(&read(body)?),
         Kind::VoteCast | Kind::VoteWithdrawn => {
-            let Ballot { by, mark, request } = read(body)?;
+            let Ballot { by, mark, request, reason } = read(body)?;
             let mark = if mark == Mark::Approve { "approve" } else { "reject" };
-            format!("{by}: {mark}, request {}", short(&request))
+            let why = reason.map_or_else(String::new, |reason| format!(": {}", safe(&reason, TEXT)));
+            format!("{by}: {mark}, request {}{why}", short(&request))
         }
         Kind::VoteRefused => {
             let VoteRefused { by, why, .. } = read(body)?;
@@ -96,7 +99,7 @@ fn words(kind: Kind, body: &Map<String, Value>) -> Option<String> {
             let under = scaling.approval.as_deref().map(|request| format!(", approved by request {}", short(request)));
             format!("about to set the count: {} → {}{}", scaling.from, scaling.to, under.unwrap_or_default())
         }
-        Kind::ScalingAnswered => answered(&read(body)?),
+        Kind::ScalingAnswered => answered(&read(body)?, "the count is set"),
         Kind::Scaled | Kind::NotReady => waited(&read(body)?),
         Kind::Verified => verified(&read(body)?),
         Kind::Monitored => monitored(&read(body)?),
@@ -127,6 +130,7 @@ fn words(kind: Kind, body: &Map<String, Value>) -> Option<String> {
             let CommandRefused { command, by, reason } = read(body)?;
             format!("{command} by {by}: {reason}")
         }
+        kind => return changes::words(kind, body),
     })
 }
 
@@ -202,9 +206,9 @@ fn asked(asked: &Asked) -> String {
     format!("{} → {}, within {decide_within}, request {}. {}", bound.from, bound.to, short(digest), why.join(" "))
 }
 
-fn answered(answered: &Answered) -> String {
+fn answered(answered: &Answered, done: &str) -> String {
     let result = match answered.result {
-        Answer::Done => "the count is set",
+        Answer::Done => done,
         Answer::Conflict => "not done, the fleet had changed",
         Answer::Late => "not done, too late",
         Answer::Refused => "not done, the orchestrator refused",

@@ -18,7 +18,21 @@ pub trait Fleet: Send + Sync {
     ///
     /// # Errors
     /// When it is not known whether the change was made.
-    async fn scale(&self, order: &ScaleOrder, fence: Fence<'_>) -> Result<ScaleAnswer, PortError>;
+    async fn scale(&self, order: &ScaleOrder, fence: Fence<'_>) -> Result<OrderAnswer, PortError>;
+
+    /// Ends exactly these instances and lowers the count by as many, if everything is still as the order says. The
+    /// orchestrator must not choose others. Tried once.
+    ///
+    /// # Errors
+    /// When it is not known whether the change was made.
+    async fn remove(&self, order: &RemoveOrder, fence: Fence<'_>) -> Result<OrderAnswer, PortError>;
+
+    /// The last of what an instance wrote, at most so many bytes of it, also when it has ended already.
+    async fn logs(&self, instance: &InstanceId, most: usize) -> Result<String, PortError>;
+
+    /// How many instances may be taken away now without breaking what was promised to others; `None` when no such budget
+    /// is configured.
+    async fn disruptions_allowed(&self) -> Result<Option<DisruptionBudget>, PortError>;
 
     /// How many more instances the place can hold, up to `wanted` more, and what runs out first.
     async fn headroom(&self, wanted: Replicas) -> Result<Headroom, PortError>;
@@ -140,10 +154,36 @@ pub struct ScaleOrder {
     pub operation: OperationId,
 }
 
+/// "End exactly these, if everything is still so."
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoveOrder {
+    /// The fleet as the guard saw it, an instant before.
+    pub identity: String,
+    /// The count that the guard saw.
+    pub from: Replicas,
+    /// The count afterwards: as many fewer as instances are named.
+    pub to: Replicas,
+    /// The version that the guard saw.
+    pub version: String,
+    /// Who is ended, and nobody else.
+    pub instances: Vec<InstanceId>,
+    /// Our mark: the same order twice is one change.
+    pub operation: OperationId,
+}
+
+/// How many instances may be missing at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DisruptionBudget {
+    /// How many may be taken away now.
+    pub allowed: Replicas,
+    /// Whose rule that is, as a person finds it: "`PodDisruptionBudget` archon72-api".
+    pub source: String,
+}
+
 /// What became of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ScaleAnswer {
-    /// The count is set.
+pub enum OrderAnswer {
+    /// It is done.
     Done,
     /// Something changed since the guard looked; nothing was done.
     Conflict {

@@ -7,7 +7,7 @@ use super::{PortError, Post};
 use crate::approval::Standing;
 use crate::card::Card;
 use crate::event::Hash;
-use crate::units::{OperationId, Person};
+use crate::units::{InstanceId, OperationId, Person};
 
 /// The place where people see what an operation does. What cannot be shown never stops an operation by itself.
 #[async_trait]
@@ -23,6 +23,9 @@ pub trait Room: Send + Sync {
 
     /// Tells one person something that nobody else sees.
     async fn answer(&self, person: &Person, text: &str) -> Result<(), PortError>;
+
+    /// Answers a question with a card that belongs to no operation.
+    async fn reply(&self, person: &Person, card: &Card) -> Result<(), PortError>;
 }
 
 /// A role that the bot knows, whatever the chat system calls it.
@@ -67,6 +70,10 @@ pub enum Slot {
     Progress,
     /// What verification found.
     Verification,
+    /// That it is taken back, and how far that is.
+    WayBack,
+    /// What governance is offered: to halt the system.
+    HaltOffer,
     /// How it ended.
     Summary,
 }
@@ -105,4 +112,7 @@ pub struct Announced {
 pub trait Documents: Send + Sync {
     /// Replaces the capacity document as a whole; returns where it is.
     async fn write_capacity(&self, text: &str) -> Result<String, PortError>;
+
+    /// Keeps what an instance wrote, for whoever looks into it later; returns where it is.
+    async fn keep_logs(&self, operation: &OperationId, instance: &InstanceId, text: &str) -> Result<String, PortError>;
 }

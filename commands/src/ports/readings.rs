@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Instance, PortError};
+use super::{Instance, OrderAnswer, PortError};
 use crate::figures::Load;
-use crate::units::{InstanceId, Timestamp};
+use crate::journal::Fence;
+use crate::units::{InstanceId, OperationId, Timestamp};
 
 /// The load balancer.
 #[async_trait]
@@ -16,8 +17,25 @@ pub trait Traffic: Send + Sync {
     /// [`PortError::NotServed`] also when the service or backend that it should know is absent.
     async fn routed(&self) -> Result<Vec<Routed>, PortError>;
 
+    /// Sends no new requests to that instance, or sends them again. Doing what is so already is done.
+    ///
+    /// # Errors
+    /// When it is not known whether it was done.
+    async fn route(&self, order: &RouteOrder, fence: Fence<'_>) -> Result<OrderAnswer, PortError>;
+
     /// Where that is looked up, as a card says it.
     fn describe(&self) -> String;
+}
+
+/// "Send this instance no new requests", or "send it requests again".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteOrder {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Whether new requests are to be sent to it.
+    pub receives: bool,
+    /// Our mark.
+    pub operation: OperationId,
 }
 
 /// One instance as the load balancer sees it.
@@ -27,8 +45,12 @@ pub struct Routed {
     pub instance: InstanceId,
     /// Whether new requests are sent to it.
     pub receives: bool,
+    /// Whether it was told to send it none, whatever state the instance is in.
+    pub drained: bool,
     /// Requests sent to it since the balancer knows it.
     pub requests: u64,
+    /// Of these, not answered yet; `None` where it does not tell.
+    pub in_flight: Option<u32>,
 }
 
 /// The fleet's load.
@@ -86,8 +108,23 @@ pub trait Probe: Send + Sync {
     async fn link(&self, instance: &Instance, sequence: u64) -> Result<Option<ChainLink>, PortError>;
     /// Whether it reaches its HSM or signing keys. There is no standard way to ask: `None` when none is configured.
     async fn keys(&self, instance: &Instance) -> Result<Option<NamedCheck>, PortError>;
+    /// What it works on that takes long and must not be cut off. An empty list is its word that there is nothing.
+    async fn work(&self, instance: &Instance) -> Result<Vec<Work>, PortError>;
     /// The early warnings that it holds and nobody has acknowledged. They live in each process's memory.
     async fn warnings(&self, instance: &Instance) -> Result<Vec<EarlyWarning>, PortError>;
+}
+
+/// Something that an instance works on, longer than a request takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Work {
+    /// What it is, in the backend's words.
+    pub what: String,
+    /// Whether it is a constitutional write, which gets more time to end.
+    pub constitutional: bool,
+    /// Since when, where it tells.
+    pub since: Option<Timestamp>,
 }
 
 /// An early warning of the failure prevention system.
@@ -114,6 +151,21 @@ pub struct EarlyWarning {
 pub trait Governance: Send + Sync {
     /// The complexity budget (CT-14).
     async fn complexity(&self) -> Result<ComplexityBudget, PortError>;
+
+    /// Halts the system. Only ever on a governance lead's word.
+    ///
+    /// # Errors
+    /// When it is not known whether it was halted.
+    async fn halt(&self, order: &HaltOrder, fence: Fence<'_>) -> Result<OrderAnswer, PortError>;
+}
+
+/// "Halt the system."
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HaltOrder {
+    /// Why, for people.
+    pub message: String,
+    /// Our mark.
+    pub operation: OperationId,
 }
 
 /// The complexity budget (CT-14): each dimension's use against its limit, and the backend's own conclusion.

@@ -118,6 +118,23 @@ pub struct Approval {
     pub length: u64,
 }
 
+/// The body of `overridden`: a governance lead has lifted what a check refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Overridden {
+    /// Who.
+    pub by: Vec<Person>,
+    /// The request.
+    pub request: String,
+    /// The checks that were lifted, by name.
+    pub checks: Vec<String>,
+    /// Why, in their words.
+    pub reason: String,
+}
+
+body!(Overridden, Overridden, 1);
+
 /// How often the checks are made and a request is put, because what it was for has changed.
 const ROUNDS: u32 = 3;
 

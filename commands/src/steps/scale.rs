@@ -13,7 +13,7 @@ use crate::event::Kind;
 use crate::halt::{self, SourceSays};
 use crate::journal::{Acted, Effect, Effected, Fence, Found, Heard, Interrupted, Journal, Stop};
 use crate::patience::within;
-use crate::ports::{PortError, ScaleAnswer, ScaleOrder};
+use crate::ports::{OrderAnswer, PortError, ScaleOrder};
 use crate::steps::permit::{Doubt, Permit};
 use crate::steps::precheck::Plan;
 use crate::units::{Replicas, Timestamp};
@@ -117,7 +117,10 @@ impl SetCount<'_> {
 #[async_trait]
 impl Effect for SetCount<'_> {
     type Intent = Scaling;
-    const ANSWERED: Kind = Kind::ScalingAnswered;
+
+    fn answered(&self) -> Kind {
+        Kind::ScalingAnswered
+    }
 
     async fn guard(&self, heard: &Heard) -> Result<Scaling, Stop> {
         if let Some(by) = heard.cancelled_by() {
@@ -171,9 +174,9 @@ impl Effect for SetCount<'_> {
         let limit = self.cx.policy.time.look;
         let answer = within(&*self.cx.ports.world, limit, &fleet.describe(), fleet.scale(&order, fence)).await?;
         Ok(match answer {
-            ScaleAnswer::Done => Acted::Done,
-            ScaleAnswer::Conflict { detail } => Acted::Conflict(detail),
-            ScaleAnswer::Refused { detail } => Acted::Refused(detail),
+            OrderAnswer::Done => Acted::Done,
+            OrderAnswer::Conflict { detail } => Acted::Conflict(detail),
+            OrderAnswer::Refused { detail } => Acted::Refused(detail),
         })
     }
 

@@ -13,10 +13,11 @@ use scalebot_commands::event::{Draft, Event};
 use scalebot_commands::figures::{BACKEND_BOUNDS_MS, Histogram, InstanceLoad, Load};
 use scalebot_commands::journal::Fence;
 use scalebot_commands::ports::{
-    AppendError, Chain, ChainLink, ClaimHeld, ComplexityBudget, ComplexityDimension, Declared, Documents, EarlyWarning,
-    Fleet, FleetState, Governance, HaltReading, HaltSource, Headroom, Instance, InstanceState, Ledger, LedgerError,
-    Metrics, NamedCheck, Pool, PoolBudget, PortError, Ports, Precondition, Probe, Readiness, Role, Room, Routed,
-    Samples, ScaleAnswer, ScaleOrder, Slot, Steering, Target, Traffic, World,
+    AppendError, Chain, ChainLink, ClaimHeld, ComplexityBudget, ComplexityDimension, Declared, DisruptionBudget,
+    Documents, EarlyWarning, Fleet, FleetState, Governance, HaltOrder, HaltReading, HaltSource, Headroom, Instance,
+    InstanceState, Ledger, LedgerError, Metrics, NamedCheck, OrderAnswer, Pool, PoolBudget, PortError, Ports,
+    Precondition, Probe, Readiness, RemoveOrder, Role, Room, RouteOrder, Routed, Samples, ScaleOrder, Slot, Steering,
+    Target, Traffic, Work, World,
 };
 use scalebot_commands::units::{InstanceId, Millis, OperationId, Person, Replicas, TargetName, Timestamp};
 
@@ -166,8 +167,20 @@ impl Fleet for InMemory {
     async fn observe(&self) -> Result<FleetState, PortError> {
         self.look(self.state()).await
     }
-    async fn scale(&self, _: &ScaleOrder, _: Fence<'_>) -> Result<ScaleAnswer, PortError> {
-        Ok(ScaleAnswer::Refused { detail: "nothing is changed here".to_owned() })
+    async fn scale(&self, _: &ScaleOrder, _: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        Ok(OrderAnswer::Refused { detail: "nothing is changed here".to_owned() })
+    }
+
+    async fn remove(&self, _: &RemoveOrder, _: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        Ok(OrderAnswer::Refused { detail: "nothing is changed here".to_owned() })
+    }
+
+    async fn logs(&self, _: &InstanceId, _: usize) -> Result<String, PortError> {
+        Ok(String::new())
+    }
+
+    async fn disruptions_allowed(&self) -> Result<Option<DisruptionBudget>, PortError> {
+        Ok(None)
     }
     async fn headroom(&self, wanted: Replicas) -> Result<Headroom, PortError> {
         self.look(Headroom { fits: wanted, runs_out: None, source: "memory".to_owned() }).await
@@ -190,9 +203,17 @@ impl Fleet for InMemory {
 #[async_trait]
 impl Traffic for InMemory {
     async fn routed(&self) -> Result<Vec<Routed>, PortError> {
-        let routed =
-            self.instances.iter().map(|one| Routed { instance: one.id.clone(), receives: true, requests: 1_000 });
+        let routed = self.instances.iter().map(|one| Routed {
+            instance: one.id.clone(),
+            receives: true,
+            drained: false,
+            requests: 1_000,
+            in_flight: Some(0),
+        });
         self.look(routed.collect()).await
+    }
+    async fn route(&self, _: &RouteOrder, _: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        Ok(OrderAnswer::Refused { detail: "nothing is changed here".to_owned() })
     }
     fn describe(&self) -> String {
         "a forwarder in memory".to_owned()
@@ -241,6 +262,9 @@ impl Governance for InMemory {
         let dimensions = vec![ComplexityDimension { name: "ADRs".to_owned(), used: 9, limit: 15 }];
         self.look(ComplexityBudget { dimensions, overall: "within_budget".to_owned() }).await
     }
+    async fn halt(&self, _: &HaltOrder, _: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        Ok(OrderAnswer::Refused { detail: "nothing is changed here".to_owned() })
+    }
 }
 
 #[async_trait]
@@ -271,6 +295,9 @@ impl Probe for InMemory {
     async fn keys(&self, instance: &Instance) -> Result<Option<NamedCheck>, PortError> {
         let check = NamedCheck { name: "keys".to_owned(), healthy: true, error: None };
         self.look_at(instance, Some(check)).await
+    }
+    async fn work(&self, instance: &Instance) -> Result<Vec<Work>, PortError> {
+        self.look_at(instance, Vec::new()).await
     }
     async fn warnings(&self, instance: &Instance) -> Result<Vec<EarlyWarning>, PortError> {
         self.look_at(instance, Vec::new()).await
@@ -320,11 +347,17 @@ impl Room for InMemory {
     async fn answer(&self, _: &Person, _: &str) -> Result<(), PortError> {
         Ok(())
     }
+    async fn reply(&self, _: &Person, _: &Card) -> Result<(), PortError> {
+        Ok(())
+    }
 }
 
 #[async_trait]
 impl Documents for InMemory {
     async fn write_capacity(&self, _: &str) -> Result<String, PortError> {
+        Ok("nowhere".to_owned())
+    }
+    async fn keep_logs(&self, _: &OperationId, _: &InstanceId, _: &str) -> Result<String, PortError> {
         Ok("nowhere".to_owned())
     }
 }

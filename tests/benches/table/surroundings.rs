@@ -28,6 +28,7 @@ impl Surroundings {
             direction: Direction::Up,
             to,
             reason: Some("planned campaign".to_owned()),
+            undoes: None,
             policy: policy.digest().to_string(),
             monitor: Millis(900_000),
         };

@@ -230,7 +230,7 @@ impl Driver {
                 let Some(flight) = model.in_flight.get(ticket) else { return };
                 let (process, order) = (flight.process, flight.order.clone());
                 let answer = model.land(&order);
-                model.note("fleet", &format!("p{process}'s {} → {} arrives: {answer:?}", order.from, order.to));
+                model.note("fleet", &format!("p{process}'s {order} arrives: {answer:?}"));
                 if let Some(flight) = model.in_flight.get_mut(ticket) {
                     flight.answer.get_or_insert(answer);
                 }

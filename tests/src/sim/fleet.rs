@@ -2,16 +2,24 @@
 
 use std::time::Duration;
 
-use scalebot_commands::ports::{FleetState, Instance, InstanceState, ScaleAnswer, ScaleOrder};
+use scalebot_commands::ports::{
+    FleetState, Instance, InstanceState, OrderAnswer, RemoveOrder, RouteOrder, ScaleOrder, Work,
+};
 use scalebot_commands::units::{InstanceId, Replicas, Timestamp};
 
-use super::model::{Happening, Model};
+use super::model::{Happening, Model, Ordered};
 
 /// One instance, and in what it differs from the others.
 pub(super) struct SimInstance {
     pub(super) shown: Instance,
     /// Contradicts the others on the halt and on the chain.
     pub(super) diverged: bool,
+    /// Gets no new requests.
+    pub(super) drained: bool,
+    /// Requests not answered yet.
+    pub(super) in_flight: u32,
+    /// What it works on that takes long.
+    pub(super) work: Vec<Work>,
 }
 
 /// The fleet as the orchestrator has it.
@@ -60,6 +68,9 @@ impl SimFleet {
                 restarts: 0,
             },
             diverged: false,
+            drained: false,
+            in_flight: 0,
+            work: Vec::new(),
         });
         id
     }
@@ -82,25 +93,64 @@ impl SimFleet {
 }
 
 impl Model {
-    /// A request of ours arrives at the orchestrator. The same order twice is one change.
-    pub(super) fn land(&mut self, order: &ScaleOrder) -> ScaleAnswer {
+    /// An order of ours arrives. The same order twice is one change.
+    pub(super) fn land(&mut self, order: &Ordered) -> OrderAnswer {
+        match order {
+            Ordered::Scale(order) => self.land_scale(order),
+            Ordered::Remove(order) => self.land_remove(order),
+            Ordered::Route(order) => self.land_route(order),
+        }
+    }
+
+    fn land_remove(&mut self, order: &RemoveOrder) -> OrderAnswer {
+        let fleet = &self.fleet;
+        let ours = fleet.changed_by.as_deref() == Some(order.operation.as_str());
+        let state = fleet.state();
+        let gone = order.instances.iter().all(|id| fleet.instance(id).is_none());
+        if state.identity == order.identity && state.wanted == order.to && ours && gone {
+            self.count("the same order twice");
+            return OrderAnswer::Done;
+        }
+        if state.identity != order.identity || state.wanted != order.from || state.version != order.version {
+            self.count("conflict at the orchestrator");
+            return OrderAnswer::Conflict { detail: format!("version {} is in force", state.version) };
+        }
+        if order.instances.iter().any(|id| fleet.instance(id).is_none()) {
+            return OrderAnswer::Conflict { detail: "an instance is not there".to_owned() };
+        }
+        self.fleet.instances.retain(|one| !order.instances.contains(&one.shown.id));
+        self.set_count(order.to.0, order.operation.as_str());
+        OrderAnswer::Done
+    }
+
+    fn land_route(&mut self, order: &RouteOrder) -> OrderAnswer {
+        match self.fleet.instances.iter_mut().find(|one| one.shown.id == order.instance) {
+            None => OrderAnswer::Refused { detail: format!("it knows no {}", order.instance) },
+            Some(one) => {
+                one.drained = !order.receives;
+                OrderAnswer::Done
+            }
+        }
+    }
+
+    fn land_scale(&mut self, order: &ScaleOrder) -> OrderAnswer {
         let fleet = &self.fleet;
         let ours = fleet.changed_by.as_deref() == Some(order.operation.as_str());
         let state = fleet.state();
         if state.identity == order.identity && state.wanted == order.to && ours {
             self.count("the same order twice");
-            return ScaleAnswer::Done;
+            return OrderAnswer::Done;
         }
         if state.identity != order.identity || state.wanted != order.from || state.version != order.version {
             self.count("conflict at the orchestrator");
-            return ScaleAnswer::Conflict { detail: format!("version {} is in force", state.version) };
+            return OrderAnswer::Conflict { detail: format!("version {} is in force", state.version) };
         }
         if self.chance(25) && !self.calm {
-            return ScaleAnswer::Refused { detail: "quota".to_owned() };
+            return OrderAnswer::Refused { detail: "quota".to_owned() };
         }
         self.set_count(order.to.0, order.operation.as_str());
         self.judge.landed(self.now, order);
-        ScaleAnswer::Done
+        OrderAnswer::Done
     }
 
     /// Sets the count, whoever wants it.

@@ -11,7 +11,7 @@ use scalebot_commands::steps::scale::Scaling;
 use scalebot_commands::units::{Epoch, OperationId};
 use serde_json::Value;
 
-use super::model::Model;
+use super::model::{Model, Ordered};
 use super::ports::{head, is};
 
 /// What has been seen of everything.
@@ -258,7 +258,8 @@ impl Model {
     }
 
     /// A request to scale leaves. What is wrong about that.
-    pub(super) fn judge_act(&mut self, process: usize, order: &ScaleOrder, fence: &Fence<'_>) -> Vec<String> {
+    pub(super) fn judge_act(&mut self, process: usize, order: &Ordered, fence: &Fence<'_>) -> Vec<String> {
+        let Ordered::Scale(order) = order else { return Vec::new() };
         let (now, halts) = (self.now, &self.halts);
         let Some(seen) = self.judge.operations.get_mut(&order.operation) else {
             return vec!["an act of an operation that is not in the log".to_owned()];

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::channel::mpsc::UnboundedSender;
 use scalebot_commands::journal::Signal;
 use scalebot_commands::policy::Policy;
-use scalebot_commands::ports::{HaltReading, Post, ScaleAnswer, ScaleOrder};
+use scalebot_commands::ports::{HaltReading, OrderAnswer, Post, RemoveOrder, RouteOrder, ScaleOrder};
 use scalebot_commands::request::Request;
 use scalebot_commands::units::{OperationId, Person, Timestamp};
 
@@ -55,11 +55,41 @@ pub(super) struct Process {
     pub(super) inboxes: BTreeMap<OperationId, UnboundedSender<Signal>>,
 }
 
-/// A request to scale on its way.
+/// What the outside is told to change.
+#[derive(Clone, Debug)]
+pub(super) enum Ordered {
+    Scale(ScaleOrder),
+    Remove(RemoveOrder),
+    Route(RouteOrder),
+}
+
+impl Ordered {
+    /// Whose order it is.
+    pub(super) fn operation(&self) -> &OperationId {
+        match self {
+            Self::Scale(order) => &order.operation,
+            Self::Remove(order) => &order.operation,
+            Self::Route(order) => &order.operation,
+        }
+    }
+}
+
+impl std::fmt::Display for Ordered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Scale(order) => write!(f, "{} → {}", order.from, order.to),
+            Self::Remove(order) => write!(f, "{} → {} without {:?}", order.from, order.to, order.instances),
+            Self::Route(order) if order.receives => write!(f, "{} in", order.instance),
+            Self::Route(order) => write!(f, "{} out", order.instance),
+        }
+    }
+}
+
+/// An order on its way.
 pub(super) struct InFlight {
     pub(super) process: usize,
-    pub(super) order: ScaleOrder,
-    pub(super) answer: Option<ScaleAnswer>,
+    pub(super) order: Ordered,
+    pub(super) answer: Option<OrderAnswer>,
     pub(super) landed: bool,
 }
 

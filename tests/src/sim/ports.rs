@@ -11,15 +11,17 @@ use scalebot_commands::event::{Draft, Event, Hash, Kind};
 use scalebot_commands::figures::{BACKEND_BOUNDS_MS, Histogram, InstanceLoad, Load};
 use scalebot_commands::journal::Fence;
 use scalebot_commands::ports::{
-    Announced, AppendError, Chain, ChainLink, ClaimHeld, Declared, Documents, EarlyWarning, Fleet, FleetState,
-    HaltReading, HaltSource, Headroom, Instance, InstanceState, Ledger, LedgerError, LogChannel, Metrics, NamedCheck,
-    Pool, PoolBudget, PortError, Ports, Post, Posts, Precondition, Probe, Readiness, Role, Room, Routed, Samples,
-    ScaleAnswer, ScaleOrder, Slot, Steering, Target, Traffic, World,
+    Announced, AppendError, Chain, ChainLink, ClaimHeld, Declared, DisruptionBudget, Documents, EarlyWarning, Fleet,
+    FleetState, HaltReading, HaltSource, Headroom, Instance, InstanceState, Ledger, LedgerError, LogChannel, Metrics,
+    NamedCheck, OrderAnswer, Pool, PoolBudget, PortError, Ports, Post, Posts, Precondition, Probe, Readiness,
+    RemoveOrder, Role, Room, RouteOrder, Routed, Samples, ScaleOrder, Slot, Steering, Target, Traffic, Work, World,
 };
-use scalebot_commands::units::{Epoch, Millis, OperationId, Person, Replicas, TargetName, Timestamp, elapsed};
+use scalebot_commands::units::{
+    Epoch, InstanceId, Millis, OperationId, Person, Replicas, TargetName, Timestamp, elapsed,
+};
 
 use super::gate::{Fate, Lost, Way};
-use super::model::{Happening, InFlight, Model, Shared, lock};
+use super::model::{Happening, InFlight, Model, Ordered, Shared, lock};
 
 /// What one process calls the world through.
 #[derive(Clone)]
@@ -70,6 +72,55 @@ impl Port {
     }
 }
 
+impl Port {
+    /// Sends an order: from here on nothing that happens to the caller holds it back.
+    async fn send(&self, what: &'static str, order: Ordered, fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        let Fate { mut way, before, after } = self.fate(what);
+        let late = {
+            let mut model = lock(&self.sim);
+            let often = model.weather.late;
+            way == Way::Answered && !model.calm && model.chance(often)
+        };
+        if late {
+            way = Way::Silent;
+        }
+        // Even the fastest network takes time: an answer that is lost at once does not come before the request.
+        let before = before.max(Duration::from_millis(1));
+        // The request leaves now; from here on nothing that happens to the caller holds it back.
+        let ticket = {
+            let mut model = lock(&self.sim);
+            let wrong = model.judge_act(self.process, &order, &fence);
+            model.judge.violations.extend(wrong);
+            let ticket = model.in_flight.len();
+            let flight = InFlight { process: self.process, order, answer: None, landed: false };
+            model.in_flight.push(flight);
+            let arrives = model.now + before;
+            match way {
+                Way::Unreachable | Way::DiesBefore | Way::Silent if !late => model.in_flight[ticket].landed = true,
+                _ if late => {
+                    model.count("request lands late");
+                    let longest = if model.dice.bool() { 7_000 } else { 60_000 };
+                    let later = model.between(4_500, longest);
+                    model.at(arrives + later, Happening::Land(ticket));
+                }
+                _ => model.at(arrives, Happening::Land(ticket)),
+            }
+            if !model.calm && model.chance(30) {
+                model.count("request lands twice");
+                let later = model.between(0, 20_000);
+                model.at(arrives + later, Happening::Land(ticket));
+            }
+            ticket
+        };
+        let fate = Fate { way, before, after };
+        self.sleep(before).await;
+        self.arrives(what, fate).await.map_err(|lost| lost.port(what))?;
+        let answer = lock(&self.sim).in_flight[ticket].answer.clone();
+        self.returns(what, fate).await.map_err(|lost| lost.port(what))?;
+        answer.ok_or_else(|| Lost::TimedOut.port(what))
+    }
+}
+
 impl World for Port {
     fn now(&self) -> Timestamp {
         lock(&self.sim).wall()
@@ -99,51 +150,20 @@ impl Fleet for Port {
         .await
     }
 
-    async fn scale(&self, order: &ScaleOrder, fence: Fence<'_>) -> Result<ScaleAnswer, PortError> {
-        const WHAT: &str = "fleet.scale";
-        let Fate { mut way, before, after } = self.fate(WHAT);
-        let late = {
-            let mut model = lock(&self.sim);
-            let often = model.weather.late;
-            way == Way::Answered && !model.calm && model.chance(often)
-        };
-        if late {
-            way = Way::Silent;
-        }
-        // Even the fastest network takes time: an answer that is lost at once does not come before the request.
-        let before = before.max(Duration::from_millis(1));
-        // The request leaves now; from here on nothing that happens to the caller holds it back.
-        let ticket = {
-            let mut model = lock(&self.sim);
-            let wrong = model.judge_act(self.process, order, &fence);
-            model.judge.violations.extend(wrong);
-            let ticket = model.in_flight.len();
-            let flight = InFlight { process: self.process, order: order.clone(), answer: None, landed: false };
-            model.in_flight.push(flight);
-            let arrives = model.now + before;
-            match way {
-                Way::Unreachable | Way::DiesBefore | Way::Silent if !late => model.in_flight[ticket].landed = true,
-                _ if late => {
-                    model.count("request lands late");
-                    let longest = if model.dice.bool() { 7_000 } else { 60_000 };
-                    let later = model.between(4_500, longest);
-                    model.at(arrives + later, Happening::Land(ticket));
-                }
-                _ => model.at(arrives, Happening::Land(ticket)),
-            }
-            if !model.calm && model.chance(30) {
-                model.count("request lands twice");
-                let later = model.between(0, 20_000);
-                model.at(arrives + later, Happening::Land(ticket));
-            }
-            ticket
-        };
-        let fate = Fate { way, before, after };
-        self.sleep(before).await;
-        self.arrives(WHAT, fate).await.map_err(|lost| lost.port(WHAT))?;
-        let answer = lock(&self.sim).in_flight[ticket].answer.clone();
-        self.returns(WHAT, fate).await.map_err(|lost| lost.port(WHAT))?;
-        answer.ok_or_else(|| Lost::TimedOut.port(WHAT))
+    async fn scale(&self, order: &ScaleOrder, fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        self.send("fleet.scale", Ordered::Scale(order.clone()), fence).await
+    }
+
+    async fn remove(&self, order: &RemoveOrder, fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        self.send("fleet.remove", Ordered::Remove(order.clone()), fence).await
+    }
+
+    async fn logs(&self, instance: &InstanceId, _: usize) -> Result<String, PortError> {
+        self.ask("fleet.logs", |_| format!("{instance} has started")).await
+    }
+
+    async fn disruptions_allowed(&self) -> Result<Option<DisruptionBudget>, PortError> {
+        self.ask("fleet.disruptions", |_| None).await
     }
 
     async fn headroom(&self, wanted: Replicas) -> Result<Headroom, PortError> {
@@ -177,9 +197,21 @@ impl Traffic for Port {
     async fn routed(&self) -> Result<Vec<Routed>, PortError> {
         self.ask("traffic.routed", |model| {
             let ready = model.fleet.instances.iter().filter(|one| one.shown.state == InstanceState::Ready);
-            ready.map(|one| Routed { instance: one.shown.id.clone(), receives: true, requests: 1 }).collect()
+            ready
+                .map(|one| Routed {
+                    instance: one.shown.id.clone(),
+                    receives: !one.drained,
+                    drained: one.drained,
+                    requests: 1,
+                    in_flight: Some(one.in_flight),
+                })
+                .collect()
         })
         .await
+    }
+
+    async fn route(&self, order: &RouteOrder, fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        self.send("traffic.route", Ordered::Route(order.clone()), fence).await
     }
 
     fn describe(&self) -> String {
@@ -273,6 +305,13 @@ impl Probe for Port {
         self.ask("probe.keys", |model| {
             let check = NamedCheck { name: "keys".to_owned(), healthy: true, error: None };
             (!model.people.attended).then_some(check)
+        })
+        .await
+    }
+
+    async fn work(&self, instance: &Instance) -> Result<Vec<Work>, PortError> {
+        self.ask("probe.work", |model| {
+            model.fleet.instance(&instance.id).map(|one| one.work.clone()).unwrap_or_default()
         })
         .await
     }
@@ -450,12 +489,20 @@ impl Room for Port {
     async fn answer(&self, _: &Person, _: &str) -> Result<(), PortError> {
         self.ask("room.answer", |_| ()).await
     }
+
+    async fn reply(&self, _: &Person, _: &Card) -> Result<(), PortError> {
+        self.ask("room.reply", |_| ()).await
+    }
 }
 
 #[async_trait]
 impl Documents for Port {
     async fn write_capacity(&self, _: &str) -> Result<String, PortError> {
         self.ask("documents.write", |_| "capacity.md".to_owned()).await
+    }
+
+    async fn keep_logs(&self, _: &OperationId, instance: &InstanceId, _: &str) -> Result<String, PortError> {
+        self.ask("documents.logs", |_| format!("logs/{instance}.log")).await
     }
 }
 

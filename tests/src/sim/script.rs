@@ -72,7 +72,7 @@ impl Model {
         if is(event, Kind::ApprovalRequested) {
             let body: serde_json::Value = serde_json::from_str(&event.body).unwrap_or_default();
             let request = body["digest"].as_str().unwrap_or_default().to_owned();
-            let vote = |by: &str, mark| Ballot { by: Person::new(by), mark, request: request.clone() };
+            let vote = |by: &str, mark| Ballot { by: Person::new(by), mark, request: request.clone(), reason: None };
             for (in_a_thousand, by, mark) in [
                 (600, "lead", Mark::Approve),
                 (100, "lead2", Mark::Reject),

@@ -10,7 +10,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use scalebot_adapters::process::wire::{
-    ChainHead, Connections, DeclaredFile, Forwarded, HaltSignalEntries, HaltTableRows, Room, Scale, ScaleResult, Scaled,
+    ChainHead, Connections, DeclaredFile, Drain, Forwarded, HaltSignalEntries, HaltTableRows, Room, Scale, ScaleResult,
+    Scaled,
 };
 use scalebot_commands::ports::FleetState;
 use scalebot_commands::units::{InstanceId, Timestamp};
@@ -119,16 +120,11 @@ async fn traffic(State(world): Held) -> Json<Vec<Forwarded>> {
     let forwarded = book.members().iter().map(|member| Forwarded {
         instance: member.seen.id.clone(),
         receives: member.receives(),
+        drained: member.drained,
         requests: member.requests,
+        in_flight: member.in_flight,
     });
     Json(forwarded.collect())
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Drain {
-    instance: InstanceId,
-    drained: bool,
 }
 
 async fn drain(State(world): Held, Json(Drain { instance, drained }): Json<Drain>) -> Response {
