@@ -87,7 +87,9 @@ impl BoundHalt {
 impl Bound {
     /// Of a plan and what the checks found.
     pub fn of(cx: &Context<'_>, plan: &Plan, checked: &Prechecked) -> Self {
-        let binding = |check: &&Check| check.follows == Follows::Approval || BINDING.contains(&check.name.as_str());
+        let binding = |check: &&Check| {
+            matches!(check.follows, Follows::Approval | Follows::Override) || BINDING.contains(&check.name.as_str())
+        };
         Self {
             target: cx.request.target.clone(),
             identity: plan.identity.clone(),
@@ -95,7 +97,7 @@ impl Bound {
             from: plan.from,
             to: plan.to,
             rollback_to: plan.rollback_to,
-            victims: Vec::new(),
+            victims: plan.victims.iter().map(|victim| victim.instance.clone()).collect(),
             halt: BoundHalt::of(&checked.halt),
             statuses: checked.checks.iter().filter(binding).map(|check| (check.name.clone(), check.status)).collect(),
             policy: cx.policy.digest().to_string(),
@@ -233,6 +235,8 @@ pub struct Question<'a> {
     pub requester_may: bool,
     /// How many approvals are needed.
     pub quorum: u32,
+    /// Whether an approval has to say why, because it lifts what a check refuses.
+    pub needs_reason: bool,
     /// Votes read later than this do not count.
     pub decide_by: Timestamp,
 }
@@ -304,7 +308,12 @@ fn objection(question: &Question<'_>, vote: &Vote, standing: Option<&Reading<Sta
         }
         Some(Reading::Known(_)) => {}
     }
-    if vote.ballot.by == *question.requester && vote.ballot.mark == Mark::Approve && !question.requester_may {
+    if question.needs_reason && vote.ballot.mark == Mark::Approve && vote.ballot.reason.is_none() {
+        return Objection::Never("Lifting a limit needs a reason. Say it with your mark: override: TEXT".to_owned());
+    }
+    // Lifting a limit is never the requester's own, whatever policy says of other approvals.
+    let own = question.needs_reason || !question.requester_may;
+    if vote.ballot.by == *question.requester && vote.ballot.mark == Mark::Approve && own {
         return Objection::Never("Nobody approves their own request. Another governance lead has to.".to_owned());
     }
     Objection::None
@@ -352,8 +361,14 @@ mod tests {
 
     fn tally(votes: &[Vote], quorum: u32) -> (Tally, Vec<u64>) {
         let requester = Person::new("operator");
-        let question =
-            Question { digest: DIGEST, requester: &requester, requester_may: false, quorum, decide_by: at(15) };
+        let question = Question {
+            digest: DIGEST,
+            requester: &requester,
+            requester_may: false,
+            quorum,
+            needs_reason: false,
+            decide_by: at(15),
+        };
         let standing = BTreeMap::from([
             (Person::new("lead"), known(true, true)),
             (Person::new("lead2"), known(true, true)),

@@ -1,6 +1,7 @@
 //! What is said to people: a view model that knows no chat system. The bot draws it as text, an embed or an image.
 
 mod approval;
+mod back;
 mod chart;
 mod precheck;
 mod progress;
@@ -11,10 +12,11 @@ mod verification;
 use serde::Serialize;
 
 pub use self::approval::{asking, decided, escalated, halt_began};
+pub use self::back::{ask_back, going_back, halt_answered, halt_offered, way_back};
 pub use self::chart::{Chart, ChartMark, Milestone};
 pub(crate) use self::precheck::is_remark;
 pub use self::precheck::precheck;
-pub use self::progress::{monitoring, waiting};
+pub use self::progress::{draining, monitoring, waiting, waiting_for_work};
 pub use self::question::{ask_keys, ask_why};
 pub use self::summary::summary;
 pub use self::verification::verification;

@@ -9,15 +9,20 @@ mod governance;
 mod halt;
 mod load;
 mod place;
+mod predict;
+mod work;
 
 use futures::join;
 use serde::{Deserialize, Serialize};
 
+pub use self::work::Victim;
+pub(crate) use self::work::{Told, ask as ask_work, candidates, of as work_of, who_is_busy};
 use crate::context::Context;
 use crate::figures::Load;
 use crate::halt::SourceSays;
 use crate::ports::FleetState;
 use crate::reading::Reading;
+use crate::request::Direction;
 use crate::units::{Millis, elapsed};
 
 /// One check's finding.
@@ -86,6 +91,8 @@ pub enum Follows {
     Trigger,
     /// A governance lead has to approve.
     Approval,
+    /// The operation is refused, unless a governance lead lifts that with a reason.
+    Override,
     /// The operation is refused.
     Refusal,
     /// The fleet no longer exists: the operation has failed.
@@ -164,6 +171,8 @@ pub struct Round {
     pub fleet: Reading<FleetState>,
     /// What each source of truth said about the halt.
     pub halt: Vec<SourceSays>,
+    /// On the way down: who may be taken away, the first ones first.
+    pub candidates: Vec<Victim>,
 }
 
 impl Round {
@@ -171,7 +180,7 @@ impl Round {
     pub fn decide(&self) -> Decision {
         match self.checks.iter().map(|check| check.follows).max() {
             None | Some(Follows::Nothing | Follows::Trigger) => Decision::Proceed,
-            Some(Follows::Approval) => Decision::Approval,
+            Some(Follows::Approval | Follows::Override) => Decision::Approval,
             Some(Follows::Refusal) => Decision::Refused,
             Some(Follows::Failure) => Decision::Failed,
         }
@@ -181,19 +190,19 @@ impl Round {
 /// Looks at everything at once. Each look has its own time-out, so a round costs what its slowest look costs.
 /// `known` is the fleet as the assessment found it: whom to ask, and since when its count has been so.
 pub async fn round(cx: &Context<'_>, known: &FleetState) -> Round {
-    let (fleet, load, (halt, sources), complexity, warnings, pools, routing, room, steering, declared, last) = join!(
+    let (fleet, load, (halt, sources), complexity, warnings, ways, routing, steering, declared, last) = join!(
         count::observe(cx),
-        load::checks(cx, known),
+        carried(cx, known),
         halt::check(cx, known),
         governance::complexity(cx),
         governance::warnings(cx, known),
-        budget::checks(cx),
+        of_the_way(cx, known),
         place::routing(cx, known),
-        place::room(cx, known),
         place::steering(cx),
         place::declared(cx, known),
         count::last_change(cx),
     );
+    let OneWay { before, after, candidates } = ways;
     let mut checks = vec![count::check(cx, known, &fleet, &last)];
     let rationale = governance::rationale(cx, &load);
     checks.extend(load);
@@ -201,12 +210,44 @@ pub async fn round(cx: &Context<'_>, known: &FleetState) -> Round {
     checks.push(complexity);
     checks.push(rationale);
     checks.push(warnings);
-    checks.extend(pools);
+    checks.extend(before);
     checks.push(routing);
-    checks.push(room);
+    checks.extend(after);
     checks.push(steering);
     checks.push(declared);
-    Round { checks, fleet, halt: sources }
+    Round { checks, fleet, halt: sources, candidates }
+}
+
+/// The load: a reason to go up; going down, what those that stay will have to carry.
+async fn carried(cx: &Context<'_>, known: &FleetState) -> Vec<Check> {
+    match cx.request.direction {
+        Direction::Up => load::checks(cx, known).await,
+        Direction::Down => predict::checks(cx, known).await,
+    }
+}
+
+/// The checks of one direction, by where they stand among the others.
+struct OneWay {
+    before: Vec<Check>,
+    after: Vec<Check>,
+    candidates: Vec<Victim>,
+}
+
+/// What is asked in one direction only: up, whether more find room and connections; down, whether some can be missed.
+async fn of_the_way(cx: &Context<'_>, known: &FleetState) -> OneWay {
+    match cx.request.direction {
+        Direction::Up => {
+            let (before, room) = join!(budget::checks(cx), place::room(cx, known));
+            OneWay { before, after: vec![room], candidates: Vec::new() }
+        }
+        Direction::Down => {
+            let (told, routed, disruption) = join!(ask_work(cx, known), cx.routed(), work::disruption(cx, known));
+            // Who is routed to has a check of its own; here it only says whom nobody would miss.
+            let candidates = candidates(cx, known, &told, routed.as_deref().unwrap_or_default());
+            let before = vec![work::check(cx, known, &told, &candidates), disruption];
+            OneWay { before, after: Vec::new(), candidates }
+        }
+    }
 }
 
 /// Whether any of the load's trigger conditions holds.

@@ -79,7 +79,7 @@ async fn enter(
     // What was promised when the operation began is kept, whatever this process was started with.
     policy.time.monitor = request.monitor.duration();
     let cx = Context { ports, policy: &policy, operation, request: &request, reason: request.reason.as_deref() };
-    runbook::up(&cx, &mut journal).await
+    runbook::carry_out(&cx, &mut journal).await
 }
 
 /// Records that it is parked. While the log cannot be written, that is tried again: a parked operation must be seen.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Card, Progress, Row, Tone, instances};
 use crate::context::Context;
 use crate::figures::{Load, percent};
-use crate::ports::{FleetState, InstanceState};
+use crate::ports::{FleetState, InstanceState, Work};
 use crate::steps::precheck::Plan;
 use crate::units::{InstanceId, Millis};
 
@@ -38,6 +38,38 @@ pub fn waiting(cx: &Context<'_>, plan: &Plan, fleet: &FleetState, spent: Duratio
         })
         .collect();
     card.progress = Some(Progress { share: (f64::from(ready.0) / f64::from(plan.to.0.max(1))).clamp(0.0, 1.0) });
+    card
+}
+
+/// Work that must not be cut off, waited for before anything is done.
+pub fn waiting_for_work(cx: &Context<'_>, busy: &[String], left: Duration) -> Card {
+    let mut card = Card::new(Tone::Info, "Waiting for long-running work to end", cx)
+        .line(format!("At most {} more; nothing is changed meanwhile.", Millis::from(whole_seconds(left))));
+    card.rows = busy.iter().map(|busy| Row::new(Tone::Warn, "busy", busy)).collect();
+    card
+}
+
+/// An instance that gets no new requests, and has some left to answer.
+pub fn draining(
+    cx: &Context<'_>,
+    instance: &InstanceId,
+    in_flight: Option<u32>,
+    work: &[Work],
+    spent: Duration,
+) -> Card {
+    let mut card = Card::new(Tone::Info, format!("Draining {instance}: it gets no new requests"), cx);
+    card = card.line(match in_flight {
+        Some(count) => format!("{count} requests under way, after {}.", Millis::from(whole_seconds(spent))),
+        None => format!(
+            "{} so far; the balancer does not tell how many requests are under way.",
+            Millis::from(whole_seconds(spent))
+        ),
+    });
+    let row = |work: &Work| {
+        let name = if work.constitutional { "constitutional write" } else { "long-running" };
+        Row::new(Tone::Warn, name, crate::request::quoted(&work.what))
+    };
+    card.rows = work.iter().map(row).collect();
     card
 }
 

@@ -67,9 +67,7 @@ pub(super) fn check(
         return refused(advice);
     }
     let now = cx.ports.world.now();
-    if let Some(advice) = frozen(&cx.policy.count.freeze, now) {
-        return refused(advice);
-    }
+    let freeze = frozen(&cx.policy.count.freeze, now);
     match last {
         Err(error) => Check { figure: error.to_string(), ..check.came_to(Status::Unknown, Follows::Refusal) }
             .advice("When the last scaling ended cannot be told, so this one has to wait. Ask again."),
@@ -82,6 +80,10 @@ pub(super) fn check(
                 Millis::from(whole_seconds(left) + Duration::from_secs(1))
             ))
         }
+        Ok(_) if freeze.is_some() => check.came_to(Status::Fail, Follows::Override).advice(freeze.unwrap_or_default()),
+        Ok(_) if fleet.ready() < from && cx.request.direction == Direction::Down => check
+            .came_to(Status::Warn, Follows::Nothing)
+            .advice("Not every instance is ready now. Those that are not are taken away first."),
         Ok(_) if fleet.ready() < from => check
             .came_to(Status::Warn, Follows::Nothing)
             .advice("Not every instance is ready now. New ones do not mend that: look at those as well."),
@@ -117,7 +119,7 @@ fn whole_seconds(length: Duration) -> Duration {
 fn frozen(windows: &[FreezeWindow], now: Timestamp) -> Option<String> {
     let window = windows.iter().find(|window| window.from <= now && now < window.until)?;
     Some(format!(
-        "Nothing may be changed until {} ({}). Who keeps the configuration may lift it.",
+        "Nothing may be changed until {} ({}). A governance lead may lift this, with a reason.",
         crate::card::clock(window.until),
         crate::request::escaped(&window.why, 120)
     ))
@@ -133,7 +135,7 @@ fn beyond(limits: &CountLimits, from: Replicas, to: Replicas) -> Option<String> 
     }
     let largest = u64::from(from.0) * u64::from(limits.largest_step_percent) / 100;
     if u64::from(from.0.abs_diff(to.0)) > largest {
-        let reach = u64::from(from.0) + largest;
+        let reach = if to > from { u64::from(from.0) + largest } else { u64::from(from.0).saturating_sub(largest) };
         return Some(format!(
             "One step may change the count by at most {} %: ask for {reach} first, then again. {who}",
             limits.largest_step_percent

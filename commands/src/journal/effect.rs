@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{Body, Heard, Interrupted, Journal, Recorded, not_json};
 use crate::event::{Claim, Kind};
 use crate::mutation::mutated;
-use crate::ports::PortError;
+use crate::ports::{OrderAnswer, PortError};
 use crate::units::{Epoch, OperationId, Timestamp};
 
 /// How old a guard's reading may be when the act begins.
@@ -91,6 +91,20 @@ pub enum Stop {
     Unknown(String),
 }
 
+impl Stop {
+    /// In words.
+    pub fn why(&self) -> &str {
+        match self {
+            Self::Halted(why)
+            | Self::Void(why)
+            | Self::Cancelled(why)
+            | Self::Changed(why)
+            | Self::Gone(why)
+            | Self::Unknown(why) => why,
+        }
+    }
+}
+
 /// The outside's answer to an act.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Acted {
@@ -100,6 +114,16 @@ pub enum Acted {
     Conflict(String),
     /// The outside will not; nothing was done.
     Refused(String),
+}
+
+impl From<OrderAnswer> for Acted {
+    fn from(answer: OrderAnswer) -> Self {
+        match answer {
+            OrderAnswer::Done => Self::Done,
+            OrderAnswer::Conflict { detail } => Self::Conflict(detail),
+            OrderAnswer::Refused { detail } => Self::Refused(detail),
+        }
+    }
 }
 
 /// What an observation says about an act whose answer is not known.

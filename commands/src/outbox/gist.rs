@@ -12,7 +12,7 @@ use crate::checks::{Check, Decision, Follows};
 use crate::desk::CommandRefused;
 use crate::event::{Event, Kind};
 use crate::figures::{Load, percent};
-use crate::journal::{Answer, Answered, CancelRequested, ClockJump, Parked, PersonsAnswer, Resumed, Stop};
+use crate::journal::{Answer, Answered, CancelRequested, ClockJump, Parked, PersonsAnswer, Resumed};
 use crate::request::{Direction, Requested, escaped};
 use crate::steps::Finished;
 use crate::steps::ask::{Attested, Rationale};
@@ -176,7 +176,10 @@ fn prechecked(found: &Prechecked) -> String {
         Decision::Proceed => {
             format!("may be done: {all}, {remarks} {} ({remarked})", if remarks == 1 { "remark" } else { "remarks" })
         }
-        Decision::Approval => format!("needs approval: {} ({all})", because(Follows::Approval)),
+        Decision::Approval if found.lifts.is_empty() => {
+            format!("needs approval: {} ({all})", because(Follows::Approval))
+        }
+        Decision::Approval => format!("needs a governance lead: {} ({all})", found.lifts.join(", ")),
         Decision::Refused => format!("refused: {} ({all})", because(Follows::Refusal)),
         Decision::Failed => format!("failed: {}", found.reasons.join(" ")),
     }
@@ -218,22 +221,11 @@ fn answered(answered: &Answered, done: &str) -> String {
     };
     let detail = match (&answered.detail, &answered.stop) {
         (Some(detail), _) => format!(": {}", safe(detail, TEXT)),
-        (None, Some(stop)) => format!(": {}", safe(why(stop), TEXT)),
+        (None, Some(stop)) => format!(": {}", safe(stop.why(), TEXT)),
         (None, None) => String::new(),
     };
     let adopted = if answered.adopted { " (the answer was lost; found out by looking)" } else { "" };
     format!("{result}{detail}{adopted}")
-}
-
-fn why(stop: &Stop) -> &str {
-    match stop {
-        Stop::Halted(why)
-        | Stop::Void(why)
-        | Stop::Cancelled(why)
-        | Stop::Changed(why)
-        | Stop::Gone(why)
-        | Stop::Unknown(why) => why,
-    }
 }
 
 fn waited(waited: &Waited) -> String {

@@ -1,9 +1,27 @@
 //! Rollback: back to the count that is known to be good, when what was done turns out badly.
 
+use async_trait::async_trait;
+use futures::join;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-use super::body;
-use crate::units::{InstanceId, Millis, Person, Replicas};
+use super::assess::{self, Assessed};
+use super::drain::{self, Route};
+use super::escalate::Condition;
+use super::finish::Trouble;
+use super::precheck::Plan;
+use super::scale::count_found;
+use super::verify::{self, Verification, Verified};
+use super::{Ending, Outcome, body, guard};
+use crate::approval::Mark;
+use crate::card::{self, in_lines, instances};
+use crate::context::Context;
+use crate::event::{Event, Hash, Kind};
+use crate::journal::{Acted, Effect, Effected, Fence, Found, Heard, Interrupted, Journal, Recorded, Stop};
+use crate::patience::{Deadline, Stopwatch, ask_all, within};
+use crate::policy::TakeBack;
+use crate::ports::{FleetState, Instance, InstanceState, PortError, RemoveOrder, Role, ScaleOrder, Slot};
+use crate::units::{InstanceId, Millis, OperationId, Person, Replicas, Timestamp};
 
 /// The body of `way_back`: what was found, and whether the fleet is brought back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,3 +124,480 @@ pub struct RolledBack {
 }
 
 body!(RolledBack, RolledBack, 1);
+
+/// Whether the fleet is brought back: as policy says, or as somebody says who is asked.
+pub async fn decide(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    trouble: &Trouble,
+) -> Result<Recorded<WayBack>, Interrupted> {
+    const KEY: &str = "back";
+    if let Some(decided) = journal.replay(KEY)? {
+        return Ok(decided);
+    }
+    let (decided, by) = match cx.policy.back.rule {
+        _ if trouble.asked_for => (WayBackDecided::Agreed, Some(cx.request.by.clone())),
+        TakeBack::Automatic => (WayBackDecided::Automatic, None),
+        TakeBack::Never => (WayBackDecided::Never, None),
+        TakeBack::Ask => ask(cx, journal, trouble).await?,
+    };
+    let way_back = WayBack {
+        decided,
+        by,
+        because: trouble.because.clone(),
+        culprits: trouble.culprits.clone(),
+        to: trouble.plan.rollback_to,
+    };
+    cx.show(Slot::WayBack, card::way_back(cx, &way_back)).await;
+    journal.record_step(KEY, way_back).await
+}
+
+/// Asks the operator or a governance lead. Whoever answers first decides.
+async fn ask(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    trouble: &Trouble,
+) -> Result<(WayBackDecided, Option<Person>), Interrupted> {
+    if !cx.ports.room.attended() {
+        return Ok((WayBackDecided::Unanswered, None));
+    }
+    let digest = digest(cx, "way back");
+    let world = &*cx.ports.world;
+    let deadline = Deadline::after(world, world.now(), cx.policy.approval.decide_within);
+    cx.show(Slot::Approval, card::ask_back(cx, trouble, &digest, deadline.left(world))).await;
+    let mut considered = 0;
+    journal.signals().await?;
+    loop {
+        let cast = journal.heard().cast();
+        for vote in cast.iter().filter(|vote| vote.ballot.request == digest).skip(considered) {
+            considered += 1;
+            let by = &vote.ballot.by;
+            if may_decide(cx, by).await {
+                let agreed = vote.ballot.mark == Mark::Approve;
+                let decided = if agreed { WayBackDecided::Agreed } else { WayBackDecided::Declined };
+                return Ok((decided, Some(by.clone())));
+            }
+            cx.answer(by, "Only an operator or a governance lead can decide that. Ask one.").await;
+        }
+        if deadline.is_over(world) || journal.heard().cancelled_by().is_some() {
+            return Ok((WayBackDecided::Unanswered, None));
+        }
+        journal.listen(deadline.left(world)).await?;
+    }
+}
+
+async fn may_decide(cx: &Context<'_>, person: &Person) -> bool {
+    let holds = |role| async move {
+        let asked = cx.ports.room.standing(person, role);
+        let standing = within(&*cx.ports.world, cx.policy.time.look, "the chat system", asked).await;
+        standing.is_ok_and(|standing| standing.is_person && standing.holds_role)
+    };
+    let (operator, lead) = join!(holds(Role::Operator), holds(Role::GovernanceLead));
+    operator || lead
+}
+
+/// What a mark on a question of this operation carries.
+pub(super) fn digest(cx: &Context<'_>, question: &str) -> String {
+    Hash(Sha256::digest(format!("{question} {}", cx.operation)).into()).to_string()
+}
+
+impl WayBack {
+    /// Whether the fleet is brought back.
+    pub fn is_taken(&self) -> bool {
+        matches!(self.decided, WayBackDecided::Automatic | WayBackDecided::Agreed)
+    }
+}
+
+/// Rollback 1: the instances that are the cause get no new requests. What cannot be told is told, and goes on: ending
+/// them is what stops it for good.
+pub async fn stop_routing(cx: &Context<'_>, journal: &mut Journal<'_>, trouble: &Trouble) -> Result<(), Interrupted> {
+    for instance in &trouble.culprits {
+        out(cx, journal, instance).await?;
+    }
+    Ok(())
+}
+
+async fn out(cx: &Context<'_>, journal: &mut Journal<'_>, instance: &InstanceId) -> Result<Timestamp, Interrupted> {
+    let route = Route { cx, instance, receives: false, guard: None };
+    Ok(match journal.effect(&format!("back/drain/{instance}"), &route).await? {
+        Effected::Done(_, at) => at,
+        _ => cx.ports.world.now(),
+    })
+}
+
+/// Rollback 2: what the new instances wrote is kept, for whoever looks into it.
+pub async fn save_logs(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    trouble: &Trouble,
+) -> Result<Recorded<LogsSaved>, Interrupted> {
+    journal.step("back/logs", |_| keep_logs(cx, trouble)).await
+}
+
+async fn keep_logs(cx: &Context<'_>, trouble: &Trouble) -> LogsSaved {
+    let most = cx.policy.back.log_bytes;
+    let saved = ask_all(trouble.newcomers.iter().map(|instance| async move {
+        let (world, limit) = (&*cx.ports.world, cx.policy.time.look);
+        let what = format!("the logs of {instance}");
+        let text = within(world, limit, &what, cx.ports.target.fleet.logs(instance, most)).await?;
+        let place = within(world, limit, &what, cx.ports.documents.keep_logs(cx.operation, instance, &text)).await?;
+        Ok::<_, PortError>(KeptLog { instance: instance.clone(), place })
+    }))
+    .await;
+    let mut logs = LogsSaved { kept: Vec::new(), problems: Vec::new() };
+    for (instance, saved) in trouble.newcomers.iter().zip(saved) {
+        match saved {
+            Ok(kept) => logs.kept.push(kept),
+            Err(error) => logs.problems.push(format!("the logs of {instance} could not be kept: {error}")),
+        }
+    }
+    logs
+}
+
+/// The change of the count on the way back. It waits for no approval and for no end of a halt, and nobody cancels it.
+struct Return<'a> {
+    cx: &'a Context<'a>,
+    trouble: &'a Trouble,
+}
+
+impl Return<'_> {
+    /// Who is ended: those that the plan did not find there, the cause first, then the newest.
+    fn to_end(&self, fleet: &FleetState) -> Vec<InstanceId> {
+        let too_many = fleet.wanted.0.saturating_sub(self.trouble.plan.rollback_to.0) as usize;
+        let mut new: Vec<&Instance> = fleet
+            .instances
+            .iter()
+            .rev()
+            .filter(|instance| instance.state != InstanceState::Terminating)
+            .filter(|instance| !self.trouble.plan.present.contains(&instance.id))
+            .collect();
+        new.sort_by_key(|instance| !self.trouble.culprits.contains(&instance.id));
+        new.into_iter().take(too_many).map(|instance| instance.id.clone()).collect()
+    }
+}
+
+#[async_trait]
+impl Effect for Return<'_> {
+    type Intent = RollingBack;
+
+    fn answered(&self) -> Kind {
+        Kind::RollingBackAnswered
+    }
+
+    async fn guard(&self, _: &Heard) -> Result<RollingBack, Stop> {
+        let Trouble { plan, left_by, .. } = self.trouble;
+        let fleet = self.cx.fleet_within(self.cx.policy.time.guard).await.map_err(guard::unseen)?;
+        if fleet.identity != plan.identity {
+            return Err(Stop::Changed("the fleet was replaced by another of the same name".to_owned()));
+        }
+        if fleet.wanted != plan.to || fleet.changed_by.as_deref() != Some(left_by.as_str()) {
+            return Err(Stop::Changed(format!("{} meanwhile", guard::who_set_the_count(&fleet))));
+        }
+        let instances = self.to_end(&fleet);
+        if instances.len() < fleet.wanted.0.saturating_sub(plan.rollback_to.0) as usize {
+            let what = "there are fewer new instances than the count is too high by, and no old one is ended";
+            return Err(Stop::Changed(what.to_owned()));
+        }
+        Ok(RollingBack {
+            identity: fleet.identity,
+            from: fleet.wanted,
+            to: plan.rollback_to,
+            generation: fleet.generation,
+            version: fleet.version,
+            instances,
+        })
+    }
+
+    async fn act(&self, intent: &RollingBack, fence: Fence<'_>) -> Result<Acted, PortError> {
+        let RollingBack { identity, from, to, version, instances, .. } = intent.clone();
+        let operation = self.cx.operation.clone();
+        let fleet = &self.cx.ports.target.fleet;
+        let (world, limit, place) = (&*self.cx.ports.world, self.cx.policy.time.look, fleet.describe());
+        let answer = if instances.is_empty() {
+            let order = ScaleOrder { identity, from, to, version, operation };
+            within(world, limit, &place, fleet.scale(&order, fence)).await?
+        } else {
+            let order = RemoveOrder { identity, from, to, version, instances, operation };
+            within(world, limit, &place, fleet.remove(&order, fence)).await?
+        };
+        Ok(answer.into())
+    }
+
+    async fn find(&self, intent: &RollingBack) -> Result<Found, PortError> {
+        let now = self.cx.fleet().await?;
+        Ok(count_found(self.cx, &now, &intent.identity, (intent.from, intent.to), intent.generation))
+    }
+}
+
+/// Rollback 4: back to the known-good count. Whoever is ended is drained first, each within the same bound; that it is not
+/// idle by then does not keep an instance that is the cause.
+pub async fn to_known_good(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    trouble: &Trouble,
+) -> Result<Recorded<RolledBack>, Interrupted> {
+    let mut since = None;
+    for instance in &trouble.newcomers {
+        let at = if trouble.culprits.contains(instance) { None } else { Some(out(cx, journal, instance).await?) };
+        since = since.or(at);
+    }
+    let since = since.unwrap_or_else(|| cx.ports.world.now());
+    for instance in &trouble.newcomers {
+        let key = format!("back/drain/{instance}/wait");
+        let drained = journal.step(&key, |_| drain::watch(cx, None, instance, since)).await?.body;
+        if let Some(why) = drained.objection().filter(|_| trouble.asked_for) {
+            // These are in good health: nothing is worth cutting them off for.
+            return not_back(cx, journal, trouble, &why).await;
+        }
+    }
+    match journal.effect("back/scale", &Return { cx, trouble }).await? {
+        Effected::Done(intent, at) => journal.step("back/wait", |_| until_back(cx, trouble, &intent, at)).await,
+        Effected::Stopped(stop) => not_back(cx, journal, trouble, stop.why()).await,
+        Effected::Refused(why) => not_back(cx, journal, trouble, &format!("the orchestrator refused: {why}")).await,
+        Effected::Contended(why) => {
+            not_back(cx, journal, trouble, &format!("somebody else kept changing the fleet: {why}")).await
+        }
+        Effected::Unknown(why) => {
+            not_back(cx, journal, trouble, &format!("it is not known whether the count was set: {why}")).await
+        }
+    }
+}
+
+/// A way back that cannot be finished: those that are in good health get requests again, and exactly what state things
+/// are in is said.
+async fn not_back(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    trouble: &Trouble,
+    why: &str,
+) -> Result<Recorded<RolledBack>, Interrupted> {
+    let mut without: Vec<&str> = trouble.culprits.iter().map(InstanceId::as_str).collect();
+    for instance in trouble.newcomers.iter().filter(|instance| !trouble.culprits.contains(instance)) {
+        if drain::put_back(cx, journal, "back/", instance).await?.is_err() {
+            without.push(instance.as_str());
+        }
+    }
+    journal.step("back/wait", |_| state_of(cx, trouble, why, &without)).await
+}
+
+async fn state_of(cx: &Context<'_>, trouble: &Trouble, why: &str, without: &[&str]) -> RolledBack {
+    let fleet = cx.fleet().await;
+    let to = trouble.plan.rollback_to;
+    let mut lines = vec![format!("the way back to {to} could not be finished: {why}")];
+    lines.push(match &fleet {
+        Ok(fleet) => format!("the count is {}, {} ready", fleet.wanted, fleet.ready()),
+        Err(error) => format!("the fleet cannot be seen: {error}"),
+    });
+    if !without.is_empty() {
+        lines.push(format!("{} should get no requests; see that it is so", without.join(", ")));
+    }
+    let word = match &fleet {
+        Ok(fleet) if fleet.wanted > to => format!("Look at the fleet; then type: /scale down {to}"),
+        Ok(fleet) if fleet.wanted < to => format!("Look at the fleet; then type: /scale up {to}"),
+        _ => "Look at the fleet before anything else".to_owned(),
+    };
+    lines.push(word);
+    RolledBack {
+        done: false,
+        to,
+        wanted: fleet.as_ref().ok().map(|fleet| fleet.wanted),
+        ready: fleet.as_ref().ok().map(FleetState::ready),
+        waited: Millis(0),
+        problem: Some(in_lines(lines)),
+    }
+}
+
+/// Waits until nobody is there any more who was to be ended, and whoever was in service before is again.
+async fn until_back(cx: &Context<'_>, trouble: &Trouble, intent: &RollingBack, at: Timestamp) -> RolledBack {
+    let world = &*cx.ports.world;
+    let began = Stopwatch::since(world, at);
+    let deadline = Deadline::after(world, at, cx.policy.time.ready_within + cx.policy.drain.exit);
+    let to = trouble.plan.rollback_to;
+    let enough = trouble.plan.ready.len().min(to.0 as usize);
+    loop {
+        let (fleet, open) = match cx.fleet().await {
+            Err(error) => (None, Some(format!("the fleet cannot be seen: {error}"))),
+            Ok(fleet) => {
+                let still: Vec<&str> = fleet
+                    .instances
+                    .iter()
+                    .filter(|instance| intent.instances.contains(&instance.id))
+                    .map(|instance| instance.id.as_str())
+                    .collect();
+                let open = if fleet.wanted != to {
+                    Some(guard::who_set_the_count(&fleet))
+                } else if !still.is_empty() {
+                    Some(format!("still there: {}", still.join(", ")))
+                } else if (fleet.ready().0 as usize) < enough {
+                    Some(format!("{} of {enough} that were in service are ready", fleet.ready()))
+                } else {
+                    None
+                };
+                (Some(fleet), open)
+            }
+        };
+        let others = fleet.as_ref().is_some_and(|fleet| fleet.wanted != to);
+        if open.is_none() || others || deadline.is_over(world) {
+            let problem = open.map(|open| {
+                let what = format!("the count was set to {to}, and the fleet is not as it was: {open}");
+                in_lines([&*what, "Look at the fleet before anything else"])
+            });
+            return RolledBack {
+                done: problem.is_none(),
+                to,
+                wanted: fleet.as_ref().map(|fleet| fleet.wanted),
+                ready: fleet.as_ref().map(FleetState::ready),
+                waited: began.spent(world).into(),
+                problem,
+            };
+        }
+        if let Some(fleet) = &fleet {
+            cx.show(Slot::Progress, card::going_back(cx, trouble, fleet, began.spent(world))).await;
+        }
+        world.sleep(cx.policy.time.poll).await;
+    }
+}
+
+impl Trouble {
+    /// The fleet as it is once it is back: what it was before, and nothing new.
+    pub fn plan_back(&self) -> Plan {
+        let to = self.plan.rollback_to;
+        Plan { from: to, to, victims: Vec::new(), ..self.plan.clone() }
+    }
+}
+
+/// Verifies the fleet that is back, as any other is verified.
+pub async fn verify(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    trouble: &Trouble,
+    returned: &RolledBack,
+) -> Result<Option<Verified>, Interrupted> {
+    if !returned.done {
+        return Ok(None);
+    }
+    let verified = verify::every_instance(cx, journal, "back/verify", &trouble.plan_back()).await?;
+    Ok(Some(verified.body))
+}
+
+/// What the way back came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Course {
+    /// How far the count was brought back.
+    pub returned: RolledBack,
+    /// What verification found then; `None` when it did not come to that.
+    pub verified: Option<Verified>,
+    /// What was kept of the new instances' logs.
+    pub logs: LogsSaved,
+    /// What became of the halt, where one was wanted.
+    pub halted: Option<String>,
+}
+
+/// What the operation comes to after the way back.
+pub fn ending(cx: &Context<'_>, trouble: &Trouble, before: Ending, course: Course) -> Ending {
+    let Course { returned, verified, logs, halted } = course;
+    let mut lines: Vec<String> = before.reason.lines().map(ToOwned::to_owned).collect();
+    let to = instances(returned.to);
+    let sound = verified.as_ref().is_some_and(|verified| verified.result == Verification::Passed);
+    match (&returned.problem, verified) {
+        (Some(problem), _) => lines.extend(problem.lines().map(ToOwned::to_owned)),
+        (None, _) if sound && trouble.asked_for => lines.push(format!("{to} as before, all of them verified")),
+        (None, _) if sound => lines.push(format!("Taken back: {to} as before, all of them verified")),
+        (None, verified) => {
+            lines.push(format!("{to} as before, and not all is well with them:"));
+            lines.extend(verified.into_iter().flat_map(|verified| verified.problems));
+        }
+    }
+    lines.extend(halted);
+    lines.extend(logs.kept.iter().map(|kept| format!("Logs of {}: {}", kept.instance, kept.place)));
+    lines.extend(logs.problems);
+    if let Some(runbook) = cx.policy.back.incident_runbook.as_deref().filter(|_| !trouble.asked_for) {
+        lines.push(format!("Incident runbook: {runbook}"));
+    }
+    let outcome = match (returned.done && sound, trouble.asked_for) {
+        (true, true) => Outcome::Completed,
+        (true, false) => Outcome::RolledBack,
+        (false, _) => Outcome::Failed,
+    };
+    let escalation = before.escalation.or((outcome == Outcome::Failed).then_some(Condition::Consistency));
+    Ending { outcome, reason: in_lines(lines), escalation, changed_the_fleet: true, ..before }
+}
+
+/// The same end where the fleet is not brought back.
+pub fn left_as_it_is(way_back: &WayBack, before: Ending) -> Ending {
+    let why = match way_back.decided {
+        WayBackDecided::Never => "The fleet is left as it is, as policy says.",
+        WayBackDecided::Declined => "The fleet is left as it is, as was said.",
+        _ => "The fleet is left as it is: nobody said that it is to be taken back.",
+    };
+    let reason = format!("{}\n{why}\n/scale rollback brings it back to {}.", before.reason, way_back.to);
+    Ending { reason, ..before }
+}
+
+/// What a command to go back is to undo: what that operation did, if the fleet is still where it left it.
+///
+/// # Errors
+/// The inner one: how the operation ends instead.
+pub async fn undo(cx: &Context<'_>, journal: &mut Journal<'_>, undone: &OperationId) -> Result<Ending, Interrupted> {
+    let events = cx.ports.ledger.events_of(undone).await?;
+    let assessed = assess::current_state(cx, journal).await?.body;
+    let found = undoable(cx, undone, &events, &assessed);
+    Ok(match found {
+        Err(why) => {
+            let reason = in_lines([&*why, "Nothing was changed."]);
+            Ending::before_any_change(Outcome::Refused, None, reason)
+        }
+        Ok(trouble) => {
+            let plan = Plan { from: trouble.plan.to, to: trouble.plan.rollback_to, ..trouble.plan.clone() };
+            let ending = Ending::after_the_change(Outcome::Completed, &plan, "");
+            Ending { changed_the_fleet: false, ..ending }.taken_back(trouble)
+        }
+    })
+}
+
+fn undoable(cx: &Context<'_>, undone: &OperationId, events: &[Event], assessed: &Assessed) -> Result<Trouble, String> {
+    #[derive(Deserialize)]
+    struct Planned {
+        plan: Option<Plan>,
+    }
+    #[derive(Deserialize)]
+    struct Newcomers {
+        newcomers: Vec<InstanceId>,
+    }
+    let last = |kind: Kind| events.iter().rev().find(|event| event.kind == kind.as_str());
+    let unreadable = |_| "What that operation did cannot be read by this version.".to_owned();
+    let planned: Option<Planned> =
+        last(Kind::Prechecked).map(|event| serde_json::from_str(&event.body)).transpose().map_err(unreadable)?;
+    let plan =
+        planned.and_then(|planned| planned.plan).ok_or("That operation had no plan, so there is nothing to undo.")?;
+    let waited: Option<Newcomers> = last(Kind::Scaled)
+        .or_else(|| last(Kind::NotReady))
+        .map(|event| serde_json::from_str(&event.body))
+        .transpose()
+        .map_err(unreadable)?;
+    let fleet = assessed
+        .fleet
+        .known()
+        .ok_or_else(|| format!("The fleet cannot be seen: {}", assessed.fleet.why().unwrap_or("no reason is known")))?;
+    let again = format!(
+        "Ask for what you want: /scale up N, /scale down N. Before that operation it had {}.",
+        plan.rollback_to
+    );
+    if fleet.identity != plan.identity {
+        return Err(format!("The fleet was replaced by another of the same name since.\n{again}"));
+    }
+    if fleet.wanted != plan.to || fleet.changed_by.as_deref() != Some(undone.as_str()) {
+        return Err(format!("{} since.\n{again}", guard::who_set_the_count(fleet)));
+    }
+    let newcomers = waited.map(|waited| waited.newcomers).unwrap_or_default();
+    let there = |id: &InstanceId| fleet.instances.iter().any(|instance| instance.id == *id);
+    Ok(Trouble {
+        newcomers: newcomers.into_iter().filter(there).collect(),
+        culprits: Vec::new(),
+        constitutional: false,
+        because: format!("asked for by {}", cx.request.by),
+        asked_for: true,
+        left_by: undone.clone(),
+        plan,
+    })
+}

@@ -1,12 +1,23 @@
 //! Scaling down, step 2: drain an instance. Marked in the load balancer first, then its requests are waited for.
 
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::join;
 use serde::{Deserialize, Serialize};
 
 use super::body;
+use super::guard::{Guard, Held};
+use crate::card;
+use crate::checks;
+use crate::context::Context;
 use crate::event::Kind;
 use crate::halt::SourceSays;
-use crate::journal::Body;
-use crate::units::{InstanceId, Millis};
+use crate::journal::{Acted, Body, Effect, Effected, Fence, Found, Heard, Interrupted, Journal, Recorded, Stop};
+use crate::patience::{Stopwatch, within};
+use crate::ports::{InstanceState, PortError, RouteOrder, Slot, Work};
+use crate::reading::Reading;
+use crate::units::{InstanceId, Millis, Timestamp};
 
 /// The body of `draining` and of `readmitting`: the intent to change whether an instance gets new requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +71,8 @@ body!(Drained, Drained, 1);
 pub enum DrainEnded {
     /// It has answered all it had.
     Idle,
+    /// Nothing tells; by policy a fixed time was waited instead.
+    WaitedNotMeasured,
     /// It is gone, or was never ready: nothing is to be waited for.
     NothingToWaitFor,
     /// Requests or constitutional writes did not end in time.
@@ -68,4 +81,200 @@ pub enum DrainEnded {
     Unknown,
     /// Somebody asked for the operation to stop.
     Cancelled,
+}
+
+/// Sends an instance no new requests, or requests again.
+pub(super) struct Route<'a> {
+    pub(super) cx: &'a Context<'a>,
+    pub(super) instance: &'a InstanceId,
+    pub(super) receives: bool,
+    /// What must hold; `None` on the way back, which waits for no approval and for no end of a halt.
+    pub(super) guard: Option<Guard<'a>>,
+}
+
+#[async_trait]
+impl Effect for Route<'_> {
+    type Intent = Routing;
+
+    fn answered(&self) -> Kind {
+        if self.receives { Kind::ReadmittingAnswered } else { Kind::DrainingAnswered }
+    }
+
+    fn subject(&self) -> &str {
+        self.instance.as_str()
+    }
+
+    async fn guard(&self, heard: &Heard) -> Result<Routing, Stop> {
+        let (halt, approval) = match &self.guard {
+            Some(guard) => {
+                let Held { halt, approval, .. } = guard.read(heard).await?;
+                (halt, approval)
+            }
+            None => (Vec::new(), None),
+        };
+        Ok(Routing {
+            instance: self.instance.clone(),
+            receives: self.receives,
+            way_back: self.guard.is_none(),
+            halt,
+            approval,
+        })
+    }
+
+    async fn act(&self, intent: &Routing, fence: Fence<'_>) -> Result<Acted, PortError> {
+        let cx = self.cx;
+        let order = RouteOrder {
+            instance: intent.instance.clone(),
+            receives: intent.receives,
+            operation: cx.operation.clone(),
+        };
+        let traffic = &cx.ports.target.traffic;
+        let limit = cx.policy.time.look;
+        let answer = within(&*cx.ports.world, limit, &traffic.describe(), traffic.route(&order, fence)).await?;
+        Ok(answer.into())
+    }
+
+    async fn find(&self, intent: &Routing) -> Result<Found, PortError> {
+        let routed = self.cx.routed().await?;
+        let known = routed.iter().find(|routed| routed.instance == intent.instance);
+        Ok(match known {
+            Some(known) if known.drained != intent.receives => Found::Done,
+            Some(_) => Found::Untouched,
+            // Who is not known gets no requests.
+            None if !intent.receives => Found::Done,
+            None => Found::Otherwise(format!("the balancer knows no instance {}", intent.instance)),
+        })
+    }
+}
+
+/// Sends the instance no new requests, as the plan says.
+pub async fn out_of_the_balancer(
+    journal: &mut Journal<'_>,
+    prefix: &str,
+    guard: Guard<'_>,
+    instance: &InstanceId,
+) -> Result<Effected<Routing>, Interrupted> {
+    let route = Route { cx: guard.cx, instance, receives: false, guard: Some(guard) };
+    journal.effect(&format!("{prefix}drain/{instance}"), &route).await
+}
+
+/// Sends the instance requests again, because it stays after all. Whether it does, or why that is not known.
+pub async fn put_back(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    prefix: &str,
+    instance: &InstanceId,
+) -> Result<Result<(), String>, Interrupted> {
+    let route = Route { cx, instance, receives: true, guard: None };
+    let effected = journal.effect(&format!("{prefix}readmit/{instance}"), &route).await?;
+    Ok(match effected {
+        Effected::Done(..) => Ok(()),
+        Effected::Stopped(stop) => Err(stop.why().to_owned()),
+        Effected::Refused(why) | Effected::Contended(why) | Effected::Unknown(why) => Err(why),
+    })
+}
+
+/// Waits until the instance has answered all it had: requests within one bound, constitutional writes within another.
+pub async fn last_requests(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    prefix: &str,
+    instance: &InstanceId,
+    since: Timestamp,
+) -> Result<Recorded<Drained>, Interrupted> {
+    let key = format!("{prefix}drain/{instance}/wait");
+    journal.step(&key, |heard| watch(cx, Some(heard), instance, since)).await
+}
+
+/// What is seen of an instance that is being drained.
+struct Seen {
+    in_flight: Reading<Option<u32>>,
+    work: Reading<Vec<Work>>,
+    /// Whether it is gone, or never was in service.
+    is_nothing: bool,
+}
+
+async fn look(cx: &Context<'_>, id: &InstanceId) -> Seen {
+    let (fleet, routed) = join!(cx.fleet(), cx.routed());
+    let (is_nothing, work) = match &fleet {
+        Err(error) => (false, Err::<Vec<Work>, PortError>(error.clone()).into()),
+        Ok(fleet) => match fleet.instances.iter().find(|instance| instance.id == *id) {
+            None => (true, Reading::Known(Vec::new())),
+            Some(instance) => (instance.state == InstanceState::Failed, checks::work_of(cx, instance).await),
+        },
+    };
+    let in_flight = routed.map(|routed| {
+        routed.into_iter().find(|routed| routed.instance == *id).map_or(Some(0), |routed| routed.in_flight)
+    });
+    Seen { in_flight: in_flight.into(), work, is_nothing }
+}
+
+/// The bounds count from `since`. On the way back (`heard` is `None`) nobody is asked whether to go on.
+pub(super) async fn watch(cx: &Context<'_>, heard: Option<Heard>, instance: &InstanceId, since: Timestamp) -> Drained {
+    let world = &*cx.ports.world;
+    let rules = &cx.policy.drain;
+    let began = Stopwatch::since(world, since);
+    let (mut in_flight, mut work, mut problem);
+    let ended = loop {
+        let seen = look(cx, instance).await;
+        let spent = began.spent(world);
+        in_flight = seen.in_flight.known().copied().flatten();
+        work = seen.work.known().cloned().unwrap_or_default();
+        problem =
+            seen.in_flight.why().or_else(|| seen.work.why().filter(|_| !seen.work.is_not_served())).map(str::to_owned);
+        if seen.is_nothing {
+            break DrainEnded::NothingToWaitFor;
+        }
+        // Who does not tell is given a fixed time, where policy has one; on the way back requests are all that counts.
+        let untold = in_flight.is_none() || (heard.is_some() && seen.work.is_not_served());
+        let told = problem.is_none() && (!untold || rules.unmeasured.is_some());
+        let waited_enough = !untold || rules.unmeasured.is_some_and(|wait| spent >= wait);
+        if told && waited_enough && in_flight.unwrap_or(0) == 0 && work.is_empty() {
+            break if untold { DrainEnded::WaitedNotMeasured } else { DrainEnded::Idle };
+        }
+        cx.show(Slot::Progress, card::draining(cx, instance, in_flight, &work, spent)).await;
+        if heard.as_ref().is_some_and(|heard| heard.cancelled_by().is_some()) {
+            break DrainEnded::Cancelled;
+        }
+        let limit = if work.iter().any(|work| work.constitutional) { rules.constitutional } else { rules.in_flight };
+        if spent >= limit.max(rules.unmeasured.filter(|_| untold).unwrap_or_default()) {
+            break if told { DrainEnded::StillBusy } else { DrainEnded::Unknown };
+        }
+        world.sleep(cx.policy.time.poll).await;
+    };
+    if ended == DrainEnded::Unknown && problem.is_none() {
+        problem = Some("nothing tells what it still works on".to_owned());
+    }
+    Drained {
+        instance: instance.clone(),
+        ended,
+        in_flight,
+        work: work.iter().map(|work| crate::request::quoted(&work.what)).collect(),
+        waited: began.spent(world).into(),
+        problem,
+    }
+}
+
+impl Drained {
+    /// Why the instance must not be ended; `None` when it may be.
+    pub fn objection(&self) -> Option<String> {
+        let instance = &self.instance;
+        let waited = Millis::from(Duration::from_secs(self.waited.duration().as_secs()));
+        match self.ended {
+            DrainEnded::Idle | DrainEnded::WaitedNotMeasured | DrainEnded::NothingToWaitFor => None,
+            DrainEnded::Cancelled => Some("cancelled".to_owned()),
+            DrainEnded::StillBusy => {
+                let requests = match self.in_flight {
+                    Some(count @ 1..) => vec![format!("{count} requests under way")],
+                    _ => Vec::new(),
+                };
+                let still: Vec<String> = requests.into_iter().chain(self.work.iter().cloned()).collect();
+                Some(format!("{instance} is not idle after {waited}: {}", still.join(", ")))
+            }
+            DrainEnded::Unknown => {
+                let why = self.problem.as_deref().unwrap_or("no reason is known");
+                Some(format!("it cannot be told whether {instance} is idle: {why}"))
+            }
+        }
+    }
 }

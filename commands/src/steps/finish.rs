@@ -11,7 +11,7 @@ use crate::ports::Slot;
 use crate::steps::escalate::Condition;
 use crate::steps::monitor::Watched;
 use crate::steps::precheck::Plan;
-use crate::units::{Replicas, TargetName};
+use crate::units::{InstanceId, OperationId, Replicas, TargetName};
 
 /// How an operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +94,29 @@ pub struct Ending {
     pub escalation: Option<Condition>,
     /// What was watched, where it came to that.
     pub watched: Option<Box<Watched>>,
+    /// What somebody else did to the fleet meanwhile.
+    pub interference: Option<String>,
+    /// What has to be taken back, where it has to.
+    pub trouble: Option<Box<Trouble>>,
+}
+
+/// What makes it necessary to go back to the count before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trouble {
+    /// What was to be done.
+    pub plan: Plan,
+    /// The instances that are new since.
+    pub newcomers: Vec<InstanceId>,
+    /// The new instances that are the cause; none on the way back from fewer, or when it is only asked for.
+    pub culprits: Vec<InstanceId>,
+    /// Whether instances contradict each other or the source of truth.
+    pub constitutional: bool,
+    /// What was found.
+    pub because: String,
+    /// Whether a person asked for it, with a command of its own.
+    pub asked_for: bool,
+    /// The operation that left the fleet as it is.
+    pub left_by: OperationId,
 }
 
 /// Of an end that came before the effect.
@@ -110,6 +133,8 @@ impl Ending {
             changed_the_fleet: false,
             escalation: None,
             watched: None,
+            interference: None,
+            trouble: None,
         }
     }
 
@@ -123,7 +148,28 @@ impl Ending {
             changed_the_fleet: true,
             escalation: None,
             watched: None,
+            interference: None,
+            trouble: None,
         }
+    }
+
+    /// The same end, to be taken back.
+    pub fn taken_back(self, trouble: Trouble) -> Self {
+        Self { trouble: Some(Box::new(trouble)), ..self }
+    }
+
+    /// The same end, brought about by somebody else.
+    pub fn because_of_others(self, what: impl Into<String>) -> Self {
+        Self { interference: Some(what.into()), ..self }
+    }
+
+    /// The end of a plan that takes nobody away, which no check lets through.
+    pub fn nothing_to_do(plan: &Plan) -> Self {
+        Self::before_any_change(
+            Outcome::Refused,
+            Some(plan.clone()),
+            in_lines(["nobody was to be taken away", UNCHANGED]),
+        )
     }
 
     /// The same end, with what monitoring found.

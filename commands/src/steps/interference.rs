@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::body;
+use crate::context::Context;
+use crate::journal::{Interrupted, Journal};
 
 /// The body of `interference`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,3 +17,12 @@ pub struct Interference {
 }
 
 body!(Interference, Interference, 1);
+
+/// Records it, where it came to that.
+pub async fn record(cx: &Context<'_>, journal: &mut Journal<'_>, what: Option<&str>) -> Result<(), Interrupted> {
+    let Some(what) = what else { return Ok(()) };
+    tracing::warn!(operation = %cx.operation, what, "somebody else changed the fleet");
+    let interference = Interference { what: what.to_owned() };
+    journal.step("interference", |_| async { interference }).await?;
+    Ok(())
+}

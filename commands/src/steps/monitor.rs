@@ -14,16 +14,18 @@ use crate::context::Context;
 use crate::event::Hash;
 use crate::figures::Load;
 use crate::halt::{self, SourceSays};
-use crate::journal::{Heard, Interrupted, Journal, Recorded};
+use crate::journal::{Heard, Interrupted, Journal};
 use crate::judge::{self, Consistency, Evidence, Judgement, Verdict};
 use crate::patience::Stopwatch;
-use crate::ports::{PortError, Slot};
+use crate::ports::{FleetState, InstanceState, PortError, Slot};
+use crate::request::Direction;
 use crate::steps::assess::Assessed;
 use crate::steps::escalate::Condition;
+use crate::steps::finish::Trouble;
+use crate::steps::guard;
 use crate::steps::precheck::Plan;
-use crate::steps::scale::Set;
 use crate::steps::verify;
-use crate::steps::wait::Waited;
+use crate::steps::wait::left_after_cancel;
 use crate::units::{InstanceId, Millis, Timestamp};
 
 /// The body of `monitored`.
@@ -45,6 +47,8 @@ pub struct Monitored {
     pub samples_digest: String,
     /// What ended the watch early, in words.
     pub problem: Option<String>,
+    /// The new instances that are the cause of what is wrong.
+    pub culprits: Vec<InstanceId>,
     /// Who says that a halt began while it was watched; `None` when nobody does.
     pub halted: Option<String>,
 }
@@ -60,7 +64,9 @@ pub enum MonitorEnded {
     Watched,
     /// Instances were found to contradict each other.
     Inconsistent,
-    /// Somebody else changed the count.
+    /// A new instance has ended by itself.
+    Failing,
+    /// Somebody else changed the count, or an instance ended that was there before.
     Interfered,
     /// Somebody asked for the operation to stop.
     Cancelled,
@@ -85,32 +91,65 @@ pub struct Watched {
 
 impl Watched {
     /// What the operation comes to.
-    pub fn ending(self, plan: &Plan) -> Ending {
-        let ending = self.monitored.ending(plan);
+    pub fn ending(self, cx: &Context<'_>, plan: &Plan) -> Ending {
+        let mut ending = self.monitored.ending(cx, plan);
+        if let Some(because) = self.monitored.taken_back_because(cx) {
+            ending = ending.taken_back(Trouble {
+                plan: plan.clone(),
+                newcomers: self.newcomers.clone(),
+                culprits: self.monitored.culprits.clone(),
+                constitutional: self.monitored.is_inconsistent(),
+                because,
+                asked_for: false,
+                left_by: cx.operation.clone(),
+            });
+        }
         Ending { watched: Some(Box::new(self)), ..ending }
     }
 }
 
 impl Monitored {
-    fn ending(&self, plan: &Plan) -> Ending {
+    fn is_inconsistent(&self) -> bool {
+        self.ended == MonitorEnded::Inconsistent
+            || (self.ended == MonitorEnded::Watched && self.judgement.verdict == Verdict::Inconsistent)
+    }
+
+    /// Why it is to be taken back; `None` when it is not. Up: only where new instances are the cause. Down: where those
+    /// that stay are over a limit.
+    fn taken_back_because(&self, cx: &Context<'_>) -> Option<String> {
+        let regressed = self.ended == MonitorEnded::Watched && self.judgement.verdict == Verdict::Regressed;
+        let wanted = match cx.request.direction {
+            Direction::Up => {
+                let found = regressed || self.is_inconsistent() || self.ended == MonitorEnded::Failing;
+                found && !self.culprits.is_empty()
+            }
+            Direction::Down => regressed,
+        };
+        wanted.then(|| self.problem.clone().unwrap_or_else(|| self.judgement.decisive()))
+    }
+
+    fn ending(&self, cx: &Context<'_>, plan: &Plan) -> Ending {
         let reasons = self.judgement.decisive();
-        let because = |what: Option<&String>| what.cloned().unwrap_or_else(|| reasons.clone());
-        let (outcome, reason) = match (self.ended, self.judgement.verdict) {
-            (MonitorEnded::Watched, Verdict::Regressed | Verdict::Inconsistent) => (Outcome::Failed, reasons.clone()),
-            (MonitorEnded::Watched, _) => (Outcome::Completed, reasons.clone()),
-            (MonitorEnded::Cancelled, _) => (Outcome::Cancelled, because(self.problem.as_ref())),
-            (MonitorEnded::Inconsistent | MonitorEnded::Interfered | MonitorEnded::Gone, _) => {
-                (Outcome::Failed, because(self.problem.as_ref()))
+        let because = self.problem.clone().unwrap_or_else(|| reasons.clone());
+        let outcome = match (self.ended, self.judgement.verdict) {
+            (MonitorEnded::Watched, Verdict::Regressed | Verdict::Inconsistent) => Outcome::Failed,
+            (MonitorEnded::Watched, _) => Outcome::Completed,
+            (MonitorEnded::Cancelled, _) => Outcome::Cancelled,
+            (MonitorEnded::Inconsistent | MonitorEnded::Failing | MonitorEnded::Interfered | MonitorEnded::Gone, _) => {
+                Outcome::Failed
             }
         };
-        let ending = Ending::after_the_change(outcome, plan, reason);
+        tracing::debug!(operation = %cx.operation, ended = ?self.ended, "the watch is over");
+        let ending = Ending::after_the_change(outcome, plan, because.clone());
         match (self.ended, self.judgement.verdict) {
             (MonitorEnded::Inconsistent, _) | (MonitorEnded::Watched, Verdict::Inconsistent) => {
                 ending.with_verdict(Verdict::Inconsistent).escalated(Condition::Consistency)
             }
             (MonitorEnded::Watched, verdict @ (Verdict::Improved | Verdict::Stable)) => ending.with_verdict(verdict),
             (MonitorEnded::Watched, verdict) => ending.with_verdict(verdict).escalated(Condition::NotImproving),
-            _ => ending,
+            (MonitorEnded::Failing, _) => ending.with_verdict(Verdict::Regressed).escalated(Condition::NotImproving),
+            (MonitorEnded::Interfered, _) => ending.because_of_others(because),
+            (MonitorEnded::Cancelled | MonitorEnded::Gone, _) => ending,
         }
     }
 }
@@ -118,21 +157,31 @@ impl Monitored {
 /// How often every instance's halt state and chain are read again.
 const CONSISTENCY_EVERY: Duration = Duration::from_mins(1);
 
-/// Watches from when the fleet was ready.
+/// What is watched: what the change left, since when, and on what it was made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Changed {
+    /// The instances that are new.
+    pub newcomers: Vec<InstanceId>,
+    /// Since when the fleet is as it was to be.
+    pub since: Timestamp,
+    /// What the sources of truth said about the halt when it was changed.
+    pub halt_then: Vec<SourceSays>,
+}
+
+/// Watches from when the fleet was as it was to be.
 pub async fn watch(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
     plan: &Plan,
     assessed: &Assessed,
-    set: &Set,
-    ready: Recorded<Waited>,
+    changed: &Changed,
     verified_at: Timestamp,
 ) -> Result<Watched, Interrupted> {
-    let (newcomers, scaled_at) = (ready.body.newcomers, ready.at);
-    let halt_then = &set.intent.halt;
-    let watch = |heard| Watch { cx, plan, halt_then, newcomers: &newcomers, since: scaled_at, heard }.run(assessed);
+    let Changed { newcomers, since, halt_then } = changed;
+    let watch = |heard| Watch { cx, plan, halt_then, newcomers, since: *since, heard }.run(assessed);
     let monitored = journal.try_step("monitor", watch).await?.body;
-    Ok(Watched { monitored, before: assessed.load.known().cloned(), newcomers, scaled_at, verified_at })
+    let (before, newcomers) = (assessed.load.known().cloned(), newcomers.clone());
+    Ok(Watched { monitored, before, newcomers, scaled_at: *since, verified_at })
 }
 
 /// What was read again of every instance, beside the figures.
@@ -140,13 +189,14 @@ struct Reading {
     read_at: Duration,
     consistency: Consistency,
     problem: String,
+    culprits: Vec<InstanceId>,
     halted: Option<String>,
 }
 
 impl Reading {
     fn new(now: Duration) -> Self {
         let consistency = Consistency::Unknown("it was not read again yet".to_owned());
-        Self { read_at: now, consistency, problem: String::new(), halted: None }
+        Self { read_at: now, consistency, problem: String::new(), culprits: Vec::new(), halted: None }
     }
 }
 
@@ -182,12 +232,16 @@ impl Watch<'_> {
                 break (MonitorEnded::Watched, None);
             }
             if let Some(by) = self.heard.cancelled_by() {
-                break (MonitorEnded::Cancelled, Some(format!("Cancelled by {by}.\nThe fleet is left as it is.")));
+                break (
+                    MonitorEnded::Cancelled,
+                    Some(card::in_lines([format!("cancelled by {by}"), left_after_cancel(self.plan)])),
+                );
             }
             world.sleep(interval).await;
             self.sample(&mut samples).await?;
-            if let Some(end) = self.interference().await {
-                break end;
+            if let Some((ended, problem, failed)) = self.interference().await {
+                reading.culprits.extend(failed);
+                break (ended, Some(problem));
             }
         };
         Ok(self.conclude(assessed, &samples, reading, ended, problem))
@@ -199,6 +253,7 @@ impl Watch<'_> {
         let found = verify::examine(self.cx, self.plan).await;
         reading.consistency = found.consistency();
         reading.problem = card::in_lines(&found.problems);
+        reading.culprits = found.culprits();
         if reading.halted.is_none() {
             let (sources, limit) = (&self.cx.ports.target.halt, self.cx.policy.time.look);
             reading.halted = halt::began_since(world, sources, limit, self.halt_then).await;
@@ -223,22 +278,36 @@ impl Watch<'_> {
     }
 
     /// Whether the fleet is still what the operation left.
-    async fn interference(&self) -> Option<(MonitorEnded, Option<String>)> {
+    async fn interference(&self) -> Option<(MonitorEnded, String, Vec<InstanceId>)> {
+        let interfered = |problem| Some((MonitorEnded::Interfered, problem, Vec::new()));
         match self.cx.fleet().await {
-            Err(error @ PortError::Gone { .. }) => Some((MonitorEnded::Gone, Some(error.to_string()))),
+            Err(error @ PortError::Gone { .. }) => Some((MonitorEnded::Gone, error.to_string(), Vec::new())),
             Ok(state) if state.identity != self.plan.identity => {
-                let problem = "the fleet was replaced by another of the same name".to_owned();
-                Some((MonitorEnded::Interfered, Some(problem)))
+                interfered("the fleet was replaced by another of the same name".to_owned())
             }
             Ok(state) if state.wanted != self.plan.to => {
-                let who =
-                    state.changed_by.as_deref().map_or_else(|| "somebody else".to_owned(), crate::request::quoted);
-                let problem = format!("{who} set the count to {} while the fleet was watched", state.wanted);
-                Some((MonitorEnded::Interfered, Some(problem)))
+                interfered(format!("{} while the fleet was watched", guard::who_set_the_count(&state)))
+            }
+            Ok(state) => {
+                let failed = self.failed(&state);
+                if failed.is_empty() {
+                    return guard::ended(&state, self.plan, &[]).and_then(interfered);
+                }
+                let names = failed.iter().map(InstanceId::as_str).collect::<Vec<_>>().join(", ");
+                Some((MonitorEnded::Failing, format!("new and ended while the fleet was watched: {names}"), failed))
             }
             // A look that failed says nothing about the fleet; the next one may.
-            Ok(_) | Err(_) => None,
+            Err(_) => None,
         }
+    }
+
+    /// The new instances that are gone or will not come back.
+    fn failed(&self, state: &FleetState) -> Vec<InstanceId> {
+        let has_failed = |id: &&InstanceId| {
+            let now = state.instances.iter().find(|instance| instance.id == **id);
+            now.is_none_or(|instance| instance.state == InstanceState::Failed)
+        };
+        self.newcomers.iter().filter(has_failed).cloned().collect()
     }
 
     async fn show(&self, samples: &[Load], observed: Duration) {
@@ -265,9 +334,17 @@ impl Watch<'_> {
             limits: &self.cx.policy.load,
             consistency: &reading.consistency,
         });
+        let mut culprits = judgement.culprits.clone();
+        if ended != MonitorEnded::Watched || judgement.verdict == Verdict::Inconsistent {
+            culprits.extend(reading.culprits);
+        }
+        culprits.retain(|one| self.newcomers.contains(one));
+        culprits.sort();
+        culprits.dedup();
         Monitored {
             ended,
             judgement,
+            culprits,
             window: self.cx.policy.time.monitor.into(),
             observed: observed_of(samples).into(),
             samples: samples.len() as u64,

@@ -16,7 +16,7 @@ use super::precheck::{self, Plan, Prechecked};
 use super::{Ending, Outcome};
 use crate::approval::{self, Bound, Question, Standing, Tally, VoteRefused};
 use crate::card;
-use crate::checks::Decision;
+use crate::checks::{Decision, Follows};
 use crate::context::Context;
 use crate::event::Kind;
 use crate::halt;
@@ -24,7 +24,7 @@ use crate::journal::{Body, Heard, Interrupted, Journal, Recorded, Stop};
 use crate::patience::{Deadline, within};
 use crate::ports::{Role, Slot};
 use crate::reading::Reading;
-use crate::units::{Millis, Person, Timestamp};
+use crate::units::{Millis, Person, Replicas, Timestamp};
 
 /// The body of `approval_requested`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub struct Asked {
     pub quorum: u32,
     /// Whether who asked for the operation may approve it.
     pub requester_may: bool,
+    /// The checks that an approval lifts, by name; then it has to say why, and is never the requester's own.
+    pub lifts: Vec<String>,
 }
 
 body!(Asked, ApprovalRequested, 1);
@@ -144,12 +146,37 @@ pub struct Rounds {
     begun: u32,
     escalated: bool,
     changed: Vec<String>,
+    /// The count to go back to, once something was changed under an earlier permit.
+    known_good: Option<Replicas>,
 }
 
 impl Rounds {
     /// The round that the permit at hand was obtained in, from 1.
     pub fn number(&self) -> u32 {
         self.begun
+    }
+
+    /// Where in the journal the effects under the permit at hand stand.
+    pub fn prefix(&self) -> String {
+        if self.begun == 1 { String::new() } else { format!("round/{}/", self.begun) }
+    }
+
+    /// Something was changed by now: the count to go back to stays the one from before that.
+    pub fn has_changed(&mut self, from: Replicas) {
+        self.known_good.get_or_insert(from);
+    }
+
+    /// The count from before the first change, where there was one.
+    pub fn known_good(&self) -> Option<Replicas> {
+        self.known_good
+    }
+
+    /// The plan, with the count to go back to.
+    fn going_back(&self, mut checked: Prechecked) -> Prechecked {
+        if let (Some(known_good), Some(plan)) = (self.known_good, &mut checked.plan) {
+            plan.rollback_to = known_good;
+        }
+        checked
     }
 
     /// Whether what stopped the effect is a matter for governance, and may be put to it once more.
@@ -178,7 +205,7 @@ pub async fn obtain(
     rounds: &mut Rounds,
 ) -> Result<Result<(Plan, Permit), Ending>, Interrupted> {
     rounds.begun += 1;
-    let mut checked = precheck::validate(cx, journal, rounds.begun, assessed).await?.body;
+    let mut checked = rounds.going_back(precheck::validate(cx, journal, rounds.begun, assessed).await?.body);
     loop {
         let plan = match refused(cx, journal, &checked).await? {
             Ok(plan) => plan,
@@ -193,7 +220,7 @@ pub async fn obtain(
         };
         // Minutes have passed since the checks. What was approved must still be what would be done, and no check that
         // passed may refuse now.
-        let again = precheck::again(cx, journal, rounds.begun).await?.body;
+        let again = rounds.going_back(precheck::again(cx, journal, rounds.begun).await?.body);
         let now = again.plan.as_ref().map(|plan| Bound::of(cx, plan, &again));
         let changes = match &now {
             Some(now) if again.decision == Decision::Approval => approval.asked.bound.changes(now),
@@ -248,9 +275,10 @@ async fn ask(
         bound,
         why: checked.reasons.clone(),
         changed: rounds.changed.clone(),
-        decide_within: rules.decide_within.into(),
+        decide_within: time_to_decide(cx, checked).into(),
         quorum: rules.quorum,
         requester_may: rules.requester_may,
+        lifts: checked.lifts.clone(),
     };
     let asked = journal.step(&format!("approve/{round}/ask"), |_| async { request }).await?;
     if !rounds.escalated && !halt::conclude(&checked.halt).permits() {
@@ -263,6 +291,7 @@ async fn ask(
     cx.show(Slot::Approval, card::decided(cx, &asked.body, &decided.body)).await;
     let outcome = match decided.body.decision {
         Verdict::Approved => {
+            overridden(cx, journal, round, &asked.body, &decided.body).await?;
             return Ok(Ok(Approval {
                 asked: asked.body,
                 decide_by,
@@ -273,10 +302,50 @@ async fn ask(
             }));
         }
         Verdict::Rejected => Outcome::Rejected,
+        // What a check refuses stays refused where nobody lifts it.
+        Verdict::Expired if !asked.body.lifts.is_empty() => {
+            let reason = format!("{}\n{}", card::in_lines(&checked.reasons), decided.body.reason);
+            return Ok(Err(Ending::before_any_change(Outcome::Refused, Some(plan.clone()), reason)));
+        }
         Verdict::Expired => Outcome::Expired,
         Verdict::Cancelled => Outcome::Cancelled,
     };
     Ok(Err(Ending::before_any_change(outcome, Some(plan.clone()), decided.body.reason)))
+}
+
+/// How long a lead has to decide. Where nobody attends, what only lifts a limit is not waited for: it is refused.
+fn time_to_decide(cx: &Context<'_>, checked: &Prechecked) -> Duration {
+    let within = cx.policy.approval.decide_within;
+    let only_lifts = checked.checks.iter().all(|check| check.follows != Follows::Approval);
+    if only_lifts && !cx.ports.room.attended() { within.min(UNATTENDED) } else { within }
+}
+
+/// How long a mark that lifts a limit is waited for where nobody attends.
+const UNATTENDED: Duration = Duration::from_secs(5);
+
+/// Records what was lifted, and why, where the approval lifts something.
+async fn overridden(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    round: u32,
+    asked: &Asked,
+    decided: &Decided,
+) -> Result<(), Interrupted> {
+    if asked.lifts.is_empty() {
+        return Ok(());
+    }
+    let cast = journal.heard().cast();
+    let ours = cast.iter().filter(|vote| vote.ballot.request == asked.digest && decided.by.contains(&vote.ballot.by));
+    let reasons: Vec<&str> = ours.filter_map(|vote| vote.ballot.reason.as_deref()).collect();
+    let overridden = Overridden {
+        by: decided.by.clone(),
+        request: asked.digest.clone(),
+        checks: asked.lifts.clone(),
+        reason: crate::request::escaped(&reasons.join("; "), crate::request::MAX_REASON),
+    };
+    tracing::info!(operation = %cx.operation, "a governance lead has lifted what a check refused");
+    journal.step(&format!("approve/{round}/override"), |_| async { overridden }).await?;
+    Ok(())
 }
 
 /// Waits for governance. Every mark is recorded first and then decided on; what does not count is answered privately.
@@ -293,7 +362,7 @@ async fn deliberate(
     }
     let world = &*cx.ports.world;
     let deadline = Deadline::after(world, asked.at, asked.body.decide_within.duration());
-    let question = question(cx, &asked.body, decide_by);
+    let votes = Votes::on(&asked.body, asked.op_seq, decide_by);
     cx.show(Slot::Approval, card::asking(cx, &asked.body, deadline.left(world))).await;
     let decided = |decision, by, reason: String| Decided {
         decision,
@@ -312,7 +381,7 @@ async fn deliberate(
         if let Some(by) = journal.heard().cancelled_by() {
             break decided(Verdict::Cancelled, vec![by.clone()], format!("Cancelled by {by}.\nNothing was changed."));
         }
-        let (tally, unknown) = count(cx, journal, &question, cx.policy.time.look).await?;
+        let (tally, unknown) = count(cx, journal, &votes, cx.policy.time.look).await?;
         match tally {
             Tally::Approved(by) => {
                 let names = by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -340,27 +409,47 @@ fn last_vote(journal: &Journal<'_>, by: &[Person]) -> Option<Timestamp> {
     journal.heard().cast().iter().filter(|vote| by.contains(&vote.ballot.by)).map(|vote| vote.read_at).max()
 }
 
-fn question<'a>(cx: &'a Context<'_>, asked: &'a Asked, decide_by: Timestamp) -> Question<'a> {
-    Question {
-        digest: &asked.digest,
-        requester: &cx.request.by,
-        requester_may: asked.requester_may,
-        quorum: asked.quorum,
-        decide_by,
+/// What is asked of governance in this operation, apart from who asked for the operation.
+pub(super) struct Votes<'a> {
+    pub(super) digest: &'a str,
+    /// Where in the operation it was asked. What was said before that answered something else.
+    pub(super) asked_at: u64,
+    pub(super) requester_may: bool,
+    pub(super) quorum: u32,
+    pub(super) needs_reason: bool,
+    pub(super) decide_by: Timestamp,
+}
+
+impl<'a> Votes<'a> {
+    fn on(asked: &'a Asked, asked_at: u64, decide_by: Timestamp) -> Self {
+        Self {
+            digest: &asked.digest,
+            asked_at,
+            requester_may: asked.requester_may,
+            needs_reason: !asked.lifts.is_empty(),
+            quorum: asked.quorum,
+            decide_by,
+        }
+    }
+
+    fn question(&self, cx: &'a Context<'_>) -> Question<'a> {
+        let Self { digest, requester_may, quorum, needs_reason, decide_by, .. } = *self;
+        Question { digest, requester: &cx.request.by, requester_may, quorum, needs_reason, decide_by }
     }
 }
 
 /// Counts the votes that stand now. Records and answers those that do not count. Whether somebody's role is not known.
-async fn count(
+pub(super) async fn count(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
-    question: &Question<'_>,
+    asked: &Votes<'_>,
     limit: Duration,
 ) -> Result<(Tally, bool), Interrupted> {
     let refused: Vec<VoteRefused> = journal.notes(Kind::VoteRefused)?.into_iter().map(|(_, refused)| refused).collect();
-    let votes = approval::standing_votes(&journal.heard().cast(), &journal.heard().withdrawn(), &refused);
+    let mut votes = approval::standing_votes(&journal.heard().cast(), &journal.heard().withdrawn(), &refused);
+    votes.retain(|vote| vote.op_seq > asked.asked_at);
     let standing = standings(cx, votes.iter().map(|vote| &vote.ballot.by), limit).await;
-    let (tally, never) = approval::decide(question, &votes, &standing);
+    let (tally, never) = approval::decide(&asked.question(cx), &votes, &standing);
     for (vote, why) in never {
         let Some(by) = votes.iter().find(|cast| cast.op_seq == vote).map(|cast| cast.ballot.by.clone()) else {
             continue;
@@ -401,7 +490,8 @@ impl Approval {
             let within = Millis::from(self.execute_within);
             return Err(Doubt::Void(format!("the approval was given more than {within} ago")));
         }
-        let question = question(cx, &self.asked, self.decide_by);
+        let votes = Votes::on(&self.asked, 0, self.decide_by);
+        let question = votes.question(cx);
         // Here a vote against counts whenever it came: nobody is overruled by a deadline that has passed meanwhile.
         let votes = approval::standing_votes(&heard.cast(), &heard.withdrawn(), &[]);
         let standing = standings(cx, votes.iter().map(|vote| &vote.ballot.by), limit).await;

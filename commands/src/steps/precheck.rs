@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::body;
 use crate::card;
-use crate::checks::{self, Check, Decision, Follows, Round};
+use crate::checks::{self, Check, Decision, Follows, Round, Victim};
 use crate::context::Context;
 use crate::halt::SourceSays;
 use crate::journal::{Interrupted, Journal, Recorded};
@@ -39,17 +39,25 @@ pub struct Plan {
     pub precondition: Precondition,
     /// The trigger conditions that held; none for a planned change.
     pub triggers: Vec<String>,
+    /// On the way down, who is taken away, in this order.
+    pub victims: Vec<Victim>,
 }
 
 impl Plan {
-    /// Whether the operation answers for that instance: it is new, or was in service before.
+    /// Whether the operation answers for that instance: it is new, or was in service before and stays.
     pub fn answers_for(&self, instance: &InstanceId) -> bool {
-        !self.present.contains(instance) || self.ready.contains(instance)
+        !self.takes_away(instance) && (!self.present.contains(instance) || self.ready.contains(instance))
+    }
+
+    /// Whether that instance is taken away.
+    pub fn takes_away(&self, instance: &InstanceId) -> bool {
+        self.victims.iter().any(|victim| victim.instance == *instance)
     }
 
     /// How many instances the operation answers for, once the count is set.
     pub fn in_service_afterwards(&self) -> usize {
-        self.ready.len() + self.to.0.saturating_sub(self.from.0) as usize
+        let stay = self.ready.iter().filter(|instance| !self.takes_away(instance)).count();
+        stay + self.to.0.saturating_sub(self.from.0) as usize
     }
 }
 
@@ -62,6 +70,8 @@ pub struct Prechecked {
     pub decision: Decision,
     /// Why, where it is not simply to go on: one sentence each.
     pub reasons: Vec<String>,
+    /// The checks that refuse it unless a governance lead lifts them, by name.
+    pub lifts: Vec<String>,
     /// Every check.
     pub checks: Vec<Check>,
     /// What each source of truth said about the halt.
@@ -145,7 +155,7 @@ pub async fn examine(cx: &Context<'_>, fleet: &Reading<FleetState>) -> Prechecke
                 reasons.push("Nothing is done to a fleet that cannot be seen. Ask again when it can be.".to_owned());
                 Decision::Refused
             };
-            return Prechecked { decision, reasons, checks: vec![], halt: vec![], plan: None };
+            return Prechecked { decision, reasons, lifts: vec![], checks: vec![], halt: vec![], plan: None };
         }
     };
     // Each look is bounded; the round is bounded as well, so that a clock or a port that misbehaves cannot stretch it.
@@ -157,6 +167,7 @@ pub async fn examine(cx: &Context<'_>, fleet: &Reading<FleetState>) -> Prechecke
         Err(error) => Prechecked {
             decision: Decision::Refused,
             reasons: vec![error.to_string()],
+            lifts: vec![],
             checks: vec![],
             halt: vec![],
             plan: None,
@@ -166,14 +177,14 @@ pub async fn examine(cx: &Context<'_>, fleet: &Reading<FleetState>) -> Prechecke
 
 fn concluded(cx: &Context<'_>, round: Round) -> Prechecked {
     let decision = round.decide();
-    let grave = match decision {
-        Decision::Proceed => None,
-        Decision::Approval => Some(Follows::Approval),
-        Decision::Refused => Some(Follows::Refusal),
-        Decision::Failed => Some(Follows::Failure),
+    let grave: &[Follows] = match decision {
+        Decision::Proceed => &[],
+        Decision::Approval => &[Follows::Approval, Follows::Override],
+        Decision::Refused => &[Follows::Refusal],
+        Decision::Failed => &[Follows::Failure],
     };
     let mut reasons: Vec<String> = Vec::new();
-    for check in round.checks.iter().filter(|check| Some(check.follows) == grave) {
+    for check in round.checks.iter().filter(|check| grave.contains(&check.follows)) {
         let found = format!("{}: {}", check.name, check.figure);
         for reason in std::iter::once(&found).chain(&check.advice).map(|text| card::sentence(text)) {
             // Two checks may have the same advice.
@@ -202,6 +213,14 @@ fn concluded(cx: &Context<'_>, round: Round) -> Prechecked {
             .filter(|check| check.follows == Follows::Trigger)
             .map(|check| check.name.clone())
             .collect(),
+        victims: round
+            .candidates
+            .iter()
+            .take(fleet.wanted.0.saturating_sub(cx.request.to.0) as usize)
+            .cloned()
+            .collect(),
     });
-    Prechecked { decision, reasons, checks: round.checks, halt: round.halt, plan }
+    let lifted = |check: &&Check| decision == Decision::Approval && check.follows == Follows::Override;
+    let lifts = round.checks.iter().filter(lifted).map(|check| check.name.clone()).collect();
+    Prechecked { decision, reasons, lifts, checks: round.checks, halt: round.halt, plan }
 }

@@ -2,8 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::body;
-use crate::ports::Work;
+use super::{Ending, Outcome, body};
+use crate::card;
+use crate::checks::{self, Told};
+use crate::context::Context;
+use crate::journal::{Heard, Interrupted, Journal, Recorded};
+use crate::patience::{Deadline, Stopwatch};
+use crate::ports::{FleetState, Slot, Work};
+use crate::reading::Reading;
 use crate::units::{InstanceId, Millis};
 
 /// The body of `quiesced`.
@@ -32,8 +38,6 @@ pub enum QuietEnded {
     Quiet,
     /// Too few do, and the time for it is over.
     Busy,
-    /// Instances do not tell; by policy, a fixed time was waited instead.
-    WaitedNotMeasured,
     /// Instances do not tell, and policy has no fixed time to wait instead.
     Untold,
     /// Somebody asked for the operation to stop.
@@ -49,4 +53,74 @@ pub struct Busy {
     pub instance: InstanceId,
     /// What must not be cut off.
     pub work: Vec<Work>,
+}
+
+/// Waits until as many instances as are to be taken away work on nothing that must not be cut off.
+pub async fn until_enough_are_free(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+) -> Result<Recorded<Quiesced>, Interrupted> {
+    journal.step("quiet", |heard| wait(cx, heard)).await
+}
+
+async fn wait(cx: &Context<'_>, heard: Heard) -> Quiesced {
+    let world = &*cx.ports.world;
+    let began = Stopwatch::since(world, world.now());
+    let deadline = Deadline::after(world, world.now(), cx.policy.drain.quiet);
+    loop {
+        let (told, enough) = match cx.fleet().await {
+            Ok(fleet) => {
+                let told = checks::ask_work(cx, &fleet).await;
+                let enough = are_free(cx, &fleet, &told);
+                (told, enough)
+            }
+            // Without the fleet nothing can be asked; the checks that follow say so.
+            Err(_) => (Vec::new(), true),
+        };
+        let ended = if enough {
+            Some(QuietEnded::Quiet)
+        } else if told.iter().any(|(_, work)| work.is_not_served()) {
+            // They will not tell a moment later either.
+            Some(QuietEnded::Untold)
+        } else if heard.cancelled_by().is_some() {
+            Some(QuietEnded::Cancelled)
+        } else if deadline.is_over(world) {
+            Some(QuietEnded::Busy)
+        } else {
+            None
+        };
+        if let Some(ended) = ended {
+            return Quiesced { ended, busy: busy(&told), untold: untold(&told), waited: began.spent(world).into() };
+        }
+        cx.show(Slot::Progress, card::waiting_for_work(cx, &checks::who_is_busy(&told), deadline.left(world))).await;
+        world.sleep(cx.policy.time.poll.min(deadline.left(world))).await;
+    }
+}
+
+fn are_free(cx: &Context<'_>, fleet: &FleetState, told: &[Told]) -> bool {
+    let wanted = fleet.wanted.0.saturating_sub(cx.request.to.0) as usize;
+    checks::candidates(cx, fleet, told, &[]).len() >= wanted
+}
+
+fn busy(told: &[Told]) -> Vec<Busy> {
+    told.iter()
+        .filter_map(|(instance, work)| {
+            let work = work.known().filter(|work| !work.is_empty())?;
+            Some(Busy { instance: instance.clone(), work: work.clone() })
+        })
+        .collect()
+}
+
+fn untold(told: &[Told]) -> Vec<InstanceId> {
+    told.iter().filter(|(_, work)| matches!(work, Reading::Unknown { .. })).map(|(id, _)| id.clone()).collect()
+}
+
+impl Quiesced {
+    /// How the operation ends here; `None` when it goes on. What refuses it is said by the checks, with everything else.
+    pub fn ending(&self) -> Option<Ending> {
+        (self.ended == QuietEnded::Cancelled).then(|| {
+            let reason = "Cancelled.\nNothing was changed.";
+            Ending::before_any_change(Outcome::Cancelled, None, reason)
+        })
+    }
 }

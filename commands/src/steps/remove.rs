@@ -1,9 +1,17 @@
 //! Scaling down, step 3: end exactly the instance that was drained, and see it gone.
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::body;
+use super::guard::{Guard, Held};
+use super::scale::count_found;
+use crate::context::Context;
+use crate::event::Kind;
 use crate::halt::SourceSays;
+use crate::journal::{Acted, Effect, Effected, Fence, Found, Heard, Interrupted, Journal, Recorded, Stop};
+use crate::patience::{Stopwatch, within};
+use crate::ports::{PortError, RemoveOrder};
 use crate::units::{InstanceId, Millis, Replicas};
 
 /// The body of `terminating`: the intent to end exactly these instances.
@@ -45,3 +53,104 @@ pub struct Terminated {
 }
 
 body!(Terminated, Terminated, 1);
+
+struct End<'a> {
+    guard: Guard<'a>,
+    instance: &'a InstanceId,
+}
+
+#[async_trait]
+impl Effect for End<'_> {
+    type Intent = Terminating;
+
+    fn answered(&self) -> Kind {
+        Kind::TerminatingAnswered
+    }
+
+    fn subject(&self) -> &str {
+        self.instance.as_str()
+    }
+
+    async fn guard(&self, heard: &Heard) -> Result<Terminating, Stop> {
+        let Held { fleet, halt, approval } = self.guard.read(heard).await?;
+        // It was drained a moment ago; whoever has let requests in again since did not want it ended.
+        let routed = self.guard.cx.routed().await.map_err(super::guard::unseen)?;
+        if routed.iter().any(|routed| routed.instance == *self.instance && routed.receives) {
+            return Err(Stop::Changed(format!("somebody else lets {} have requests again", self.instance)));
+        }
+        Ok(Terminating {
+            identity: fleet.identity,
+            from: fleet.wanted,
+            to: Replicas(fleet.wanted.0.saturating_sub(1)),
+            generation: fleet.generation,
+            version: fleet.version,
+            instances: vec![self.instance.clone()],
+            halt,
+            approval,
+        })
+    }
+
+    async fn act(&self, intent: &Terminating, fence: Fence<'_>) -> Result<Acted, PortError> {
+        let cx = self.guard.cx;
+        let order = RemoveOrder {
+            identity: intent.identity.clone(),
+            from: intent.from,
+            to: intent.to,
+            version: intent.version.clone(),
+            instances: intent.instances.clone(),
+            operation: cx.operation.clone(),
+        };
+        let fleet = &cx.ports.target.fleet;
+        let limit = cx.policy.time.look;
+        let answer = within(&*cx.ports.world, limit, &fleet.describe(), fleet.remove(&order, fence)).await?;
+        Ok(answer.into())
+    }
+
+    async fn find(&self, intent: &Terminating) -> Result<Found, PortError> {
+        let now = self.guard.cx.fleet().await?;
+        Ok(count_found(self.guard.cx, &now, &intent.identity, (intent.from, intent.to), intent.generation))
+    }
+}
+
+/// Ends exactly that instance, which was drained before.
+pub async fn exactly(
+    journal: &mut Journal<'_>,
+    prefix: &str,
+    guard: Guard<'_>,
+    instance: &InstanceId,
+) -> Result<Effected<Terminating>, Interrupted> {
+    journal.effect(&format!("{prefix}terminate/{instance}"), &End { guard, instance }).await
+}
+
+/// Waits until the instance is gone.
+pub async fn gone(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    prefix: &str,
+    instance: &InstanceId,
+) -> Result<Recorded<Terminated>, Interrupted> {
+    let key = format!("{prefix}terminate/{instance}/gone");
+    journal.step(&key, |_| until_gone(cx, vec![instance.clone()])).await
+}
+
+/// Its last requests and writes are over by then, so only the time to exit counts, and that to be seen gone.
+async fn until_gone(cx: &Context<'_>, instances: Vec<InstanceId>) -> Terminated {
+    let world = &*cx.ports.world;
+    let began = Stopwatch::since(world, world.now());
+    let limit = cx.policy.drain.exit + 2 * cx.policy.time.look;
+    loop {
+        let still_there: Vec<InstanceId> = match cx.fleet().await {
+            // A fleet that cannot be seen tells of nobody that they are gone.
+            Err(_) => instances.clone(),
+            Ok(fleet) => {
+                let there = |id: &&InstanceId| fleet.instances.iter().any(|instance| instance.id == **id);
+                instances.iter().filter(there).cloned().collect()
+            }
+        };
+        let waited = began.spent(world);
+        if still_there.is_empty() || waited >= limit {
+            return Terminated { instances, still_there, waited: waited.into() };
+        }
+        world.sleep(cx.policy.time.poll).await;
+    }
+}

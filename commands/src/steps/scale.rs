@@ -1,20 +1,17 @@
 //! Step 3: set the count. The one change of the outside on the way up, guarded as every effect is.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
-use futures::join;
 use serde::{Deserialize, Serialize};
 
+use super::guard::{self, Guard, Held};
 use super::{Ending, body};
-use crate::approval::BoundHalt;
 use crate::context::Context;
 use crate::event::Kind;
-use crate::halt::{self, SourceSays};
+use crate::halt::SourceSays;
 use crate::journal::{Acted, Effect, Effected, Fence, Found, Heard, Interrupted, Journal, Stop};
 use crate::patience::within;
-use crate::ports::{OrderAnswer, PortError, ScaleOrder};
-use crate::steps::permit::{Doubt, Permit};
+use crate::ports::{FleetState, PortError, ScaleOrder};
+use crate::steps::permit::{Permit, Rounds};
 use crate::steps::precheck::Plan;
 use crate::units::{Replicas, Timestamp};
 
@@ -44,8 +41,8 @@ body!(Scaling, Scaling, 1);
 /// The count as it was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set {
-    /// What the guard read, and what was done.
-    pub intent: Scaling,
+    /// What each source of truth said about the halt when it was set.
+    pub halt: Vec<SourceSays>,
     /// When that was known.
     pub at: Timestamp,
 }
@@ -56,10 +53,9 @@ pub async fn to_plan(
     journal: &mut Journal<'_>,
     plan: &Plan,
     permit: &Permit,
-    round: u32,
+    rounds: &Rounds,
 ) -> Result<Effected<Scaling>, Interrupted> {
-    let key = if round == 1 { "scale".to_owned() } else { format!("round/{round}/scale") };
-    journal.effect(&key, &SetCount { cx, plan, permit }).await
+    journal.effect(&format!("{}scale", rounds.prefix()), &SetCount::new(cx, plan, permit)).await
 }
 
 /// Before an operation ends as if nothing was done: whether a request of an `earlier` round, whose answer was lost, has
@@ -74,43 +70,21 @@ pub async fn unless_done_after_all(
     ending: Ending,
 ) -> Result<Result<(Plan, Set), Ending>, Interrupted> {
     let Some((plan, permit)) = earlier else { return Ok(Err(ending)) };
-    let settled = journal.settle(&SetCount { cx, plan: &plan, permit: &permit }).await?;
+    let settled = journal.settle(&SetCount::new(cx, &plan, &permit)).await?;
     Ok(match settled {
         None => Err(ending),
-        Some(Effected::Done(intent, at)) => Ok((plan, Set { intent, at })),
+        Some(Effected::Done(intent, at)) => Ok((plan, Set { halt: intent.halt, at })),
         Some(otherwise) => Err(Ending::not_scaled(otherwise, &plan)),
     })
 }
 
 struct SetCount<'a> {
-    cx: &'a Context<'a>,
-    plan: &'a Plan,
-    permit: &'a Permit,
+    guard: Guard<'a>,
 }
 
-impl SetCount<'_> {
-    /// What the permit says to what the halt sources say at this moment.
-    fn halt_permits(&self, halt: &[SourceSays]) -> Result<(), Stop> {
-        match self.permit {
-            Permit::NotNeeded => match halt::conclude(halt).why() {
-                Some(why) => Err(Stop::Halted(why.to_owned())),
-                None => Ok(()),
-            },
-            Permit::Approved(approval) if approval.asked.bound.halt == BoundHalt::of(halt) => Ok(()),
-            Permit::Approved(_) => {
-                let conclusion = halt::conclude(halt);
-                let why = conclusion.why().unwrap_or("not halted any more");
-                Err(Stop::Void(format!("the halt state is another than the one approved: {why}")))
-            }
-        }
-    }
-
-    async fn approval_stands(&self, heard: &Heard, limit: Duration) -> Result<(), Stop> {
-        let Permit::Approved(approval) = self.permit else { return Ok(()) };
-        approval.still_stands(self.cx, heard, limit).await.map_err(|doubt| match doubt {
-            Doubt::Void(why) => Stop::Void(why),
-            Doubt::Unknown(why) => Stop::Unknown(why),
-        })
+impl<'a> SetCount<'a> {
+    fn new(cx: &'a Context<'a>, plan: &'a Plan, permit: &'a Permit) -> Self {
+        Self { guard: Guard { cx, plan, permit, removed: &[], begun: false } }
     }
 }
 
@@ -123,75 +97,55 @@ impl Effect for SetCount<'_> {
     }
 
     async fn guard(&self, heard: &Heard) -> Result<Scaling, Stop> {
-        if let Some(by) = heard.cancelled_by() {
-            return Err(Stop::Cancelled(format!("cancelled by {by}")));
-        }
-        let world = &*self.cx.ports.world;
-        let target = &self.cx.ports.target;
-        let limit = self.cx.policy.time.guard;
-        let (halt, fleet, approved) = join!(
-            halt::ask(world, &target.halt, limit),
-            self.cx.fleet_within(limit),
-            self.approval_stands(heard, limit),
-        );
-        let fleet = fleet.map_err(|error| match error {
-            PortError::Gone { .. } => Stop::Gone(error.to_string()),
-            error => Stop::Unknown(error.to_string()),
-        })?;
-        self.halt_permits(&halt)?;
-        approved?;
-        if fleet.identity != self.plan.identity {
-            return Err(Stop::Changed("the fleet was replaced by another of the same name".to_owned()));
-        }
-        if fleet.wanted != self.plan.from || fleet.generation != self.plan.generation {
-            let who =
-                fleet.changed_by.as_ref().map_or_else(|| "somebody else".to_owned(), |by| crate::request::quoted(by));
-            return Err(Stop::Changed(format!("{who} set the count to {} meanwhile", fleet.wanted)));
-        }
+        let Held { fleet, halt, approval } = self.guard.read(heard).await?;
         Ok(Scaling {
             identity: fleet.identity,
             from: fleet.wanted,
-            to: self.plan.to,
+            to: self.guard.plan.to,
             generation: fleet.generation,
             version: fleet.version,
             halt,
-            approval: match self.permit {
-                Permit::NotNeeded => None,
-                Permit::Approved(approval) => Some(approval.asked.digest.clone()),
-            },
+            approval,
         })
     }
 
     async fn act(&self, intent: &Scaling, fence: Fence<'_>) -> Result<Acted, PortError> {
+        let cx = self.guard.cx;
         let order = ScaleOrder {
             identity: intent.identity.clone(),
             from: intent.from,
             to: intent.to,
             version: intent.version.clone(),
-            operation: self.cx.operation.clone(),
+            operation: cx.operation.clone(),
         };
-        let fleet = &self.cx.ports.target.fleet;
-        let limit = self.cx.policy.time.look;
-        let answer = within(&*self.cx.ports.world, limit, &fleet.describe(), fleet.scale(&order, fence)).await?;
-        Ok(match answer {
-            OrderAnswer::Done => Acted::Done,
-            OrderAnswer::Conflict { detail } => Acted::Conflict(detail),
-            OrderAnswer::Refused { detail } => Acted::Refused(detail),
-        })
+        let fleet = &cx.ports.target.fleet;
+        let answer =
+            within(&*cx.ports.world, cx.policy.time.look, &fleet.describe(), fleet.scale(&order, fence)).await?;
+        Ok(answer.into())
     }
 
     async fn find(&self, intent: &Scaling) -> Result<Found, PortError> {
-        let now = self.cx.fleet().await?;
-        let ours = now.changed_by.as_deref() == Some(self.cx.operation.as_str());
-        Ok(if now.identity != intent.identity {
-            Found::Otherwise("the fleet was replaced by another of the same name".to_owned())
-        } else if now.wanted == intent.to && ours {
-            Found::Done
-        } else if now.wanted == intent.from && now.generation == intent.generation {
-            Found::Untouched
-        } else {
-            let who = now.changed_by.map_or_else(|| "somebody else".to_owned(), |by| crate::request::quoted(&by));
-            Found::Otherwise(format!("{who} set the count to {}", now.wanted))
-        })
+        let now = self.guard.cx.fleet().await?;
+        Ok(count_found(self.guard.cx, &now, &intent.identity, (intent.from, intent.to), intent.generation))
+    }
+}
+
+/// Whether the count was changed by us, nothing happened since the guard looked, or something else did.
+pub(super) fn count_found(
+    cx: &Context<'_>,
+    now: &FleetState,
+    identity: &str,
+    (from, to): (Replicas, Replicas),
+    generation: u64,
+) -> Found {
+    let ours = now.changed_by.as_deref() == Some(cx.operation.as_str());
+    if now.identity != identity {
+        Found::Otherwise("the fleet was replaced by another of the same name".to_owned())
+    } else if now.wanted == to && ours {
+        Found::Done
+    } else if now.wanted == from && now.generation == generation {
+        Found::Untouched
+    } else {
+        Found::Otherwise(guard::who_set_the_count(now))
     }
 }

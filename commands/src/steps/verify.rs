@@ -13,6 +13,7 @@ use futures::join;
 use serde::{Deserialize, Serialize};
 
 use super::escalate::Condition;
+use super::finish::Trouble;
 use super::{Ending, Outcome, body};
 use crate::card;
 use crate::checks::Status;
@@ -262,13 +263,32 @@ impl Verified {
         Self { result, instances, pinned, problems, took: Millis(0) }
     }
 
-    /// How the operation ends here; `None` when it goes on.
-    pub fn ending(&self, plan: &Plan) -> Option<Ending> {
+    /// How the operation ends here; `None` when it goes on. It is taken back only where new instances are the cause.
+    pub fn ending(&self, cx: &Context<'_>, plan: &Plan, newcomers: &[InstanceId]) -> Option<Ending> {
         if self.result == Verification::Passed {
             return None;
         }
-        let ending = Ending::after_the_change(Outcome::Failed, plan, card::in_lines(&self.problems));
-        Some(ending.escalated(Condition::Consistency))
+        let because = card::in_lines(&self.problems);
+        let ending = Ending::after_the_change(Outcome::Failed, plan, because.clone()).escalated(Condition::Consistency);
+        let culprits: Vec<InstanceId> = self.culprits().into_iter().filter(|one| newcomers.contains(one)).collect();
+        if culprits.is_empty() {
+            return Some(ending);
+        }
+        Some(ending.taken_back(Trouble {
+            plan: plan.clone(),
+            newcomers: newcomers.to_vec(),
+            culprits,
+            constitutional: self.is_constitutional(),
+            because,
+            asked_for: false,
+            left_by: cx.operation.clone(),
+        }))
+    }
+
+    /// Whether what is wrong is a constitutional matter.
+    pub fn is_constitutional(&self) -> bool {
+        let wrong = |one: &Finding| one.constitutional && one.comes_to() >= Verification::Failing;
+        self.instances.iter().flat_map(|examined| &examined.findings).any(wrong)
     }
 
     /// Whether the instances agree, with each other and with the sources of truth.

@@ -13,6 +13,8 @@ use crate::journal::{Body, Heard, Interrupted, Journal, Recorded};
 use crate::patience::{Deadline, Stopwatch};
 use crate::ports::{FleetState, Instance, InstanceState, PortError, Slot};
 use crate::steps::escalate::Condition;
+use crate::steps::finish::Trouble;
+use crate::steps::guard;
 use crate::steps::precheck::Plan;
 use crate::steps::scale::Set;
 use crate::steps::{Ending, Outcome};
@@ -31,6 +33,8 @@ pub struct Waited {
     pub ready: Replicas,
     /// The instances that the plan did not find there.
     pub newcomers: Vec<InstanceId>,
+    /// Which of them are not ready.
+    pub culprits: Vec<InstanceId>,
     /// How long it took since the count was set.
     pub took: Millis,
     /// What is wrong, naming the instance; `None` when nothing is.
@@ -67,18 +71,38 @@ impl Body for Waited {
 
 impl Waited {
     /// How the operation ends here; `None` when it goes on.
-    pub fn ending(&self, plan: &Plan) -> Option<Ending> {
+    pub fn ending(&self, cx: &Context<'_>, plan: &Plan) -> Option<Ending> {
         let problem = self.problem.clone().unwrap_or_default();
         match self.ended {
             WaitEnded::Ready => None,
-            WaitEnded::Cancelled => Some(Ending::after_the_change(Outcome::Cancelled, plan, problem)),
-            WaitEnded::Interfered | WaitEnded::Gone => Some(Ending::after_the_change(Outcome::Failed, plan, problem)),
+            WaitEnded::Cancelled => {
+                let reason = card::in_lines([&*problem, &left_after_cancel(plan)]);
+                Some(Ending::after_the_change(Outcome::Cancelled, plan, reason))
+            }
+            WaitEnded::Interfered => {
+                Some(Ending::after_the_change(Outcome::Failed, plan, problem.clone()).because_of_others(problem))
+            }
+            WaitEnded::Gone => Some(Ending::after_the_change(Outcome::Failed, plan, problem)),
             WaitEnded::Hopeless | WaitEnded::TooLate => {
-                let ending = Ending::after_the_change(Outcome::Failed, plan, problem);
-                Some(ending.escalated(Condition::InfrastructureLimits))
+                let ending = Ending::after_the_change(Outcome::Failed, plan, problem.clone());
+                let trouble = Trouble {
+                    plan: plan.clone(),
+                    newcomers: self.newcomers.clone(),
+                    culprits: self.culprits.clone(),
+                    constitutional: false,
+                    because: problem,
+                    asked_for: false,
+                    left_by: cx.operation.clone(),
+                };
+                Some(ending.escalated(Condition::InfrastructureLimits).taken_back(trouble))
             }
         }
     }
+}
+
+/// What a cancel means once the count was changed.
+pub(super) fn left_after_cancel(plan: &Plan) -> String {
+    format!("the fleet stays at {}; /scale rollback brings it back to {}", plan.to, plan.rollback_to)
 }
 
 /// Waits, showing how far each instance is. The deadline counts from when the count was set.
@@ -126,14 +150,19 @@ async fn watch(cx: &Context<'_>, heard: Heard, plan: &Plan, set: &Set) -> Waited
         let left = if deadline.is_over(world) { grace.left(world) } else { deadline.left(world) };
         world.sleep(cx.policy.time.poll.min(left)).await;
     };
-    let halted = halt::began_since(world, &cx.ports.target.halt, cx.policy.time.look, &set.intent.halt).await;
-    let newcomers = last
-        .instances
-        .iter()
-        .filter(|instance| !plan.present.contains(&instance.id))
-        .map(|instance| instance.id.clone())
-        .collect();
-    Waited { ended, wanted: plan.to, ready: last.ready(), newcomers, took: began.spent(world).into(), problem, halted }
+    let halted = halt::began_since(world, &cx.ports.target.halt, cx.policy.time.look, &set.halt).await;
+    let new: Vec<&Instance> = last.instances.iter().filter(|instance| !plan.present.contains(&instance.id)).collect();
+    let ids = |some: &mut dyn Iterator<Item = &&Instance>| some.map(|instance| instance.id.clone()).collect();
+    Waited {
+        ended,
+        wanted: plan.to,
+        ready: last.ready(),
+        newcomers: ids(&mut new.iter()),
+        culprits: ids(&mut new.iter().filter(|instance| instance.state != InstanceState::Ready)),
+        took: began.spent(world).into(),
+        problem,
+        halted,
+    }
 }
 
 fn note_ready(state: &FleetState, ready_since: &mut HashMap<InstanceId, Duration>, now: Duration) {
@@ -156,8 +185,10 @@ fn conclude(
         return Some((WaitEnded::Interfered, Some("the fleet was replaced by another of the same name".to_owned())));
     }
     if state.wanted != plan.to {
-        let who = state.changed_by.as_deref().map_or_else(|| "somebody else".to_owned(), crate::request::quoted);
-        return Some((WaitEnded::Interfered, Some(format!("{who} set the count to {}", state.wanted))));
+        return Some((WaitEnded::Interfered, Some(guard::who_set_the_count(state))));
+    }
+    if let Some(what) = guard::ended(state, plan, &[]) {
+        return Some((WaitEnded::Interfered, Some(what)));
     }
     let ours = |one: &&Instance| plan.answers_for(&one.id);
     if let Some(failed) = state.instances.iter().filter(ours).find(|one| one.state == InstanceState::Failed) {

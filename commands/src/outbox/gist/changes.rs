@@ -97,7 +97,6 @@ fn quiesced(quiesced: &Quiesced) -> String {
         QuietEnded::Quiet if quiesced.busy.is_empty() => "no instance works on anything that takes long".to_owned(),
         QuietEnded::Quiet => format!("enough instances are free: {}", busy()),
         QuietEnded::Busy => format!("too few instances are free after {}: {}", quiesced.waited, busy()),
-        QuietEnded::WaitedNotMeasured => format!("waited {}, not measured", quiesced.waited),
         QuietEnded::Untold => format!("{} do not tell what they work on", names(&quiesced.untold)),
         QuietEnded::Cancelled => "cancelled".to_owned(),
     }
@@ -106,6 +105,7 @@ fn quiesced(quiesced: &Quiesced) -> String {
 fn drained(drained: &Drained) -> String {
     let ended = match drained.ended {
         DrainEnded::Idle => "has answered all it had",
+        DrainEnded::WaitedNotMeasured => "was waited for, not measured",
         DrainEnded::NothingToWaitFor => "had nothing to answer",
         DrainEnded::StillBusy => "is still busy",
         DrainEnded::Unknown => "may still be busy: it cannot be told",

@@ -1,0 +1,79 @@
+//! What is said on the way back: that it is taken, how far it is, and what governance is offered.
+
+use std::time::Duration;
+
+use super::{Card, Tone, instances, sentence};
+use crate::context::Context;
+use crate::ports::FleetState;
+use crate::steps::back::{WayBack, WayBackDecided};
+use crate::steps::finish::Trouble;
+use crate::steps::halt_offer::{HaltAnswered, HaltOffered};
+use crate::units::{Millis, Person};
+
+/// That the fleet is brought back, or that it is not.
+pub fn way_back(cx: &Context<'_>, way_back: &WayBack) -> Card {
+    let to = instances(way_back.to);
+    let (tone, title, next) = match way_back.decided {
+        WayBackDecided::Automatic | WayBackDecided::Agreed => (
+            Tone::Warn,
+            format!("Going back to {to}"),
+            "What is new gets no requests, its logs are kept, and it is ended.",
+        ),
+        WayBackDecided::Never => {
+            (Tone::Bad, format!("Not going back to {to}"), "Policy says never. The fleet is left as it is.")
+        }
+        WayBackDecided::Declined => (Tone::Bad, format!("Not going back to {to}"), "The fleet is left as it is."),
+        WayBackDecided::Unanswered => {
+            (Tone::Bad, format!("Not going back to {to}"), "Nobody answered. The fleet is left as it is.")
+        }
+    };
+    let mut card = Card::new(tone, title, cx).told(&way_back.because).line(next);
+    if let (Some(by), WayBackDecided::Agreed | WayBackDecided::Declined) = (&way_back.by, way_back.decided) {
+        card = card.line(format!("Decided by {by}."));
+    }
+    card
+}
+
+/// Whether to go back is asked.
+pub fn ask_back(cx: &Context<'_>, trouble: &Trouble, digest: &str, left: Duration) -> Card {
+    let to = instances(trouble.plan.rollback_to);
+    let within = Millis::from(Duration::from_secs(left.as_secs()));
+    let mut card = Card::new(Tone::Bad, format!("Go back to {to}?"), cx).told(&trouble.because).line(format!(
+        "An operator or a governance lead decides within {within}: ✅ goes back, ❌ leaves it as it is."
+    ));
+    card.ask = Some(digest.to_owned());
+    card
+}
+
+/// How far the way back is.
+pub fn going_back(cx: &Context<'_>, trouble: &Trouble, fleet: &FleetState, spent: Duration) -> Card {
+    let to = instances(trouble.plan.rollback_to);
+    let there = fleet.instances.len();
+    Card::new(Tone::Info, format!("Going back to {to}: {} ready, {there} there", fleet.ready()), cx)
+        .line(format!("{} so far.", Millis::from(Duration::from_secs(spent.as_secs()))))
+}
+
+/// A governance lead is offered to halt the system.
+pub fn halt_offered(cx: &Context<'_>, offered: &HaltOffered) -> Card {
+    let mut card = Card::new(Tone::Bad, "Governance lead: halt the system?", cx)
+        .told(&offered.because)
+        .line("The fleet is brought back meanwhile; that does not wait for you.")
+        .line(format!("For {}: ✅ halts the system, ❌ does not.", offered.within));
+    card.ask = Some(offered.digest.clone());
+    card
+}
+
+/// What became of that offer. `done` is what became of the halt, where it was wanted.
+pub fn halt_answered(cx: &Context<'_>, answered: &HaltAnswered, done: Option<&Result<(), String>>) -> Card {
+    let by = answered.by.iter().map(Person::as_str).collect::<Vec<_>>().join(", ");
+    match (answered.halt, done) {
+        (_, Some(Ok(()))) => Card::new(Tone::Bad, format!("The system is halted, as {by} said"), cx)
+            .line("Writes are refused until a ceremony clears it."),
+        (_, Some(Err(why))) => Card::new(Tone::Bad, format!("{by} wanted the system halted, and that failed"), cx)
+            .line(sentence(why))
+            .line("Halt it by hand."),
+        (Some(false), None) => Card::new(Tone::Info, format!("No halt, as {by} said"), cx),
+        (_, None) => Card::new(Tone::Warn, "The offer to halt has lapsed", cx)
+            .line("Nobody answered. Should it be needed, halt the system by hand."),
+    }
+}

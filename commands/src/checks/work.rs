@@ -1,0 +1,156 @@
+//! Scaling down: who works on something that must not be cut off, and who is taken away (runbook, Scaling Down, step 1).
+
+use serde::{Deserialize, Serialize};
+
+use super::{Check, Follows, Status};
+use crate::context::Context;
+use crate::patience::{ask_all, within};
+use crate::ports::{FleetState, Instance, InstanceState, Routed, Work};
+use crate::reading::Reading;
+use crate::units::{InstanceId, Millis};
+
+const NAME: &str = "long-running work";
+const RUNBOOK: &str = "scaling down 1: ensure no instance is handling critical long-running operations";
+const BUDGET: (&str, &str) = ("disruption budget", "scaling down 1: verify current load can be handled");
+
+/// An instance that is to be taken away, and why this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Victim {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Why it is this one.
+    pub why: String,
+}
+
+/// What an instance says that it works on.
+pub(crate) type Told = (InstanceId, Reading<Vec<Work>>);
+
+/// Asks every instance what it works on. One without a process works on nothing.
+pub(crate) async fn ask(cx: &Context<'_>, known: &FleetState) -> Vec<Told> {
+    ask_all(known.instances.iter().map(|instance| async move { (instance.id.clone(), of(cx, instance).await) })).await
+}
+
+/// What that instance works on.
+pub(crate) async fn of(cx: &Context<'_>, instance: &Instance) -> Reading<Vec<Work>> {
+    if instance.state == InstanceState::Failed {
+        return Reading::Known(Vec::new());
+    }
+    let what = format!("instance {}", instance.id);
+    within(&*cx.ports.world, cx.policy.time.look, &what, cx.ports.target.probe.work(instance)).await.into()
+}
+
+/// Who may be taken away: nobody who works on something that must not be cut off, and nobody of whom it is not known,
+/// unless policy has a time to wait for those that do not tell. Who gets no requests anyway comes first, then who is not
+/// in service, then the newest.
+pub(crate) fn candidates(cx: &Context<'_>, fleet: &FleetState, told: &[Told], routed: &[Routed]) -> Vec<Victim> {
+    let free = |instance: &Instance| {
+        let Some((_, work)) = told.iter().find(|(id, _)| *id == instance.id) else { return false };
+        match work {
+            Reading::Known(work) => work.is_empty(),
+            Reading::Unknown { .. } => work.is_not_served() && cx.policy.drain.unmeasured.is_some(),
+        }
+    };
+    let mut free: Vec<(u8, usize, &Instance)> = fleet
+        .instances
+        .iter()
+        .enumerate()
+        .filter(|(_, instance)| instance.state != InstanceState::Terminating && free(instance))
+        .map(|(place, instance)| {
+            let drained = routed.iter().any(|routed| routed.instance == instance.id && routed.drained);
+            let first = match instance.state {
+                _ if drained => 0,
+                InstanceState::Ready => 2,
+                _ => 1,
+            };
+            (first, place, instance)
+        })
+        .collect();
+    free.sort_by(|(first, place, one), (other_first, other_place, other)| {
+        let newest = other.started_at.cmp(&one.started_at).then(other_place.cmp(place));
+        first.cmp(other_first).then(newest)
+    });
+    free.into_iter()
+        .map(|(first, _, instance)| {
+            let why = match first {
+                0 => "gets no requests already",
+                1 => "is not in service",
+                _ => "newest that works on nothing long-running",
+            };
+            Victim { instance: instance.id.clone(), why: why.to_owned() }
+        })
+        .collect()
+}
+
+/// Who is not free, in words.
+pub(crate) fn who_is_busy(told: &[Told]) -> Vec<String> {
+    told.iter()
+        .filter_map(|(instance, work)| match work {
+            Reading::Known(work) if work.is_empty() => None,
+            Reading::Known(work) => {
+                let what: Vec<String> = work.iter().map(|work| crate::request::quoted(&work.what)).collect();
+                Some(format!("{instance} works on {}", what.join(", ")))
+            }
+            Reading::Unknown { why, .. } => Some(format!("{instance} does not tell: {why}")),
+        })
+        .collect()
+}
+
+pub(super) fn check(cx: &Context<'_>, fleet: &FleetState, told: &[Told], candidates: &[Victim]) -> Check {
+    let wanted = fleet.wanted.0.saturating_sub(cx.request.to.0) as usize;
+    let source = format!("{} instances", told.len());
+    let busy = who_is_busy(told);
+    let untold = told.iter().filter(|(_, work)| work.is_not_served()).count();
+    let figure = match busy.as_slice() {
+        [] => "no instance works on anything that takes long".to_owned(),
+        _ if untold == told.len() => "instances do not tell what they work on".to_owned(),
+        busy => busy.join("; "),
+    };
+    let check = Check::passed(NAME, RUNBOOK, source, figure);
+    if candidates.len() >= wanted {
+        return match (busy.is_empty(), cx.policy.drain.unmeasured) {
+            (true, _) => check,
+            (false, Some(wait)) if untold > 0 => check
+                .came_to(Status::Warn, Follows::Nothing)
+                .advice(format!("Before each is ended, {} are waited, not measured.", Millis::from(wait))),
+            (false, _) => {
+                check.came_to(Status::Warn, Follows::Nothing).advice("Those are left alone; others are taken away.")
+            }
+        };
+    }
+    let known = told.iter().all(|(_, work)| work.known().is_some());
+    let status = if known { Status::Fail } else { Status::Unknown };
+    check
+        .limit(format!("{wanted} free to be ended, {} are", candidates.len()))
+        .came_to(status, Follows::Refusal)
+        .advice(if known {
+            "Wait until that work is done, then ask again. It must not be cut off."
+        } else {
+            "Without proof that nothing is cut off, nothing is ended. See that they tell, then ask again."
+        })
+}
+
+/// Whether others were promised that so many instances stay.
+pub(super) async fn disruption(cx: &Context<'_>, known: &FleetState) -> Check {
+    let fleet = &cx.ports.target.fleet;
+    let source = fleet.describe();
+    let fewer = known.wanted.0.saturating_sub(cx.request.to.0);
+    match within(&*cx.ports.world, cx.policy.time.look, &source, fleet.disruptions_allowed()).await {
+        Err(error) => Check::unknown(BUDGET.0, BUDGET.1, source, error.to_string(), Follows::Refusal)
+            .advice("It cannot be told whether so many may be missing. See that it can be asked, then ask again."),
+        Ok(None) => Check::not_configured(BUDGET.0, BUDGET.1, "no disruption budget is configured"),
+        Ok(Some(budget)) => {
+            let figure = format!("{} may be taken away now, {fewer} would be", budget.allowed);
+            let check = Check::passed(BUDGET.0, BUDGET.1, budget.source, figure);
+            // One after the other is taken away, each being gone before the next.
+            if budget.allowed.0 >= 1 || fewer == 0 {
+                check
+            } else {
+                check
+                    .came_to(Status::Fail, Follows::Refusal)
+                    .advice("Wait until every instance is in service, or have the budget changed; then ask again.")
+            }
+        }
+    }
+}
