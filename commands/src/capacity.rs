@@ -9,6 +9,7 @@ use crate::event::Event;
 use crate::figures::Load;
 use crate::ports::{Declared, FleetState};
 use crate::steps::{Ending, Finished};
+use crate::units::Replicas;
 
 /// What an instance carries, measured: its share of the load over the share of its time that it was busy.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,6 +39,17 @@ impl Capacity {
     /// The share of what the fleet could carry that is still free.
     pub fn headroom(&self) -> f64 {
         1.0 - self.load / (self.per_instance * self.instances as f64)
+    }
+
+    /// How many instances carry so many requests per second, each of them busy for at most that share of its time.
+    /// `None` when that is no number of instances.
+    pub fn instances_for(&self, load: f64, busy: f64) -> Option<Replicas> {
+        /// A measure is no more exact than this: what fits but for a rounding error fits.
+        const ROUNDING: f64 = 1e-9;
+        let share = load / (self.per_instance * busy);
+        let needed = (share - ROUNDING).ceil().max(1.0);
+        let sound = share.is_finite() && needed <= f64::from(crate::request::MAX_REPLICAS);
+        sound.then_some(Replicas(needed as u32))
     }
 }
 
@@ -134,4 +146,29 @@ pub fn finished_of(event: &Event) -> Option<Finished> {
     body.remove("step");
     body.remove("v");
     serde_json::from_value(body.into()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(per_instance: f64) -> Capacity {
+        Capacity { per_instance, load: 38.0, instances: 4 }
+    }
+
+    #[test]
+    fn a_load_needs_as_many_instances_as_keep_each_of_them_under_the_limit() {
+        let needed = |load| measured(10.0).instances_for(load, 0.75).map(|count| count.0);
+        assert_eq!(needed(38.0), Some(6));
+        // Six at 75 % carry 45, and not a request more.
+        assert_eq!((needed(45.0), needed(45.1)), (Some(6), Some(7)));
+        assert_eq!((needed(0.0), needed(0.001)), (Some(1), Some(1)));
+    }
+
+    #[test]
+    fn where_no_number_of_instances_carries_it_none_is_named() {
+        assert_eq!(measured(10.0).instances_for(1e9, 0.75), None);
+        assert_eq!(measured(10.0).instances_for(38.0, 0.0), None);
+        assert_eq!(measured(10.0).instances_for(f64::NAN, 0.75), None);
+    }
 }

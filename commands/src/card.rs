@@ -2,10 +2,16 @@
 
 mod approval;
 mod back;
+mod capacity;
 mod chart;
+mod follow_ups;
+mod help;
+mod history;
+mod plan;
 mod precheck;
 mod progress;
 mod question;
+mod status;
 mod summary;
 mod verification;
 
@@ -13,11 +19,17 @@ use serde::Serialize;
 
 pub use self::approval::{asking, decided, escalated, halt_began};
 pub use self::back::{ask_back, going_back, halt_answered, halt_offered, way_back};
+pub use self::capacity::capacity;
 pub use self::chart::{Chart, ChartMark, Milestone};
+pub use self::follow_ups::{closed_follow_up, follow_ups};
+pub use self::help::help;
+pub use self::history::history;
+pub use self::plan::plan;
 pub(crate) use self::precheck::is_remark;
 pub use self::precheck::precheck;
 pub use self::progress::{draining, monitoring, waiting, waiting_for_work};
 pub use self::question::{ask_keys, ask_why};
+pub use self::status::status;
 pub use self::summary::summary;
 pub use self::verification::verification;
 use crate::context::Context;
@@ -82,6 +94,12 @@ impl Card {
     fn new(tone: Tone, title: impl Into<String>, cx: &Context<'_>) -> Self {
         let footer = format!("{} · asked by {} · operation {}", cx.request.target, cx.request.by, cx.operation.short());
         Self { tone, title: title.into(), lines: vec![], rows: vec![], progress: None, ask: None, chart: None, footer }
+    }
+
+    /// An answer that belongs to no operation.
+    fn answer(tone: Tone, title: impl Into<String>, footer: impl Into<String>) -> Self {
+        let (title, footer) = (title.into(), footer.into());
+        Self { tone, title, lines: vec![], rows: vec![], progress: None, ask: None, chart: None, footer }
     }
 
     fn line(mut self, line: impl Into<String>) -> Self {

@@ -250,13 +250,18 @@ async fn of_the_way(cx: &Context<'_>, known: &FleetState) -> OneWay {
     }
 }
 
+/// The load's figures against their limits, and nothing else.
+pub async fn figures(cx: &Context<'_>, known: &FleetState) -> Vec<Check> {
+    load::checks(cx, known).await
+}
+
 /// Whether any of the load's trigger conditions holds.
 pub fn is_triggered(cx: &Context<'_>, load: &Load) -> bool {
     load::of(cx, load, "").iter().any(|check| check.follows == Follows::Trigger)
 }
 
 /// How long the fleet has been as it is, at most the window over which a figure must hold.
-fn sustained_since(cx: &Context<'_>, known: &FleetState) -> crate::units::Timestamp {
+pub(crate) fn sustained_since(cx: &Context<'_>, known: &FleetState) -> crate::units::Timestamp {
     let now = cx.ports.world.now();
     let longest = cx.policy.load.sustained;
     let since_change = known.changed_at.map_or(longest, |changed| elapsed(changed, now).min(longest));

@@ -1,17 +1,22 @@
 //! The desk: where a command comes in. It opens an operation, or says why not. A text that is no command never gets
-//! here ([`crate::request::parse`]) and is not recorded.
+//! here ([`crate::request::parse`]) and is not recorded; a question is answered elsewhere ([`crate::asked`]).
+
+mod rollback;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::authority::{self, Action, Refusal};
 use crate::card::clock;
-use crate::event::{Claim, Draft, Kind};
+use crate::event::{Claim, Draft, Event, Kind};
 use crate::policy::Policy;
-use crate::ports::{AppendError, ClaimHeld, Ledger, LedgerError, World};
+use crate::ports::{AppendError, ClaimHeld, Ledger, LedgerError, Room, World};
 use crate::request::{Direction, Request, Requested};
 use crate::runbook;
-use crate::units::{Epoch, OperationId, Person, TargetName};
+use crate::units::{Epoch, OperationId, Person, Replicas, TargetName};
 
 /// The body of `command_refused`: a command that started no operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +53,16 @@ pub enum Received {
     Opened(OperationId),
     /// None was, and why: to be shown to who asked.
     Refused(String),
+    /// It asks for no operation, and nothing was recorded: [`crate::asked`] answers it.
+    Question,
+}
+
+/// What an operation is to do, once it is known.
+struct Order {
+    direction: Direction,
+    to: Replicas,
+    reason: Option<String>,
+    undoes: Option<OperationId>,
 }
 
 /// The desk of one process.
@@ -56,6 +71,8 @@ pub struct Desk<'a> {
     pub ledger: &'a dyn Ledger,
     /// Time and identifiers.
     pub world: &'a dyn World,
+    /// Who knows what people may.
+    pub room: &'a dyn Room,
     /// The limits in force.
     pub policy: &'a Policy,
     /// The fencing epoch of this process.
@@ -71,9 +88,30 @@ impl Desk<'_> {
     /// When the log cannot be used. Where it could not even be told whether the operation was opened, the error says so:
     /// whoever runs the bot then has to look for claims that nobody carries out.
     pub async fn take(&self, request: &Request, by: &Person) -> Result<Received, LedgerError> {
-        let Request::Up(scale) = request;
-        let target = match self.target(scale.target.as_ref()) {
+        let action = match request {
+            Request::Change { .. } => Action::Change,
+            Request::Rollback { .. } => Action::Rollback,
+            _ => return Ok(Received::Question),
+        };
+        if let Err(refusal) = self.may(by, action).await {
+            return self.refuse(request, by, refusal.to_string()).await;
+        }
+        let target = match self.target(request.target()) {
             Ok(target) => target.clone(),
+            Err(reason) => return self.refuse(request, by, reason).await,
+        };
+        let order = match request {
+            Request::Change { direction, to, reason, .. } => {
+                Ok(Order { direction: *direction, to: *to, reason: reason.clone(), undoes: None })
+            }
+            // Who has the fleet is said before what could be undone if nobody had it.
+            _ => match self.ledger.claims().await?.into_iter().find(|held| held.target == target) {
+                Some(held) => Err(self.busy(&held).await),
+                None => rollback::order(self.ledger, request, &target).await?,
+            },
+        };
+        let Order { direction, to, reason, undoes } = match order {
+            Ok(order) => order,
             Err(reason) => return self.refuse(request, by, reason).await,
         };
         let operation = OperationId::new(self.world.unique_id());
@@ -82,10 +120,10 @@ impl Desk<'_> {
             command: request.to_string(),
             by: by.clone(),
             target: target.clone(),
-            direction: Direction::Up,
-            to: scale.to,
-            reason: scale.reason.clone(),
-            undoes: None,
+            direction,
+            to,
+            reason,
+            undoes,
             policy: self.policy.digest().to_string(),
             monitor: self.policy.time.monitor.into(),
         };
@@ -101,7 +139,44 @@ impl Desk<'_> {
         }
     }
 
-    fn target(&self, named: Option<&TargetName>) -> Result<&TargetName, String> {
+    /// Whether somebody may stop that operation: who asked for it may, and a governance lead any. A refusal is recorded.
+    ///
+    /// # Errors
+    /// When the log cannot be used.
+    pub async fn may_cancel(&self, operation: &OperationId, by: &Person) -> Result<Result<(), String>, LedgerError> {
+        let own = requested_of(&self.ledger.events_of(operation).await?).is_some_and(|asked| asked.by == *by);
+        let Err(refusal) = self.may(by, Action::Cancel { own }).await else { return Ok(Ok(())) };
+        let reason = refusal.to_string();
+        let request = Request::Cancel { target: None };
+        self.refuse(&request, by, reason.clone()).await?;
+        Ok(Err(reason))
+    }
+
+    /// Whether somebody may do that, as the chat system says now.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn may(&self, by: &Person, action: Action) -> Result<(), Refusal> {
+        authority::ask(self.room, self.world, self.policy.time.look, by, action).await
+    }
+
+    /// Records an event that belongs to no operation.
+    ///
+    /// # Errors
+    /// When the log cannot be used: it may be recorded all the same.
+    pub async fn note<T: Serialize>(&self, kind: Kind, body: &T) -> Result<Event, LedgerError> {
+        match self.ledger.append(self.draft(None, 0, kind, body, Claim::Keep)?).await {
+            Ok(event) => Ok(event),
+            Err(AppendError::Unavailable(error)) => Err(error),
+            Err(error) => Err(LedgerError(error.to_string())),
+        }
+    }
+
+    /// The fleet of that name; the first where none is named.
+    ///
+    /// # Errors
+    /// In words, when there is none of that name.
+    pub fn target(&self, named: Option<&TargetName>) -> Result<&TargetName, String> {
         let known = || self.targets.iter().map(TargetName::as_str).collect::<Vec<_>>().join(", ");
         let found = match named {
             None => self.targets.first(),
@@ -129,12 +204,7 @@ impl Desk<'_> {
 
     /// Names the operation that holds the target: what, whose, since when.
     async fn busy(&self, held: &ClaimHeld) -> String {
-        let holder = self
-            .ledger
-            .events_of(&held.operation)
-            .await
-            .ok()
-            .and_then(|events| serde_json::from_str::<Requested>(&events.first()?.body).ok());
+        let holder = self.ledger.events_of(&held.operation).await.ok().and_then(|events| requested_of(&events));
         let (command, by) = match &holder {
             Some(holder) => (holder.command.as_str(), holder.by.as_str()),
             None => ("another operation", "somebody"),
@@ -148,14 +218,14 @@ impl Desk<'_> {
         )
     }
 
-    async fn refuse(&self, request: &Request, by: &Person, reason: String) -> Result<Received, LedgerError> {
+    /// Records that a command started nothing, and why.
+    ///
+    /// # Errors
+    /// When the log cannot be used.
+    pub async fn refuse(&self, request: &Request, by: &Person, reason: String) -> Result<Received, LedgerError> {
         let body = CommandRefused { command: request.to_string(), by: by.clone(), reason: reason.clone() };
-        let draft = self.draft(None, 0, Kind::CommandRefused, &body, Claim::Keep)?;
-        match self.ledger.append(draft).await {
-            Ok(_) => Ok(Received::Refused(reason)),
-            Err(AppendError::Unavailable(error)) => Err(error),
-            Err(error) => Err(LedgerError(error.to_string())),
-        }
+        self.note(Kind::CommandRefused, &body).await?;
+        Ok(Received::Refused(reason))
     }
 
     fn draft<T: Serialize>(
@@ -170,4 +240,9 @@ impl Desk<'_> {
             .map_err(|error| LedgerError(format!("the event {kind} cannot be written as JSON: {error}")))?;
         Ok(Draft { operation, op_seq, epoch: self.epoch, at: self.world.now(), kind, body, claim })
     }
+}
+
+/// What an operation was asked to do, by its events; `None` when this version cannot read it.
+pub(crate) fn requested_of(events: &[Event]) -> Option<Requested> {
+    serde_json::from_str(&events.first().filter(|first| first.kind == Kind::Requested.as_str())?.body).ok()
 }

@@ -5,7 +5,9 @@
 //! in the simulator. Read [`runbook`] first: it is the one file that says what happens next.
 
 pub mod approval;
+pub mod asked;
 pub mod audit;
+pub mod authority;
 pub mod capacity;
 pub mod card;
 pub mod checks;

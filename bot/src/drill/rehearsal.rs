@@ -170,6 +170,7 @@ impl Rehearsal {
         let desk = Desk {
             ledger: &*self.ports.ledger,
             world: &*self.ports.world,
+            room: &*self.room,
             policy: &self.policy,
             epoch: self.epoch,
             targets: std::slice::from_ref(&self.ports.target.name),
@@ -180,6 +181,10 @@ impl Rehearsal {
                 self.say(&format!("{request} by {by}: looking. Operation {}.", operation.short()));
                 self.say(&format!("This rehearsal watches for {monitor} afterwards; a service watches for 15 min."));
                 Some(operation)
+            }
+            Ok(Received::Question) => {
+                self.say("That is answered by a later step.");
+                None
             }
             Ok(Received::Refused(reason)) => {
                 self.say(&reason);

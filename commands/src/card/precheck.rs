@@ -5,6 +5,10 @@ use crate::checks::{Check, Decision, Follows, Status};
 use crate::context::Context;
 use crate::steps::precheck::Prechecked;
 
+/// Said last where nothing was done, and where nothing is done yet.
+pub(super) const UNCHANGED: &str = "Nothing was changed.";
+pub(super) const UNTIL_APPROVED: &str = "Nothing is changed until a governance lead has approved it.";
+
 /// The card of a finished precheck.
 pub fn precheck(cx: &Context<'_>, found: &Prechecked) -> Card {
     let what = change(found.plan.as_ref().map(|plan| plan.from), cx.request.to);
@@ -23,8 +27,8 @@ pub fn precheck(cx: &Context<'_>, found: &Prechecked) -> Card {
     }
     card = card.lines(cx.ports.target.dashboards.iter().map(|url| format!("Dashboard: {url}")));
     card = match found.decision {
-        Decision::Refused | Decision::Failed => card.line("Nothing was changed."),
-        Decision::Approval => card.line("Nothing is changed until a governance lead has approved it."),
+        Decision::Refused | Decision::Failed => card.line(UNCHANGED),
+        Decision::Approval => card.line(UNTIL_APPROVED),
         Decision::Proceed => card,
     };
     card.rows = found.checks.iter().map(row).collect();
@@ -53,7 +57,7 @@ pub(crate) fn is_remark(check: &Check) -> bool {
     }
 }
 
-fn row(check: &Check) -> Row {
+pub(super) fn row(check: &Check) -> Row {
     let tone = match (check.status, check.follows) {
         (Status::Pass, _) => Tone::Good,
         (Status::Warn, _) | (Status::Fail, Follows::Trigger) => Tone::Warn,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Card, Progress, Row, Tone, instances};
 use crate::context::Context;
 use crate::figures::{Load, percent};
-use crate::ports::{FleetState, InstanceState, Work};
+use crate::ports::{FleetState, Instance, InstanceState, Work};
 use crate::steps::precheck::Plan;
 use crate::units::{InstanceId, Millis};
 
@@ -18,25 +18,8 @@ pub fn waiting(cx: &Context<'_>, plan: &Plan, fleet: &FleetState, spent: Duratio
         Millis::from(whole_seconds(spent)),
         Millis::from(whole_seconds(left))
     ));
-    card.rows = fleet
-        .instances
-        .iter()
-        .filter(|instance| !plan.present.contains(&instance.id))
-        .map(|instance| {
-            let (tone, word) = match instance.state {
-                InstanceState::Starting => (Tone::Info, "starting"),
-                InstanceState::Ready => (Tone::Good, "ready"),
-                InstanceState::NotReady => (Tone::Warn, "not ready"),
-                InstanceState::Failed => (Tone::Bad, "failed"),
-                InstanceState::Terminating => (Tone::Warn, "on its way out"),
-            };
-            let text = match &instance.detail {
-                Some(detail) => format!("{word}: {}", crate::request::escaped(detail, 120)),
-                None => word.to_owned(),
-            };
-            Row::new(tone, instance.id.as_str(), text)
-        })
-        .collect();
+    card.rows =
+        fleet.instances.iter().filter(|instance| !plan.present.contains(&instance.id)).map(instance_row).collect();
     card.progress = Some(Progress { share: (f64::from(ready.0) / f64::from(plan.to.0.max(1))).clamp(0.0, 1.0) });
     card
 }
@@ -71,6 +54,22 @@ pub fn draining(
     };
     card.rows = work.iter().map(row).collect();
     card
+}
+
+/// One instance, and where it is in its life.
+pub(super) fn instance_row(instance: &Instance) -> Row {
+    let (tone, word) = match instance.state {
+        InstanceState::Starting => (Tone::Info, "starting"),
+        InstanceState::Ready => (Tone::Good, "ready"),
+        InstanceState::NotReady => (Tone::Warn, "not ready"),
+        InstanceState::Failed => (Tone::Bad, "failed"),
+        InstanceState::Terminating => (Tone::Warn, "on its way out"),
+    };
+    let text = match &instance.detail {
+        Some(detail) => format!("{word}: {}", crate::request::escaped(detail, 120)),
+        None => word.to_owned(),
+    };
+    Row::new(tone, instance.id.as_str(), text)
 }
 
 /// The fleet being watched after the change. `latest` is the newest sample; `None` while there is none.

@@ -1,0 +1,128 @@
+//! What an operation is doing, in words, by what it did last.
+
+use crate::event::{Event, Kind};
+
+/// What is done after an event of that kind; `None` for one that can come at any time and tells nothing of it.
+pub fn after(kind: Kind) -> Option<&'static str> {
+    Some(match kind {
+        Kind::Requested => "looking at the fleet",
+        Kind::Assessed | Kind::Rationale => "checking whether it may be done",
+        Kind::Prechecked => "checked, about to go on",
+        Kind::ApprovalRequested => "waiting for a governance lead",
+        Kind::Approved => "approved, checking once more",
+        Kind::Overridden => "lifted by a governance lead, checking once more",
+        Kind::Quiesced => "about to take instances out of service",
+        Kind::Scaling => "setting the count",
+        Kind::ScalingAnswered => "waiting for new instances to become ready",
+        Kind::Scaled => "verifying every instance",
+        Kind::NotReady => "not every instance became ready, deciding what follows",
+        Kind::Attested | Kind::Verified => "watching the fleet",
+        Kind::Monitored => "watched, writing down what was done",
+        Kind::Draining | Kind::DrainingAnswered => "letting an instance answer its last requests",
+        Kind::Drained => "an instance has no requests left, going on",
+        Kind::Readmitting => "sending an instance requests again",
+        Kind::ReadmittingAnswered => "an instance gets requests again, stopping",
+        Kind::Terminating | Kind::TerminatingAnswered => "waiting for instances to be gone",
+        Kind::Terminated => "instances are gone, verifying the others",
+        Kind::WayBack => "deciding on the way back",
+        Kind::LogsSaved => "going back: logs are saved",
+        Kind::HaltOffered => "going back: a governance lead is offered the halt",
+        Kind::HaltAnswered | Kind::Halting | Kind::HaltingAnswered => "going back: the halt was decided on",
+        Kind::RollingBack | Kind::RollingBackAnswered => "going back to the count before",
+        Kind::RolledBack => "back at the count before, verifying it",
+        Kind::Rejected | Kind::Expired | Kind::Documented => "ending",
+        Kind::Finished | Kind::Abandoned => "ended",
+        Kind::Parked => "waiting for a person: it cannot go on by itself",
+        Kind::ReasonGiven
+        | Kind::AttestationGiven
+        | Kind::VoteCast
+        | Kind::VoteWithdrawn
+        | Kind::VoteRefused
+        | Kind::Interference
+        | Kind::CancelRequested
+        | Kind::Resumed
+        | Kind::Escalated
+        | Kind::Acknowledged
+        | Kind::Reescalated
+        | Kind::FollowUp
+        | Kind::FollowUpClosed
+        | Kind::Proposed
+        | Kind::Dismissed
+        | Kind::ClockJump
+        | Kind::CommandRefused => return None,
+    })
+}
+
+/// What an operation is doing, by its events.
+pub fn of(events: &[Event]) -> &'static str {
+    let told = |event: &Event| after(Kind::parse(&event.kind)?);
+    events.iter().rev().find_map(told).unwrap_or("under way, where exactly cannot be told")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_either_tells_what_is_done_next_or_can_come_at_any_time() {
+        let table: String =
+            Kind::ALL.iter().map(|kind| format!("{:<22}{}\n", kind.as_str(), after(*kind).unwrap_or("-"))).collect();
+        insta::assert_snapshot!(table, @r"
+        requested             looking at the fleet
+        assessed              checking whether it may be done
+        prechecked            checked, about to go on
+        rationale             checking whether it may be done
+        attested              watching the fleet
+        reason_given          -
+        attestation_given     -
+        approval_requested    waiting for a governance lead
+        vote_cast             -
+        vote_withdrawn        -
+        vote_refused          -
+        approved              approved, checking once more
+        rejected              ending
+        expired               ending
+        scaling               setting the count
+        scaling_answered      waiting for new instances to become ready
+        quiesced              about to take instances out of service
+        draining              letting an instance answer its last requests
+        draining_answered     letting an instance answer its last requests
+        drained               an instance has no requests left, going on
+        readmitting           sending an instance requests again
+        readmitting_answered  an instance gets requests again, stopping
+        terminating           waiting for instances to be gone
+        terminating_answered  waiting for instances to be gone
+        terminated            instances are gone, verifying the others
+        way_back              deciding on the way back
+        logs_saved            going back: logs are saved
+        rolling_back          going back to the count before
+        rolling_back_answered going back to the count before
+        rolled_back           back at the count before, verifying it
+        halt_offered          going back: a governance lead is offered the halt
+        halt_answered         going back: the halt was decided on
+        halting               going back: the halt was decided on
+        halting_answered      going back: the halt was decided on
+        interference          -
+        overridden            lifted by a governance lead, checking once more
+        scaled                verifying every instance
+        not_ready             not every instance became ready, deciding what follows
+        verified              watching the fleet
+        monitored             watched, writing down what was done
+        documented            ending
+        finished              ended
+        cancel_requested      -
+        resumed               -
+        parked                waiting for a person: it cannot go on by itself
+        escalated             -
+        acknowledged          -
+        reescalated           -
+        abandoned             ended
+        follow_up_closed      -
+        proposed              -
+        dismissed             -
+        follow_up             -
+        clock_jump            -
+        command_refused       -
+        ");
+    }
+}
