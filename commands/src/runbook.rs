@@ -92,7 +92,7 @@ async fn down(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Ending, Int
     let plan = 'asked: loop {
         let (plan, permit) = match permit::obtain(cx, journal, &assessed, &mut rounds).await? {
             Ok(permitted) => permitted,
-            Err(ending) => return Ok(gone.so_far(ending)),
+            Err(ending) => return removal::so_far(cx, journal, gone, ending).await,
         };
         gone.under_a_new_plan();
 
@@ -100,7 +100,7 @@ async fn down(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Ending, Int
         for _ in &plan.victims {
             match removal::of_next(cx, journal, (&plan, &permit), &mut rounds, &mut gone).await? {
                 Ok(()) => {}
-                Err(kept) if kept.stop.as_ref().is_some_and(|stop| rounds.may_ask_again(stop)) => continue 'asked,
+                Err(kept) if gone.may_be_asked_again(&kept, &mut rounds) => continue 'asked,
                 Err(kept) => return Ok(gone.ending(kept, &plan, rounds.known_good())),
             }
         }
@@ -142,7 +142,7 @@ async fn to_known_good(
         return Ok(back::left_as_it_is(&way_back, ending));
     }
     // Rollback 1: Stop routing traffic to problematic instances
-    back::stop_routing(cx, journal, trouble).await?;
+    let stopping = back::stop_routing(cx, journal, trouble, &way_back).await?;
 
     // Rollback 2: Investigate logs on new instances
     let logs = back::save_logs(cx, journal, trouble).await?.body;
@@ -151,7 +151,7 @@ async fn to_known_good(
     let offer = halt_offer::make(cx, journal, trouble).await?;
 
     // Rollback 4: Scale back to known-good configuration
-    let returned = back::to_known_good(cx, journal, trouble).await?.body;
+    let returned = back::to_known_good(cx, journal, trouble, stopping).await?.body;
     let verified = back::verify(cx, journal, trouble, &returned).await?;
     let halted = halt_offer::take_answer(cx, journal, offer).await?;
 

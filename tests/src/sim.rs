@@ -7,6 +7,7 @@
 //! finds wrong ends the run. [`run`] with the same seed gives the same trace.
 
 mod book;
+mod changes;
 mod driver;
 mod fleet;
 mod gate;

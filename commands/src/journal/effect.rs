@@ -259,6 +259,19 @@ pub enum Effected<I> {
     Unknown(String),
 }
 
+impl<I> Effected<I> {
+    /// Why it was not done, or that it is not known, in words; `None` when it was.
+    pub fn why_not(&self) -> Option<String> {
+        match self {
+            Self::Done(..) => None,
+            Self::Stopped(stop) => Some(stop.why().to_owned()),
+            Self::Refused(why) => Some(format!("it was refused: {why}")),
+            Self::Contended(why) => Some(format!("somebody else kept changing it: {why}")),
+            Self::Unknown(why) => Some(format!("it is not known whether it was done: {why}")),
+        }
+    }
+}
+
 fn settled<I>(intent: I, answered: Answered, at: Timestamp) -> Effected<I> {
     match answered.result {
         Answer::Done => Effected::Done(intent, at),
@@ -342,6 +355,12 @@ impl Journal<'_> {
         let answered = Answered::from_search(found);
         let at = self.record_as(effect.answered(), Answered::VERSION, &key, &answered, Claim::Keep).await?;
         Ok(Some(settled(intent, answered, at)))
+    }
+
+    /// Whether a request of that effect, whose answer was lost and of which nothing was to be seen, may still arrive.
+    pub fn may_still_arrive<E: Effect>(&self, effect: &E) -> bool {
+        let same = |one: &Unanswered| one.answered == effect.answered() && one.subject == effect.subject();
+        self.unanswered.iter().any(same)
     }
 
     /// What the log holds of that.

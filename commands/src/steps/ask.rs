@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::journal::{Interrupted, Journal, Recorded};
 use crate::patience::{Deadline, within};
 use crate::ports::{Role, Slot};
+use crate::request::Direction;
 use crate::units::{InstanceId, Person};
 
 /// How long a person has to answer.
@@ -55,7 +56,8 @@ pub async fn why(
     assessed: &Assessed,
 ) -> Result<Option<String>, Interrupted> {
     const KEY: &str = "rationale";
-    let triggered = assessed.load.known().is_some_and(|load| checks::is_triggered(cx, load));
+    let triggered = cx.request.direction == Direction::Up
+        && assessed.load.known().is_some_and(|load| checks::is_triggered(cx, load));
     if cx.reason.is_some() || triggered {
         return Ok(cx.reason.map(ToOwned::to_owned));
     }

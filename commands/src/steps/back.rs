@@ -36,6 +36,8 @@ pub struct WayBack {
     pub because: String,
     /// The instances that are the cause.
     pub culprits: Vec<InstanceId>,
+    /// The new instances that have no process any more: they need not be taken out of the balancer.
+    pub ended: Vec<InstanceId>,
     /// The known-good count.
     pub to: Replicas,
 }
@@ -146,6 +148,7 @@ pub async fn decide(
         by,
         because: trouble.because.clone(),
         culprits: trouble.culprits.clone(),
+        ended: without_process(cx, trouble).await,
         to: trouble.plan.rollback_to,
     };
     cx.show(Slot::WayBack, card::way_back(cx, &way_back)).await;
@@ -208,21 +211,61 @@ impl WayBack {
     }
 }
 
-/// Rollback 1: the instances that are the cause get no new requests. What cannot be told is told, and goes on: ending
-/// them is what stops it for good.
-pub async fn stop_routing(cx: &Context<'_>, journal: &mut Journal<'_>, trouble: &Trouble) -> Result<(), Interrupted> {
-    for instance in &trouble.culprits {
-        out(cx, journal, instance).await?;
-    }
-    Ok(())
+/// Of an instance that cannot be seen it is not known that it has ended.
+async fn without_process(cx: &Context<'_>, trouble: &Trouble) -> Vec<InstanceId> {
+    let Ok(fleet) = cx.fleet().await else { return Vec::new() };
+    let has_ended = |id: &&InstanceId| {
+        let now = fleet.instances.iter().find(|instance| instance.id == **id);
+        now.is_none_or(|instance| instance.state == InstanceState::Failed)
+    };
+    trouble.newcomers.iter().filter(has_ended).cloned().collect()
 }
 
-async fn out(cx: &Context<'_>, journal: &mut Journal<'_>, instance: &InstanceId) -> Result<Timestamp, Interrupted> {
+/// Who is to get no new requests any more, and who does not.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stopping {
+    out: Vec<InstanceId>,
+    since: Option<Timestamp>,
+    /// Why somebody could not be taken out of the balancer.
+    problem: Option<String>,
+}
+
+/// Rollback 1: the instances that are the cause get no new requests.
+pub async fn stop_routing(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    trouble: &Trouble,
+    way_back: &WayBack,
+) -> Result<Stopping, Interrupted> {
+    let mut stopping = Stopping { out: way_back.ended.clone(), ..Stopping::default() };
+    for instance in &trouble.culprits {
+        out(cx, journal, instance, &mut stopping).await?;
+    }
+    Ok(stopping)
+}
+
+/// Takes an instance out of the balancer, unless it is out or another could not be.
+async fn out(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    instance: &InstanceId,
+    stopping: &mut Stopping,
+) -> Result<(), Interrupted> {
+    if stopping.out.contains(instance) {
+        return Ok(());
+    }
     let route = Route { cx, instance, receives: false, guard: None };
-    Ok(match journal.effect(&format!("back/drain/{instance}"), &route).await? {
-        Effected::Done(_, at) => at,
-        _ => cx.ports.world.now(),
-    })
+    match journal.effect(&format!("back/drain/{instance}"), &route).await? {
+        Effected::Done(_, at) => {
+            stopping.since.get_or_insert(at);
+            stopping.out.push(instance.clone());
+        }
+        otherwise => {
+            let why = otherwise.why_not().unwrap_or_default();
+            stopping.problem = Some(format!("{instance} could not be taken out of the balancer: {why}"));
+        }
+    }
+    Ok(())
 }
 
 /// Rollback 2: what the new instances wrote is kept, for whoever looks into it.
@@ -329,19 +372,23 @@ impl Effect for Return<'_> {
     }
 }
 
-/// Rollback 4: back to the known-good count. Whoever is ended is drained first, each within the same bound; that it is not
-/// idle by then does not keep an instance that is the cause.
+/// Rollback 4: back to the known-good count. Nobody is ended who may get requests. Whoever is ended is drained first, each
+/// within the same bound; that it is not idle by then does not keep an instance that is the cause.
 pub async fn to_known_good(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
     trouble: &Trouble,
+    mut stopping: Stopping,
 ) -> Result<Recorded<RolledBack>, Interrupted> {
-    let mut since = None;
     for instance in &trouble.newcomers {
-        let at = if trouble.culprits.contains(instance) { None } else { Some(out(cx, journal, instance).await?) };
-        since = since.or(at);
+        if stopping.problem.is_none() {
+            out(cx, journal, instance, &mut stopping).await?;
+        }
     }
-    let since = since.unwrap_or_else(|| cx.ports.world.now());
+    if let Some(problem) = &stopping.problem {
+        return not_back(cx, journal, trouble, problem).await;
+    }
+    let since = stopping.since.unwrap_or_else(|| cx.ports.world.now());
     for instance in &trouble.newcomers {
         let key = format!("back/drain/{instance}/wait");
         let drained = journal.step(&key, |_| drain::watch(cx, None, instance, since)).await?.body;
@@ -352,14 +399,7 @@ pub async fn to_known_good(
     }
     match journal.effect("back/scale", &Return { cx, trouble }).await? {
         Effected::Done(intent, at) => journal.step("back/wait", |_| until_back(cx, trouble, &intent, at)).await,
-        Effected::Stopped(stop) => not_back(cx, journal, trouble, stop.why()).await,
-        Effected::Refused(why) => not_back(cx, journal, trouble, &format!("the orchestrator refused: {why}")).await,
-        Effected::Contended(why) => {
-            not_back(cx, journal, trouble, &format!("somebody else kept changing the fleet: {why}")).await
-        }
-        Effected::Unknown(why) => {
-            not_back(cx, journal, trouble, &format!("it is not known whether the count was set: {why}")).await
-        }
+        otherwise => not_back(cx, journal, trouble, &otherwise.why_not().unwrap_or_default()).await,
     }
 }
 
@@ -372,8 +412,10 @@ async fn not_back(
     why: &str,
 ) -> Result<Recorded<RolledBack>, Interrupted> {
     let mut without: Vec<&str> = trouble.culprits.iter().map(InstanceId::as_str).collect();
+    // A request to end them whose answer was lost may still arrive: then nobody may be sent requests.
+    let ending = journal.may_still_arrive(&Return { cx, trouble });
     for instance in trouble.newcomers.iter().filter(|instance| !trouble.culprits.contains(instance)) {
-        if drain::put_back(cx, journal, "back/", instance).await?.is_err() {
+        if ending || drain::put_back(cx, journal, "back/", instance).await?.is_err() {
             without.push(instance.as_str());
         }
     }

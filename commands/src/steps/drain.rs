@@ -139,10 +139,8 @@ impl Effect for Route<'_> {
         let known = routed.iter().find(|routed| routed.instance == intent.instance);
         Ok(match known {
             Some(known) if known.drained != intent.receives => Found::Done,
-            Some(_) => Found::Untouched,
-            // Who is not known gets no requests.
-            None if !intent.receives => Found::Done,
-            None => Found::Otherwise(format!("the balancer knows no instance {}", intent.instance)),
+            // Who is not known yet may be in a moment, and then gets requests.
+            Some(_) | None => Found::Untouched,
         })
     }
 }
@@ -167,11 +165,7 @@ pub async fn put_back(
 ) -> Result<Result<(), String>, Interrupted> {
     let route = Route { cx, instance, receives: true, guard: None };
     let effected = journal.effect(&format!("{prefix}readmit/{instance}"), &route).await?;
-    Ok(match effected {
-        Effected::Done(..) => Ok(()),
-        Effected::Stopped(stop) => Err(stop.why().to_owned()),
-        Effected::Refused(why) | Effected::Contended(why) | Effected::Unknown(why) => Err(why),
-    })
+    Ok(effected.why_not().map_or(Ok(()), Err))
 }
 
 /// Waits until the instance has answered all it had: requests within one bound, constitutional writes within another.

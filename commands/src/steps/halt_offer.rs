@@ -15,7 +15,7 @@ use crate::card;
 use crate::context::Context;
 use crate::event::Kind;
 use crate::halt;
-use crate::journal::{Acted, Effect, Effected, Fence, Found, Heard, Interrupted, Journal, Recorded, Stop};
+use crate::journal::{Acted, Effect, Fence, Found, Heard, Interrupted, Journal, Recorded, Stop};
 use crate::patience::{Deadline, within};
 use crate::ports::{HaltOrder, PortError, Slot};
 use crate::units::{Millis, Person};
@@ -95,11 +95,7 @@ pub async fn take_answer(
     }
     let effected =
         journal.effect("back/halt", &HaltSystem { cx, by: &answered.by, because: &offered.body.because }).await?;
-    let done = match effected {
-        Effected::Done(..) => Ok(()),
-        Effected::Stopped(stop) => Err(stop.why().to_owned()),
-        Effected::Refused(why) | Effected::Contended(why) | Effected::Unknown(why) => Err(why),
-    };
+    let done = effected.why_not().map_or(Ok(()), Err);
     cx.show(Slot::HaltOffer, card::halt_answered(cx, &answered, Some(&done))).await;
     let by = answered.by.iter().map(Person::as_str).collect::<Vec<_>>().join(", ");
     Ok(Some(match done {

@@ -8,7 +8,7 @@ use super::precheck::Plan;
 use super::remove;
 use super::scale::Set;
 use super::{Ending, Outcome};
-use crate::card::in_lines;
+use crate::card::{in_lines, sentence};
 use crate::context::Context;
 use crate::halt::SourceSays;
 use crate::journal::{Effected, Interrupted, Journal, Stop};
@@ -21,6 +21,10 @@ pub struct Gone {
     /// How many of them went under an earlier permit.
     before_this_plan: usize,
     last: Option<(Vec<SourceSays>, Timestamp)>,
+    /// Who may be told to end by a request that is still on its way, and under what it was sent.
+    on_its_way: Option<Box<(Plan, Permit, InstanceId)>>,
+    /// What is not as it was, in words.
+    left: Vec<String>,
 }
 
 /// Why an instance was not taken away.
@@ -32,11 +36,13 @@ pub struct Kept {
     why: String,
     /// What became of the instance, in words.
     state: Option<String>,
+    /// Whether it is in another state than before.
+    is_not_as_before: bool,
 }
 
 impl Kept {
     fn failed(why: impl Into<String>) -> Self {
-        Self { stop: None, outcome: Outcome::Failed, why: why.into(), state: None }
+        Self { stop: None, outcome: Outcome::Failed, why: why.into(), state: None, is_not_as_before: false }
     }
 
     fn stopped(stop: Stop) -> Self {
@@ -46,7 +52,7 @@ impl Kept {
             Stop::Gone(_) | Stop::Unknown(_) => Outcome::Failed,
         };
         let why = stop.why().to_owned();
-        Self { stop: Some(stop), outcome, why, state: None }
+        Self { stop: Some(stop), outcome, why, state: None, is_not_as_before: false }
     }
 
     /// Of an effect that was not done, or of which that is not known.
@@ -67,6 +73,15 @@ impl Gone {
         self.before_this_plan = self.instances.len();
     }
 
+    /// Whether what kept the next instance is a matter for governance, and may be put to it once more.
+    pub fn may_be_asked_again(&mut self, kept: &Kept, rounds: &mut Rounds) -> bool {
+        let again = kept.stop.as_ref().is_some_and(|stop| rounds.may_ask_again(stop));
+        if again && kept.is_not_as_before {
+            self.left.extend(kept.state.clone());
+        }
+        again
+    }
+
     fn under_this_plan(&self) -> &[InstanceId] {
         self.instances.get(self.before_this_plan..).unwrap_or_default()
     }
@@ -80,7 +95,7 @@ impl Gone {
     /// How an operation ends that could not take away the next one.
     pub fn ending(&self, kept: Kept, plan: &Plan, known_good: Option<Replicas>) -> Ending {
         let mut lines = vec![kept.why.clone()];
-        lines.extend(kept.state);
+        lines.extend(kept.state.filter(|state| !self.left.contains(state)));
         let interference = match &kept.stop {
             Some(Stop::Changed(what)) => Some(what.clone()),
             _ => None,
@@ -90,26 +105,23 @@ impl Gone {
             lines.push("No instance was ended.".to_owned());
             Ending::before_any_change(kept.outcome, Some(plan), in_lines(lines))
         } else {
-            let outcome = if kept.outcome == Outcome::Cancelled { kept.outcome } else { Outcome::Failed };
-            lines.push(self.words());
-            Ending::after_the_change(outcome, &plan, in_lines(lines))
+            Ending::after_the_change(kept.outcome, &plan, in_lines(lines))
         };
         ending.interference = interference;
-        ending
+        self.with_what_was_done(ending)
     }
 
     /// The same end, with what was done before it came.
-    pub fn so_far(&self, ending: Ending) -> Ending {
+    fn with_what_was_done(&self, ending: Ending) -> Ending {
+        let mut lines = vec![ending.reason.replace("Nothing was changed.", "Nothing further was changed.")];
+        lines.extend(self.left.iter().map(|left| sentence(left)));
         if self.instances.is_empty() {
-            return ending;
+            let reason = if self.left.is_empty() { ending.reason } else { lines.join("\n") };
+            return Ending { reason, ..ending };
         }
+        lines.push(self.words());
         let outcome = if ending.outcome == Outcome::Cancelled { ending.outcome } else { Outcome::Failed };
-        let reason = format!(
-            "{}\n{}",
-            ending.reason.replace("Nothing was changed.", "Nothing further was changed."),
-            self.words()
-        );
-        Ending { outcome, reason, changed_the_fleet: true, ..ending }
+        Ending { outcome, reason: lines.join("\n"), changed_the_fleet: true, ..ending }
     }
 
     fn words(&self) -> String {
@@ -119,6 +131,24 @@ impl Gone {
             if self.instances.len() == 1 { "was" } else { "were" }
         )
     }
+}
+
+/// How an operation ends that gets no permit for what is left of it. A request that was on its way may have arrived.
+pub async fn so_far(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    mut gone: Gone,
+    ending: Ending,
+) -> Result<Ending, Interrupted> {
+    if let Some(on_its_way) = gone.on_its_way.take() {
+        let (plan, permit, instance) = *on_its_way;
+        let guard = Guard { cx, plan: &plan, permit: &permit, removed: &[], begun: true };
+        if let Some(Effected::Done(..)) = remove::settle(journal, guard, &instance).await? {
+            gone.left.clear();
+            gone.instances.push(instance);
+        }
+    }
+    Ok(gone.with_what_was_done(ending))
 }
 
 /// Takes the plan's next instance away: the one after those that are gone.
@@ -167,6 +197,15 @@ pub async fn of_next(
             kept.state = Some(format!("{instance} gets no requests. Look at the fleet before you ask again"));
             return Ok(Err(kept));
         }
+        otherwise if remove::may_still_end(journal, guard, instance) => {
+            let mut kept = Kept::of(otherwise, &format!("end {instance}"));
+            gone.on_its_way = Some(Box::new((plan.clone(), permit.clone(), instance.clone())));
+            kept.is_not_as_before = true;
+            kept.state = Some(format!(
+                "a request to end {instance} may still arrive, so it gets no requests. Look at the fleet before you ask again"
+            ));
+            return Ok(Err(kept));
+        }
         otherwise => {
             let kept = Kept::of(otherwise, &format!("end {instance}"));
             return put_back(cx, journal, &prefix, instance, kept).await;
@@ -192,7 +231,10 @@ async fn put_back(
 ) -> Result<Result<(), Kept>, Interrupted> {
     kept.state = Some(match drain::put_back(cx, journal, prefix, instance).await? {
         Ok(()) => format!("{instance} gets requests again"),
-        Err(why) => format!("{instance} may still get no requests: {why}. Put it back into the balancer"),
+        Err(why) => {
+            kept.is_not_as_before = true;
+            format!("{instance} may still get no requests: {why}. Put it back into the balancer")
+        }
     });
     Ok(Err(kept))
 }

@@ -54,6 +54,7 @@ pub struct Terminated {
 
 body!(Terminated, Terminated, 1);
 
+/// Ends one instance.
 struct End<'a> {
     guard: Guard<'a>,
     instance: &'a InstanceId,
@@ -120,6 +121,20 @@ pub async fn exactly(
     instance: &InstanceId,
 ) -> Result<Effected<Terminating>, Interrupted> {
     journal.effect(&format!("{prefix}terminate/{instance}"), &End { guard, instance }).await
+}
+
+/// Whether a request to end that instance may still arrive, because its answer was lost.
+pub fn may_still_end(journal: &Journal<'_>, guard: Guard<'_>, instance: &InstanceId) -> bool {
+    journal.may_still_arrive(&End { guard, instance })
+}
+
+/// Whether a request to end that instance, whose answer was lost, has arrived after all.
+pub async fn settle(
+    journal: &mut Journal<'_>,
+    guard: Guard<'_>,
+    instance: &InstanceId,
+) -> Result<Option<Effected<Terminating>>, Interrupted> {
+    journal.settle(&End { guard, instance }).await
 }
 
 /// Waits until the instance is gone.

@@ -166,7 +166,7 @@ impl Driver {
     fn happens(&mut self, happening: Happening) {
         let mut model = lock(&self.sim);
         let is_noise = match &happening {
-            Happening::Instance(..) | Happening::Land(_) => true,
+            Happening::Instance(..) | Happening::Land(_) | Happening::Idle(_) => true,
             Happening::Command(..) => model.leader().is_none(),
             Happening::Signal(Some(operation), _) => {
                 model.leader().is_none_or(|leader| !model.processes[leader].inboxes.contains_key(operation))
@@ -235,6 +235,8 @@ impl Driver {
                     flight.answer.get_or_insert(answer);
                 }
             }
+            Happening::Idle(id) => model.is_idle(&id),
+            Happening::Work(id, works) => model.works(&id, works),
             Happening::Calm => {
                 model.calm = true;
                 self.calm_since = Some(model.now);

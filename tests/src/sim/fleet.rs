@@ -5,7 +5,7 @@ use std::time::Duration;
 use scalebot_commands::ports::{
     FleetState, Instance, InstanceState, OrderAnswer, RemoveOrder, RouteOrder, ScaleOrder, Work,
 };
-use scalebot_commands::units::{InstanceId, Replicas, Timestamp};
+use scalebot_commands::units::{InstanceId, OperationId, Replicas, Timestamp};
 
 use super::model::{Happening, Model, Ordered};
 
@@ -16,6 +16,8 @@ pub(super) struct SimInstance {
     pub(super) diverged: bool,
     /// Gets no new requests.
     pub(super) drained: bool,
+    /// Who last said whether it gets requests.
+    pub(super) routed_by: Option<OperationId>,
     /// Requests not answered yet.
     pub(super) in_flight: u32,
     /// What it works on that takes long.
@@ -69,7 +71,8 @@ impl SimFleet {
             },
             diverged: false,
             drained: false,
-            in_flight: 0,
+            routed_by: None,
+            in_flight: 3,
             work: Vec::new(),
         });
         id
@@ -118,18 +121,47 @@ impl Model {
         if order.instances.iter().any(|id| fleet.instance(id).is_none()) {
             return OrderAnswer::Conflict { detail: "an instance is not there".to_owned() };
         }
+        if self.chance(25) && !self.calm {
+            return OrderAnswer::Refused { detail: "a budget".to_owned() };
+        }
+        self.judge_removal(order);
         self.fleet.instances.retain(|one| !order.instances.contains(&one.shown.id));
         self.set_count(order.to.0, order.operation.as_str());
+        self.judge.removed(self.now, order);
         OrderAnswer::Done
     }
 
     fn land_route(&mut self, order: &RouteOrder) -> OrderAnswer {
+        let soon = if self.chance(50) && !self.calm { self.between(20_000, 80_000) } else { self.between(0, 12_000) };
         match self.fleet.instances.iter_mut().find(|one| one.shown.id == order.instance) {
             None => OrderAnswer::Refused { detail: format!("it knows no {}", order.instance) },
             Some(one) => {
                 one.drained = !order.receives;
+                one.routed_by = Some(order.operation.clone());
+                if order.receives {
+                    one.in_flight = 3;
+                } else {
+                    self.after(soon, Happening::Idle(order.instance.as_str().to_owned()));
+                }
                 OrderAnswer::Done
             }
+        }
+    }
+
+    /// What an instance had is answered, unless it gets requests again.
+    pub(super) fn is_idle(&mut self, id: &str) {
+        let one = self.fleet.instances.iter_mut().find(|one| one.shown.id.as_str() == id && one.drained);
+        if let Some(one) = one {
+            one.in_flight = 0;
+        }
+    }
+
+    pub(super) fn works(&mut self, id: &str, works: bool) {
+        let work = Work { what: "ceremony".to_owned(), constitutional: true, since: None };
+        if let Some(one) = self.fleet.instances.iter_mut().find(|one| one.shown.id.as_str() == id && !one.drained) {
+            one.work = if works { vec![work] } else { Vec::new() };
+        } else if !works && let Some(one) = self.fleet.instances.iter_mut().find(|one| one.shown.id.as_str() == id) {
+            one.work.clear();
         }
     }
 

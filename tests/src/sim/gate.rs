@@ -102,7 +102,8 @@ impl Port {
     pub(super) fn fate(&self, what: &'static str) -> Fate {
         // Effects and what is written about them are where a fault tells most.
         let weight: u32 = match what {
-            "fleet.scale" => 40,
+            "fleet.scale" | "fleet.remove" => 40,
+            "traffic.route" => 10,
             "ledger.append" | "channel.post" | "posts.plan" | "posts.confirm" => 8,
             _ => 1,
         };

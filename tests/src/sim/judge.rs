@@ -6,11 +6,12 @@ use std::time::Duration;
 use scalebot_commands::approval::BoundHalt;
 use scalebot_commands::event::{Event, Kind, Proof};
 use scalebot_commands::journal::{Fence, GUARD_LIMIT, Signal};
-use scalebot_commands::ports::ScaleOrder;
+use scalebot_commands::ports::{RemoveOrder, ScaleOrder};
 use scalebot_commands::steps::scale::Scaling;
-use scalebot_commands::units::{Epoch, OperationId};
+use scalebot_commands::units::{Epoch, OperationId, Replicas};
 use serde_json::Value;
 
+use super::changes::{Changes, Known};
 use super::model::{Model, Ordered};
 use super::ports::{head, is};
 
@@ -39,6 +40,8 @@ struct Operation {
     approved: Vec<String>,
     cancelled: bool,
     landed: Option<Duration>,
+    set: Option<(Replicas, Replicas)>,
+    changes: Changes,
     documented: bool,
     finished: bool,
 }
@@ -84,7 +87,8 @@ impl Judge {
 
     pub(super) fn landed(&mut self, now: Duration, order: &ScaleOrder) {
         let operation = self.operations.entry(order.operation.clone()).or_default();
-        if operation.landed.replace(now).is_some() {
+        operation.landed = Some(now);
+        if operation.set.replace((order.from, order.to)) == Some((order.from, order.to)) {
             self.violations.push(format!("operation {} has set the count twice", order.operation));
         }
     }
@@ -119,6 +123,16 @@ impl Judge {
                 }
             }
         }
+    }
+
+    pub(super) fn removed(&mut self, now: Duration, order: &RemoveOrder) {
+        let operation = self.operations.entry(order.operation.clone()).or_default();
+        operation.landed = Some(now);
+    }
+
+    /// What the operation had planned to take away, and whom it found there.
+    pub(super) fn changes(&self, operation: &OperationId) -> Option<&Changes> {
+        self.operations.get(operation).map(|seen| &seen.changes)
     }
 
     /// Which operations have not ended.
@@ -159,6 +173,7 @@ impl Model {
             Some(Kind::Prechecked) => {
                 let count = |name: &str| body["plan"][name].as_u64();
                 seen.plan = count("from").zip(count("to"));
+                seen.changes.planned(&body);
             }
             Some(Kind::ApprovalRequested) => {
                 let halt = serde_json::from_value(body["bound"]["halt"].clone()).unwrap_or_default();
@@ -235,6 +250,7 @@ impl Model {
                     Some("refused") => "finished: refused",
                     Some("expired") => "finished: expired",
                     Some("rejected") => "finished: rejected",
+                    Some("rolled_back") => "finished: rolled back",
                     _ => "finished: failed",
                 });
                 if let Some(landed) = seen.landed.filter(|_| !seen.documented)
@@ -246,7 +262,16 @@ impl Model {
                     wrong.push("it has ended and still holds its target".to_owned());
                 }
             }
-            _ => {}
+            Some(kind) => {
+                let (found, what) =
+                    seen.changes.appended(kind, &body, (process, event.epoch, now, read_at), &self.fleet);
+                wrong.extend(found);
+                tally = what;
+            }
+            None => {}
+        }
+        if is(event, Kind::Finished) {
+            wrong.extend(self.judge.operations[&id].changes.ended(&id, &body, &self.fleet));
         }
         if self.book.claims.len() > 1 {
             wrong.push("two operations hold the target".to_owned());
@@ -259,11 +284,17 @@ impl Model {
 
     /// A request to scale leaves. What is wrong about that.
     pub(super) fn judge_act(&mut self, process: usize, order: &Ordered, fence: &Fence<'_>) -> Vec<String> {
-        let Ordered::Scale(order) = order else { return Vec::new() };
         let (now, halts) = (self.now, &self.halts);
-        let Some(seen) = self.judge.operations.get_mut(&order.operation) else {
+        let Some(seen) = self.judge.operations.get_mut(order.operation()) else {
             return vec!["an act of an operation that is not in the log".to_owned()];
         };
+        if seen.changes.is_theirs(process, order) {
+            let known =
+                Known { now, halts, fence, cancelled: seen.cancelled, approved: &seen.approved, asked: &seen.asked };
+            let wrong = seen.changes.acts(process, order, &known);
+            return wrong.into_iter().map(|what| format!("operation {}: {what}", order.operation())).collect();
+        }
+        let Ordered::Scale(order) = order else { return vec!["an order that no intent names".to_owned()] };
         // A process that was overtaken a moment ago may still act on what it announced before.
         let Some(intent) = seen.intents.iter_mut().rev().find(|intent| intent.process == process) else {
             return vec!["an act without an intent".to_owned()];

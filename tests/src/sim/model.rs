@@ -42,6 +42,10 @@ pub(super) enum Happening {
     Instance(String, scalebot_commands::ports::InstanceState),
     /// A request to scale arrives at the orchestrator.
     Land(usize),
+    /// That instance has answered all it had.
+    Idle(String),
+    /// That instance works on something that takes long, or no longer.
+    Work(String, bool),
     /// The faults stop.
     Calm,
 }
@@ -71,6 +75,11 @@ impl Ordered {
             Self::Remove(order) => &order.operation,
             Self::Route(order) => &order.operation,
         }
+    }
+
+    /// Whether it only changes who gets requests.
+    pub(super) fn is_routing(&self) -> bool {
+        matches!(self, Self::Route(_))
     }
 }
 

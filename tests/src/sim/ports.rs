@@ -79,7 +79,8 @@ impl Port {
         let late = {
             let mut model = lock(&self.sim);
             let often = model.weather.late;
-            way == Way::Answered && !model.calm && model.chance(often)
+            // A balancer does not compare and swap: what comes late there cannot be told from what is wanted.
+            !order.is_routing() && way == Way::Answered && !model.calm && model.chance(often)
         };
         if late {
             way = Way::Silent;
@@ -92,6 +93,7 @@ impl Port {
             let wrong = model.judge_act(self.process, &order, &fence);
             model.judge.violations.extend(wrong);
             let ticket = model.in_flight.len();
+            let routing = order.is_routing();
             let flight = InFlight { process: self.process, order, answer: None, landed: false };
             model.in_flight.push(flight);
             let arrives = model.now + before;
@@ -105,7 +107,7 @@ impl Port {
                 }
                 _ => model.at(arrives, Happening::Land(ticket)),
             }
-            if !model.calm && model.chance(30) {
+            if !routing && !model.calm && model.chance(30) {
                 model.count("request lands twice");
                 let later = model.between(0, 20_000);
                 model.at(arrives + later, Happening::Land(ticket));
@@ -196,11 +198,11 @@ impl Fleet for Port {
 impl Traffic for Port {
     async fn routed(&self) -> Result<Vec<Routed>, PortError> {
         self.ask("traffic.routed", |model| {
-            let ready = model.fleet.instances.iter().filter(|one| one.shown.state == InstanceState::Ready);
-            ready
+            let known = model.fleet.instances.iter();
+            known
                 .map(|one| Routed {
                     instance: one.shown.id.clone(),
-                    receives: !one.drained,
+                    receives: !one.drained && one.shown.state == InstanceState::Ready,
                     drained: one.drained,
                     requests: 1,
                     in_flight: Some(one.in_flight),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use scalebot_commands::approval::{Ballot, Mark};
 use scalebot_commands::event::{Event, Kind};
 use scalebot_commands::journal::{CancelRequested, PersonsAnswer, Signal};
-use scalebot_commands::ports::HaltReading;
+use scalebot_commands::ports::{HaltReading, InstanceState};
 use scalebot_commands::request::{Direction, Request};
 use scalebot_commands::units::{Person, Replicas};
 
@@ -25,10 +25,15 @@ impl Model {
         let longest = calm.as_millis() as u64;
         for number in 0..self.dice.u64(1..=3) {
             let at = if number == 0 { self.between(100, 3_000) } else { self.between(0, longest) };
-            let more = if self.chance(50) { 0 } else { self.dice.u32(1..=self.fleet.wanted) };
-            let wanted = self.fleet.wanted + more;
             let reason = self.dice.bool().then(|| "expected load".to_owned());
-            let request = Request::Change { direction: Direction::Up, to: Replicas(wanted), target: None, reason };
+            let count = self.fleet.wanted;
+            let change = |direction, to| Request::Change { direction, to: Replicas(to), target: None, reason };
+            let request = match self.dice.u32(..100) {
+                0..5 => change(Direction::Up, count),
+                5..45 => change(Direction::Up, count + self.dice.u32(1..=count)),
+                45..80 => change(Direction::Down, self.dice.u32(1..count)),
+                _ => Request::Rollback { target: None, reason: None },
+            };
             self.at(at, Happening::Command(request, Person::new("operator")));
         }
         let rare = |model: &mut Self, in_a_thousand: u32, happening: Happening| {
@@ -51,6 +56,11 @@ impl Model {
         rare(self, 200, Happening::Others(1));
         rare(self, 200, Happening::Others(-1));
         rare(self, 30, Happening::Replace);
+        for number in 1..=self.fleet.wanted {
+            rare(self, 60, Happening::Instance(format!("i{number}"), InstanceState::Failed));
+            rare(self, 120, Happening::Work(format!("i{number}"), true));
+            rare(self, 120, Happening::Work(format!("i{number}"), false));
+        }
         rare(self, 200, Happening::Signal(None, cancel()));
         rare(self, 200, Happening::Kill);
         rare(self, 250, Happening::Usurp);
@@ -69,10 +79,12 @@ impl Model {
     /// People see an event, in the channel or on a card, and some of them do something.
     pub(super) fn people_react(&mut self, event: &Event) {
         let Some(operation) = event.operation.clone() else { return };
-        if is(event, Kind::ApprovalRequested) {
+        if is(event, Kind::ApprovalRequested) || is(event, Kind::HaltOffered) {
             let body: serde_json::Value = serde_json::from_str(&event.body).unwrap_or_default();
             let request = body["digest"].as_str().unwrap_or_default().to_owned();
-            let vote = |by: &str, mark| Ballot { by: Person::new(by), mark, request: request.clone(), reason: None };
+            let reason = self.dice.bool().then(|| "it has to be".to_owned());
+            let vote =
+                |by: &str, mark| Ballot { by: Person::new(by), mark, request: request.clone(), reason: reason.clone() };
             for (in_a_thousand, by, mark) in [
                 (600, "lead", Mark::Approve),
                 (100, "lead2", Mark::Reject),
