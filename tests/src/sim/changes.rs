@@ -20,12 +20,8 @@ use super::model::{Model, Ordered, SimHalt};
 pub(super) struct Changes {
     /// Everybody that any plan has named to be taken away.
     victims: Vec<String>,
-    /// Everybody that this plan found there.
-    present: Vec<String>,
-    /// The count of the plan under which the first change was made.
-    from: Option<u64>,
-    /// Whether an intent to change the count was written by now.
-    changed: bool,
+    /// Of every plan, the count and who was there.
+    plans: Vec<(u64, Vec<String>)>,
     /// What was intended last, by what it is about.
     intents: BTreeMap<(Kind, String), Intent>,
     /// Whether the way back was begun, and whether it was recorded how it ended.
@@ -62,9 +58,8 @@ impl Changes {
         let plan = &body["plan"];
         let victims = plan["victims"].as_array().map(Vec::as_slice).unwrap_or_default();
         self.victims.extend(victims.iter().filter_map(|one| one["instance"].as_str().map(ToOwned::to_owned)));
-        if !self.changed && plan.is_object() {
-            self.from = plan["from"].as_u64();
-            self.present = texts(&plan["present"]);
+        if let Some(from) = plan["from"].as_u64() {
+            self.plans.push((from, texts(&plan["present"])));
         }
     }
 
@@ -78,10 +73,7 @@ impl Changes {
     ) -> (Option<String>, Option<&'static str>) {
         let about = match kind {
             Kind::Draining | Kind::Readmitting => body["instance"].as_str().unwrap_or_default().to_owned(),
-            Kind::Terminating | Kind::RollingBack => {
-                self.changed = true;
-                "count".to_owned()
-            }
+            Kind::Terminating | Kind::RollingBack => "count".to_owned(),
             Kind::Drained => return (None, Some(drained(body))),
             Kind::Terminated => {
                 let there = |id: &String| fleet.instances.iter().any(|one| one.shown.id.as_str() == id);
@@ -139,7 +131,7 @@ impl Changes {
 
     /// An order leaves. What is wrong about that.
     pub(super) fn acts(&mut self, process: usize, order: &Ordered, known: &Known<'_, '_>) -> Vec<String> {
-        let (victims, present, from) = (self.victims.clone(), self.present.clone(), self.from);
+        let (victims, plans) = (self.victims.clone(), self.plans.clone());
         let Some((kind, intent)) = self.intent_of(process, order) else {
             return vec![format!("{order} leaves, and no intent names it")];
         };
@@ -160,12 +152,15 @@ impl Changes {
                 Kind::Terminating => {
                     must(named.iter().all(|id| victims.iter().any(|victim| victim == id)), "was not announced");
                 }
-                _ => must(!named.iter().any(|id| present.iter().any(|there| there == id)), "was there before"),
+                _ => {
+                    let new = |present: &[String]| !named.iter().any(|id| present.iter().any(|there| there == id));
+                    let known = |(from, present): &(u64, Vec<String>)| body["to"] == *from && new(present);
+                    must(plans.is_empty() || plans.iter().any(known), "was there before, or leads to another count");
+                }
             }
-        }
-        if kind == Kind::RollingBack {
-            let to = body["to"].as_u64();
-            must(to.is_some() && (to == from || from.is_none()), "the way back leads to another count than planned");
+        } else if kind == Kind::RollingBack {
+            let known = plans.is_empty() || plans.iter().any(|(from, _)| body["to"] == *from);
+            must(known, "the way back leads to another count than planned");
         }
         let on_the_way_back = kind == Kind::RollingBack || body["way_back"] == true;
         if on_the_way_back {
@@ -214,7 +209,7 @@ impl Changes {
     }
 
     pub(super) fn was_present(&self, id: &str) -> bool {
-        self.present.iter().any(|there| there == id)
+        self.plans.iter().any(|(_, present)| present.iter().any(|there| there == id))
     }
 }
 
