@@ -1,5 +1,6 @@
 //! An instance's routes over real HTTP, with a double of the world's store on a Unix socket behind it.
 
+use std::net::SocketAddr;
 use std::path::Path as FilePath;
 use std::sync::Mutex;
 
