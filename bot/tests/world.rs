@@ -106,14 +106,14 @@ impl World {
 
     /// Waits until so many more requests were sent.
     async fn sent_more(&self, more: u64) {
-        let before: Sent = self.client.get("/load").await.unwrap();
-        self.until_told("/load", |now: &Sent| now.sent >= before.sent + more).await;
+        let before: Count = self.client.get("/load").await.unwrap();
+        self.until_told("/load", |now: &Count| now.sent >= before.sent + more).await;
     }
 
     /// How many requests were lost until now, by the load generator's own count. It sends nothing meanwhile.
     async fn lost(&self, rate: f64) -> u64 {
         self.happen("load", json!({ "rate": 0.0 })).await;
-        let all = self.until_told("/load", |now: &Sent| now.ok + now.failed == now.sent).await;
+        let all = self.until_told("/load", |now: &Count| now.ok + now.failed == now.sent).await;
         self.happen("load", json!({ "rate": rate })).await;
         all.failed + all.dropped
     }
@@ -152,7 +152,7 @@ impl Watched {
 
 /// The load generator's count.
 #[derive(Deserialize)]
-struct Sent {
+struct Count {
     sent: u64,
     ok: u64,
     failed: u64,

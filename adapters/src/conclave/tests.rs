@@ -505,17 +505,20 @@ async fn work_that_is_not_told_in_full_is_never_taken_for_none() {
     assert_eq!(kind(conclave().work(&instance).await), "not served");
 }
 
+/// The operator and the body of each call.
+type Calls = Arc<Mutex<Vec<(Option<String>, Value)>>>;
+
 /// An instance that takes orders to halt: what it was told, and what it answers.
 struct Governed {
     instance: Instance,
-    calls: Arc<Mutex<Vec<(Option<String>, Value)>>>,
+    calls: Calls,
     _server: Server,
 }
 
 impl Governed {
     async fn answering(status: u16, body: Value) -> Self {
         let status = StatusCode::from_u16(status).unwrap();
-        let calls: Arc<Mutex<Vec<(Option<String>, Value)>>> = Arc::default();
+        let calls = Calls::default();
         let heard = calls.clone();
         let trigger = async move |headers: HeaderMap, Json(call): Json<Value>| {
             let operator = headers.get("x-operator-id").map(|id| id.to_str().unwrap().to_owned());
