@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use self::answer::Object;
 use self::budget::Budget;
-pub use self::config::{Config, Fields, KeyProbe, Paths};
+pub use self::config::{Config, Fields, HaltCall, KeyProbe, Paths};
 pub use self::governance::ConclaveGovernance;
 use crate::http::{Answer, Http};
 

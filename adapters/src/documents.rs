@@ -1,8 +1,9 @@
 //! The documents that the bot keeps, as files in a directory. A reader sees the old text or the new one, never half of
 //! either, whenever the machine stops.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -11,6 +12,13 @@ use scalebot_commands::units::{InstanceId, OperationId};
 
 /// The capacity document's name in its directory.
 pub const CAPACITY: &str = "capacity.md";
+
+/// The most that is kept of one instance's log, in bytes: its end.
+const LOG: usize = 1 << 20;
+
+/// Who may read a file: everybody who may read its directory, or its owner alone. An instance's log may hold anything.
+const PUBLIC: u32 = 0o644;
+const OWNERS: u32 = 0o600;
 
 /// A directory with the bot's documents.
 #[derive(Clone, Debug)]
@@ -31,7 +39,7 @@ impl Documents for Folder {
         let path = self.directory.join(CAPACITY);
         let what = format!("the capacity document {}", path.display());
         let (directory, text, place) = (self.directory.clone(), text.to_owned(), path.clone());
-        let written = tokio::task::spawn_blocking(move || replace(&directory, &place, text.as_bytes())).await;
+        let written = tokio::task::spawn_blocking(move || replace(&directory, &place, text.as_bytes(), PUBLIC)).await;
         match written {
             Ok(Ok(())) => Ok(path.display().to_string()),
             Ok(Err(error)) => Err(failed(what, &error)),
@@ -43,10 +51,10 @@ impl Documents for Folder {
         let folder = self.directory.join("logs").join(file_name(operation.as_str()));
         let path = folder.join(format!("{}.log", file_name(instance.as_str())));
         let what = format!("the logs of {instance}");
-        let (text, place) = (text.to_owned(), path.clone());
+        let (text, place) = (end_of(text, LOG).to_owned(), path.clone());
         let written = tokio::task::spawn_blocking(move || {
-            std::fs::create_dir_all(&folder)?;
-            replace(&folder, &place, text.as_bytes())
+            DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+            replace(&folder, &place, text.as_bytes(), OWNERS)
         });
         match written.await {
             Ok(Ok(())) => Ok(path.display().to_string()),
@@ -56,6 +64,13 @@ impl Documents for Folder {
     }
 }
 
+/// The last `most` bytes of a text, from the beginning of a character.
+fn end_of(text: &str, most: usize) -> &str {
+    let from = text.len().saturating_sub(most);
+    let from = (from..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+    &text[from..]
+}
+
 /// A name from outside as a file's: it cannot lead elsewhere.
 fn file_name(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
@@ -63,7 +78,7 @@ fn file_name(name: &str) -> String {
 }
 
 /// Writes the file as a whole: beside it first, on disk, then in its place.
-fn replace(directory: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
+fn replace(directory: &Path, path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let beside = PathBuf::from(beside);
@@ -72,7 +87,7 @@ fn replace(directory: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let written = OpenOptions::new().write(true).create_new(true).open(&beside).and_then(|mut file| {
+    let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside).and_then(|mut file| {
         file.write_all(content)?;
         file.sync_all()
     });
@@ -146,5 +161,59 @@ mod tests {
         std::fs::create_dir(directory.path().join("capacity.md")).unwrap();
         Folder::new(directory.path()).write_capacity("six").await.unwrap_err();
         assert_eq!(names(directory.path()), ["capacity.md"]);
+    }
+
+    async fn kept(folder: &Folder, operation: &str, instance: &str, text: &str) -> PathBuf {
+        let kept = folder.keep_logs(&OperationId::new(operation), &InstanceId::new(instance), text).await;
+        PathBuf::from(kept.unwrap())
+    }
+
+    fn mode(path: &Path) -> u32 {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[tokio::test]
+    async fn a_log_is_for_its_owner_alone_and_replaced_as_a_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = Folder::new(directory.path());
+        let path = kept(&folder, "op-1", "api-5", "a long text that is there first\n").await;
+        assert_eq!(kept(&folder, "op-1", "api-5", "ready\n").await, path);
+        assert_eq!(path, directory.path().join("logs/op-1/api-5.log"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "ready\n");
+        assert_eq!(names(path.parent().unwrap()), ["api-5.log"]);
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        // Another operation's, and another instance's, stand beside it.
+        assert_ne!(kept(&folder, "op-2", "api-5", "x").await, path);
+        assert_ne!(kept(&folder, "op-1", "api-6", "x").await, path);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "ready\n");
+    }
+
+    #[tokio::test]
+    async fn no_name_leads_out_of_the_directory() {
+        let outer = tempfile::tempdir().unwrap();
+        let directory = outer.path().join("state");
+        std::fs::create_dir(&directory).unwrap();
+        let folder = Folder::new(&directory);
+        for (operation, instance) in
+            [("..", ".."), ("../..", "../../../x"), ("/etc", "/etc/passwd"), ("", ""), ("a\0b", "a\nb"), ("ä", "日本")]
+        {
+            let path = kept(&folder, operation, instance, "x").await;
+            let under = path.canonicalize().unwrap();
+            assert!(under.starts_with(directory.join("logs").canonicalize().unwrap()), "{}", under.display());
+        }
+        let long = "n".repeat(5_000);
+        kept(&folder, &long, &long, "x").await;
+        assert_eq!(names(outer.path()), ["state"]);
+        assert_eq!(names(&directory), ["logs"]);
+    }
+
+    #[tokio::test]
+    async fn of_a_log_that_is_too_long_the_end_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = format!("{}the end\n", "ä".repeat(LOG));
+        let path = kept(&Folder::new(directory.path()), "op-1", "api-5", &text).await;
+        let written = std::fs::read_to_string(path).unwrap();
+        assert!(written.len() <= LOG && written.len() > LOG - 4 && text.ends_with(&written));
     }
 }

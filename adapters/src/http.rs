@@ -45,6 +45,17 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
 }
 
+/// Why an order got no answer, by what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// No connection came about, so nobody has heard it: it may be given to another.
+    #[error(transparent)]
+    Unheard(PortError),
+    /// It may have been heard, and carried out.
+    #[error(transparent)]
+    Unknown(PortError),
+}
+
 impl Http {
     /// A client for requests to full URLs, over plain HTTP; each call takes at most `limit`, its body included.
     ///
@@ -99,6 +110,27 @@ impl Http {
     /// Sends JSON, and returns the answer whatever its status.
     pub async fn post<B: Serialize + Sync>(&self, url: &str, body: &B) -> Result<Answer, PortError> {
         self.send(self.request(Method::POST, url).json(body)).await
+    }
+
+    /// Gives an order that is to be carried out once, with these headers, and returns the answer whatever its status.
+    ///
+    /// # Errors
+    /// By whether it may have been heard.
+    pub async fn order<B: Serialize + Sync>(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &B,
+    ) -> Result<Answer, Unanswered> {
+        let request = self.request(Method::POST, url).json(body);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let response = request.send().await.map_err(|error| {
+            // A request that could not be built, or for which no connection came about, was never sent.
+            let unheard = error.is_connect() || error.is_builder();
+            let failed = self.failed(&error);
+            if unheard { Unanswered::Unheard(failed) } else { Unanswered::Unknown(failed) }
+        })?;
+        self.read(response).await.map_err(Unanswered::Unknown)
     }
 
     /// Sends JSON, and reads a successful answer as JSON.

@@ -6,6 +6,7 @@ use scalebot_commands::units::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{Asked, Fields, MOST};
+use crate::http::Answer;
 
 /// How much of a text of the backend's is kept, in characters.
 const TEXT: usize = 300;
@@ -99,6 +100,22 @@ impl<'a> Object<'a> {
 /// The `detail` of a refusal, where there is one and it is a text.
 pub(super) fn detail(body: &[u8]) -> Option<String> {
     serde_json::from_slice::<Value>(body).ok()?.get("detail")?.as_str().map(str::to_owned)
+}
+
+/// The words of a refusal, safe to show: its `detail` where there is one, else whatever it says.
+pub(super) fn refusal(answer: &Answer) -> String {
+    let said = match serde_json::from_slice::<Value>(&answer.body) {
+        Ok(Value::Object(object)) => match object.get("detail") {
+            Some(Value::String(detail)) => detail.clone(),
+            // A list of what is wrong with which field.
+            Some(detail) => detail.to_string(),
+            None => Value::Object(object).to_string(),
+        },
+        Ok(other) => other.to_string(),
+        Err(_) => String::from_utf8_lossy(&answer.body).into_owned(),
+    };
+    let said = escaped(said.trim(), TEXT);
+    if said.is_empty() { format!("it answered {}", answer.status) } else { format!("{} ({})", said, answer.status) }
 }
 
 /// The named checks of readiness, an object of objects.

@@ -1,6 +1,7 @@
 //! Where the backend answers, and by which names: the Archon 72 Conclave Backend's by default, all replaceable.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// Everything about a backend that may differ from one to the next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +13,8 @@ pub struct Config {
     pub fields: Fields,
     /// How an instance's access to its signing keys is asked about.
     pub keys: KeyProbe,
+    /// How the system is halted.
+    pub halt_call: HaltCall,
     /// How many observer requests an instance allows from one address in any minute.
     pub observer_requests_per_minute: u32,
 }
@@ -22,6 +25,7 @@ impl Default for Config {
             paths: Paths::default(),
             fields: Fields::default(),
             keys: KeyProbe::default(),
+            halt_call: HaltCall::default(),
             observer_requests_per_minute: 60,
         }
     }
@@ -61,6 +65,23 @@ impl Default for Paths {
             warnings: "/v1/failure-prevention/warnings".into(),
             complexity: "/v1/complexity/dashboard".into(),
         }
+    }
+}
+
+/// What is said besides the message when the system is halted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HaltCall {
+    /// Who is named as the operator; without one, an identifier that is made of the operation's own, always the same
+    /// for the same.
+    pub operator_id: Option<Uuid>,
+    /// The reason, one of those that the backend knows.
+    pub reason: String,
+}
+
+impl Default for HaltCall {
+    fn default() -> Self {
+        Self { operator_id: None, reason: "constitutional_breach".into() }
     }
 }
 

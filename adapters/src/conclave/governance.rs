@@ -1,16 +1,23 @@
-//! The complexity budget, asked of whichever ready instance answers first: no single instance owns it.
+//! What no single instance owns: the complexity budget, asked of whichever ready instance answers first, and the halt,
+//! ordered of one.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
+use reqwest::StatusCode;
 use scalebot_commands::journal::Fence;
 use scalebot_commands::ports::{
     ComplexityBudget, ComplexityDimension, Fleet, Governance, HaltOrder, Instance, InstanceState, OrderAnswer,
     PortError,
 };
+use scalebot_commands::units::OperationId;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
-use super::Conclave;
+use super::{Asked, Conclave, Config, answer};
+use crate::http::Unanswered;
 
 /// How many instances are asked at once, so that two that hang do not use up the time there is.
 const AT_ONCE: usize = 3;
@@ -78,7 +85,99 @@ impl Governance for ConclaveGovernance {
         }))
     }
 
-    async fn halt(&self, _order: &HaltOrder, _fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
-        Err(self.conclave.http.not_served(&self.conclave.config.paths.trigger_halt, "is not wired yet"))
+    async fn halt(&self, order: &HaltOrder, _fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        self.order_halt(order).await
     }
+}
+
+/// What became of the order to halt at one instance.
+enum Halting {
+    /// That is what became of it.
+    Answered(OrderAnswer),
+    /// It was not heard there, or is not served: another may be told.
+    NotThere(PortError),
+}
+
+impl ConclaveGovernance {
+    /// Tells one ready instance after the other to halt the system, until one has heard it. From then on what that one
+    /// answers is what is known, whatever it is.
+    pub(super) async fn order_halt(&self, order: &HaltOrder) -> Result<OrderAnswer, PortError> {
+        let state = self.fleet.observe().await?;
+        let mut failed: Option<PortError> = None;
+        for instance in state.instances.iter().filter(|instance| instance.state == InstanceState::Ready) {
+            match self.halt_at(instance, order).await? {
+                Halting::Answered(answer) => return Ok(answer),
+                Halting::NotThere(error) => {
+                    if failed.as_ref().is_none_or(|known| matches!(known, PortError::NotServed { .. })) {
+                        failed = Some(error);
+                    }
+                }
+            }
+        }
+        Err(failed.unwrap_or_else(|| PortError::Unreachable {
+            what: "the halt".into(),
+            detail: "no instance is ready to be told".into(),
+        }))
+    }
+
+    async fn halt_at(&self, instance: &Instance, order: &HaltOrder) -> Result<Halting, PortError> {
+        let Config { paths, halt_call, .. } = &self.conclave.config;
+        let (http, url) = match self.conclave.of(instance) {
+            Ok((http, address)) => {
+                let url = http.url(address, &paths.trigger_halt)?;
+                (http, url)
+            }
+            Err(no_address) => return Ok(Halting::NotThere(no_address)),
+        };
+        let operator = halt_call.operator_id.unwrap_or_else(|| operator_of(&order.operation)).to_string();
+        let body = json!({ "reason": halt_call.reason, "message": message(&order.message) });
+        let answer = match http.order(&url, &[("X-Operator-Id", &operator)], &body).await {
+            Ok(answer) => answer,
+            Err(Unanswered::Unheard(error)) => return Ok(Halting::NotThere(error)),
+            Err(Unanswered::Unknown(error)) => return Err(error),
+        };
+        let asked = Asked { http, url };
+        match answer.status {
+            StatusCode::OK => {
+                let body = asked.body(&answer)?;
+                if asked.object(&body)?.flag("success")? {
+                    Ok(Halting::Answered(OrderAnswer::Done))
+                } else {
+                    Err(asked.http.unreadable("the halt was answered with 200 and success false"))
+                }
+            }
+            StatusCode::BAD_REQUEST
+            | StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::UNPROCESSABLE_ENTITY => {
+                Ok(Halting::Answered(OrderAnswer::Refused { detail: answer::refusal(&answer) }))
+            }
+            StatusCode::NOT_FOUND => Ok(Halting::NotThere(asked.http.not_served(&asked.url, "answered 404"))),
+            status => {
+                if let Err(not_served) = asked.configured(&answer) {
+                    return Ok(Halting::NotThere(not_served));
+                }
+                asked.http.accept(&asked.url, &answer)?;
+                Err(asked.http.unreadable(format!("the halt was answered with {status}, not 200")))
+            }
+        }
+    }
+}
+
+/// The backend's longest message, in characters.
+const MESSAGE: usize = 1_000;
+
+fn message(text: &str) -> String {
+    text.chars().take(MESSAGE).collect()
+}
+
+/// An operator's identifier for an operation: its own if that is a UUID, else one made of it.
+fn operator_of(operation: &OperationId) -> Uuid {
+    let operation = operation.as_str();
+    Uuid::try_parse(operation).unwrap_or_else(|_| {
+        let digest = Sha256::digest(operation.as_bytes());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest[..16]);
+        uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    })
 }

@@ -1,12 +1,14 @@
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::extract::Path;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use scalebot_commands::ports::ComplexityBudget;
-use scalebot_commands::ports::{Governance, InstanceState};
+use scalebot_commands::ports::{Governance, HaltOrder, InstanceState, OrderAnswer};
+use scalebot_commands::units::OperationId;
 use serde_json::json;
 
 use super::*;
@@ -456,4 +458,199 @@ async fn any_ready_instance_may_answer_for_the_fleet() {
     let crew = Crew::of([]);
     crew.becomes(Err(PortError::Gone { what: "the fleet".into(), detail: "deleted".into() }));
     assert_eq!(kind(ConclaveGovernance::new(conclave(), Arc::new(crew)).complexity().await), "gone");
+}
+
+fn telling_work() -> Conclave {
+    let mut config = Config::default();
+    config.paths.work = Some("/operations".into());
+    conclave_with(config).1
+}
+
+#[tokio::test]
+async fn what_an_instance_works_on_is_its_own_word_and_an_empty_list_is_one() {
+    let operations = json!([
+        {"what": "constitution export", "constitutional": false, "since": "2026-01-08T03:00:00+00:00Z"},
+        {"what": "ratification", "constitutional": true, "since": null, "more": 1},
+    ]);
+    let (_server, instance) = answering("/operations", 200, operations).await;
+    let wanted = vec![
+        Work { what: "constitution export".into(), constitutional: false, since: Some(epoch()) },
+        Work { what: "ratification".into(), constitutional: true, since: None },
+    ];
+    assert_eq!(telling_work().work(&instance).await, Ok(wanted));
+    let (_server, idle) = answering("/operations", 200, json!([])).await;
+    assert_eq!(telling_work().work(&idle).await, Ok(vec![]));
+}
+
+#[tokio::test]
+async fn work_that_is_not_told_in_full_is_never_taken_for_none() {
+    let good = json!({"what": "export", "constitutional": false, "since": null});
+    for (status, body, wanted) in [
+        (200, json!({"operations": []}), "unreadable"),
+        (200, json!(null), "unreadable"),
+        (200, json!([{"constitutional": false}]), "unreadable"),
+        (200, json!([good.clone(), {"what": "export"}]), "unreadable"),
+        (200, json!([{"what": "export", "constitutional": "no"}]), "unreadable"),
+        (200, json!([{"what": "export", "constitutional": true, "since": "lately"}]), "unreadable"),
+        (200, json!(vec![good; MOST + 1]), "unreadable"),
+        (500, json!([]), "unreadable"),
+        (403, json!([]), "refused"),
+        (404, json!([]), "not served"),
+    ] {
+        let (_server, instance) = answering("/operations", status, body.clone()).await;
+        assert_eq!(kind(telling_work().work(&instance).await), wanted, "{status} {body}");
+    }
+    // The shipped backend does not tell; asking it elsewhere would be a guess.
+    let (_server, instance) = answering("/v1/operations", 200, json!([])).await;
+    assert_eq!(kind(conclave().work(&instance).await), "not served");
+}
+
+/// The operator and the body of each call.
+type Calls = Arc<Mutex<Vec<(Option<String>, Value)>>>;
+
+/// An instance that takes orders to halt: what it was told, and what it answers.
+struct Governed {
+    instance: Instance,
+    calls: Calls,
+    _server: Server,
+}
+
+impl Governed {
+    async fn answering(status: u16, body: Value) -> Self {
+        let status = StatusCode::from_u16(status).unwrap();
+        let calls = Calls::default();
+        let heard = calls.clone();
+        let trigger = async move |headers: HeaderMap, Json(call): Json<Value>| {
+            let operator = headers.get("x-operator-id").map(|id| id.to_str().unwrap().to_owned());
+            heard.lock().unwrap().push((operator, call));
+            (status, Json(body))
+        };
+        let server = Server::start(Router::new().route("/v1/governance/halt", post(trigger))).await;
+        Self { instance: instance("api-1", &server.address()), calls, _server: server }
+    }
+
+    fn heard(&self) -> usize {
+        self.calls.lock().unwrap().len()
+    }
+}
+
+fn halted() -> Value {
+    json!({"success": true, "halted_at": "2026-01-08T03:00:00Z", "execution_ms": 3.5, "channels_reached": 2})
+}
+
+const OPERATION: &str = "019ac3d0-0000-7000-8000-000000000001";
+
+async fn order_halt(
+    conclave: Conclave,
+    operation: &str,
+    instances: impl IntoIterator<Item = Instance>,
+) -> Result<OrderAnswer, PortError> {
+    let order = HaltOrder { message: "api-5 holds another chain".into(), operation: OperationId::new(operation) };
+    ConclaveGovernance::new(conclave, Arc::new(Crew::of(instances))).order_halt(&order).await
+}
+
+async fn halting(instances: impl IntoIterator<Item = Instance>) -> Result<OrderAnswer, PortError> {
+    order_halt(conclave(), OPERATION, instances).await
+}
+
+#[tokio::test]
+async fn one_ready_instance_is_told_to_halt_the_system_and_no_other() {
+    let (first, second) = (Governed::answering(200, halted()).await, Governed::answering(200, halted()).await);
+    let mut starting = second.instance.clone();
+    starting.state = InstanceState::Starting;
+    let answer = halting([starting, first.instance.clone(), second.instance.clone()]).await;
+    assert_eq!(answer, Ok(OrderAnswer::Done));
+    let wanted = json!({"reason": "constitutional_breach", "message": "api-5 holds another chain"});
+    assert_eq!(*first.calls.lock().unwrap(), [(Some(OPERATION.to_owned()), wanted)]);
+    assert_eq!(second.heard(), 0);
+}
+
+#[tokio::test]
+async fn who_halts_and_why_is_configuration_or_made_of_the_operation() {
+    let governed = Governed::answering(200, halted()).await;
+    let operators = async |config: Config, operation: &str| {
+        let answer = order_halt(conclave_with(config).1, operation, [governed.instance.clone()]).await;
+        assert_eq!(answer, Ok(OrderAnswer::Done));
+        governed.calls.lock().unwrap().pop().unwrap()
+    };
+    let config: Config = serde_json::from_value(json!({"halt_call": {
+        "operator_id": "019ac3d0-0000-7000-8000-00000000000f", "reason": "integrity_violation",
+    }}))
+    .unwrap();
+    let (operator, call) = operators(config, OPERATION).await;
+    assert_eq!(operator.as_deref(), Some("019ac3d0-0000-7000-8000-00000000000f"));
+    assert_eq!(call["reason"], json!("integrity_violation"));
+    assert!(serde_json::from_value::<Config>(json!({"halt_call": {"operator_id": "me"}})).is_err());
+
+    let made = operators(Config::default(), "op-1").await.0.unwrap();
+    assert!(uuid::Uuid::try_parse(&made).is_ok(), "{made}");
+    assert_eq!(operators(Config::default(), "op-1").await.0.unwrap(), made);
+    assert_ne!(operators(Config::default(), "op-2").await.0.unwrap(), made);
+}
+
+#[tokio::test]
+async fn a_refusal_to_halt_is_said_in_the_backends_words_and_nobody_else_is_asked() {
+    for (status, body, words) in [
+        (400, json!({"detail": "already in ceremony"}), "already in ceremony (400 Bad Request)"),
+        (401, json!({"detail": "X-Operator-Id missing"}), "X-Operator-Id missing (401 Unauthorized)"),
+        (403, json!({}), "{} (403 Forbidden)"),
+        (
+            422,
+            json!({"detail": [{"msg": "unknown reason"}]}),
+            r#"[{"msg":"unknown reason"}] (422 Unprocessable Entity)"#,
+        ),
+    ] {
+        let (refuses, other) = (Governed::answering(status, body).await, Governed::answering(200, halted()).await);
+        let answer = halting([refuses.instance.clone(), other.instance.clone()]).await;
+        assert_eq!(answer, Ok(OrderAnswer::Refused { detail: words.to_owned() }));
+        assert_eq!(other.heard(), 0);
+    }
+}
+
+#[tokio::test]
+async fn where_the_order_cannot_have_been_heard_the_next_instance_is_told() {
+    let governed = Governed::answering(200, halted()).await;
+    let gone = instance("gone", &nobody().await);
+    let mut without_address = gone.clone();
+    without_address.address = None;
+    let (_server, not_wired) = answering("/elsewhere", 200, json!({})).await;
+    let unset = Governed::answering(503, json!({"detail": "Halt service not configured"})).await;
+    let before = [gone.clone(), without_address, not_wired.clone(), unset.instance.clone()];
+    assert_eq!(halting(before.into_iter().chain([governed.instance.clone()])).await, Ok(OrderAnswer::Done));
+    assert_eq!(governed.heard(), 1);
+
+    // And when nobody is left, that is an error: what may yet be reached before what is not served at all.
+    assert_eq!(kind(halting([not_wired.clone(), gone]).await), "unreachable");
+    assert_eq!(kind(halting([not_wired, unset.instance.clone()]).await), "not served");
+    assert_eq!(kind(halting([]).await), "unreachable");
+}
+
+#[tokio::test]
+async fn where_the_order_may_have_been_heard_what_happened_is_not_known_and_nobody_else_is_told() {
+    let other = Governed::answering(200, halted()).await;
+    let ask = async |first: Instance| kind(halting([first, other.instance.clone()]).await);
+    for (status, body) in [
+        (200, json!({"success": false})),
+        (200, json!({"halted_at": "2026-01-08T03:00:00Z"})),
+        (200, json!({"success": "true"})),
+        (200, json!("halted")),
+        (202, halted()),
+        (302, halted()),
+        (429, json!({})),
+        (500, json!({"detail": "one channel reached"})),
+        (503, json!({"detail": "database unavailable"})),
+    ] {
+        let odd = Governed::answering(status, body.clone()).await;
+        assert_eq!(ask(odd.instance.clone()).await, "unreadable", "{status} {body}");
+    }
+    // Heard, and then the connection is closed; and heard, and then silence.
+    let hangs_up = Server::raw(b"").await;
+    assert_eq!(ask(instance("hangs up", &hangs_up.address())).await, "unreachable");
+    let half = Server::raw(b"HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n{\"success\":true").await;
+    assert_eq!(ask(instance("half", &half.address())).await, "unreachable");
+    let silent = Server::silent().await;
+    let hasty = Conclave::new(Arc::new(ManualWorld::new()), Duration::from_millis(100), Config::default()).unwrap();
+    let instances = [instance("silent", &silent.address()), other.instance.clone()];
+    assert_eq!(kind(order_halt(hasty, OPERATION, instances).await), "timed out");
+    assert_eq!(other.heard(), 0);
 }

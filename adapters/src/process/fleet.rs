@@ -34,6 +34,11 @@ impl ProcessFleet {
         self.answered(SCALE, &self.world.post(SCALE, order).await?)
     }
 
+    /// Sends an order to end some, once.
+    pub(super) async fn order_end(&self, order: &Remove) -> Result<OrderAnswer, PortError> {
+        self.answered(REMOVE, &self.world.post(REMOVE, order).await?)
+    }
+
     /// The answer to an order, when status and word agree; anything else did not come from a world that carried it
     /// out or declined, so it is not known what happened.
     fn answered(&self, path: &str, answer: &Answer) -> Result<OrderAnswer, PortError> {
@@ -75,11 +80,14 @@ impl Fleet for ProcessFleet {
             instances: order.instances.clone(),
             operation: order.operation.clone(),
         };
-        self.answered(REMOVE, &self.world.post(REMOVE, &order).await?)
+        self.order_end(&order).await
     }
 
     async fn logs(&self, instance: &InstanceId, most: usize) -> Result<String, PortError> {
-        let log: InstanceLog = self.world.get(&format!("/fleet/logs/{instance}?most={most}")).await?;
+        let Some(name) = path_segment(instance.as_str()) else {
+            return Err(self.world.http.not_served("/fleet/logs", "holds nothing of that name"));
+        };
+        let log: InstanceLog = self.world.get(&format!("/fleet/logs/{name}?most={most}")).await?;
         Ok(log.text)
     }
 
@@ -110,6 +118,20 @@ impl Fleet for ProcessFleet {
     fn describe(&self) -> String {
         "this machine's processes".to_owned()
     }
+}
+
+/// A name as one segment of a path, so that nothing in it leads elsewhere. A client takes dots alone for steps up,
+/// however they are written: there is no segment for these.
+fn path_segment(name: &str) -> Option<String> {
+    let mut segment = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
+            segment.push(char::from(byte));
+        } else {
+            segment.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    (!name.bytes().all(|byte| byte == b'.')).then_some(segment)
 }
 
 /// The one line `instances = N` of a declaration; comments and other keys may stand around it.
@@ -186,6 +208,14 @@ mod tests {
                 line: "instances = 4 # see the runbook".to_owned(),
             })
         );
+    }
+
+    #[test]
+    fn a_name_in_a_path_leads_nowhere_else() {
+        assert_eq!(path_segment("api-1").as_deref(), Some("api-1"));
+        assert_eq!(path_segment("../x?y=1#z").as_deref(), Some("..%2Fx%3Fy%3D1%23z"));
+        assert_eq!(path_segment("ä%2F").as_deref(), Some("%C3%A4%252F"));
+        assert_eq!([path_segment(""), path_segment("."), path_segment("..")], [None, None, None]);
     }
 
     #[test]

@@ -144,6 +144,52 @@ async fn an_order_is_done_declined_or_not_known_and_never_mistaken_for_another()
 }
 
 #[tokio::test]
+async fn an_order_to_end_names_who_and_is_answered_as_one_to_scale() {
+    let order = wire::Remove {
+        identity: "boot-1".to_owned(),
+        from: Replicas(4),
+        to: Replicas(2),
+        version: "1.8".to_owned(),
+        instances: vec![InstanceId::new("api-2"), InstanceId::new("api-4")],
+        operation: scalebot_commands::units::OperationId::new("op-1"),
+    };
+    let said = |result: &str| json!({ "result": result, "detail": "words" });
+    for (status, body, wanted) in [
+        (StatusCode::OK, said("done"), Some(OrderAnswer::Done)),
+        (StatusCode::CONFLICT, said("conflict"), Some(OrderAnswer::Conflict { detail: "words".to_owned() })),
+        (StatusCode::UNPROCESSABLE_ENTITY, said("refused"), Some(OrderAnswer::Refused { detail: "words".to_owned() })),
+        (StatusCode::OK, said("refused"), None),
+        (StatusCode::NOT_FOUND, json!({}), None),
+        (StatusCode::INTERNAL_SERVER_ERROR, said("done"), None),
+    ] {
+        let double = Double::living(vec![("/fleet/remove", status, body)]);
+        let answer = ProcessFleet::new(&double.client()).order_end(&order).await;
+        match &wanted {
+            Some(wanted) => assert_eq!(answer.as_ref(), Ok(wanted)),
+            None => assert!(matches!(answer, Err(PortError::Unreadable { .. })), "{status}: {answer:?}"),
+        }
+        let asked = double.script.asked.lock().unwrap();
+        let [(method, path, sent)] = asked.as_slice() else { panic!("asked {} times", asked.len()) };
+        assert_eq!((method, path.as_str()), (&Method::POST, "/fleet/remove"));
+        assert_eq!(serde_json::from_str::<wire::Remove>(sent).unwrap(), order);
+    }
+}
+
+#[tokio::test]
+async fn a_log_is_asked_for_by_its_instance_and_bounded() {
+    let double = Double::saying("/fleet/logs/api-1", json!({ "text": "INFO ready\n" }));
+    let fleet = ProcessFleet::new(&double.client());
+    assert_eq!(fleet.logs(&InstanceId::new("api-1"), 4_096).await.as_deref(), Ok("INFO ready\n"));
+    assert_eq!(double.script.asked.lock().unwrap()[0].1, "/fleet/logs/api-1?most=4096");
+    let absent = fleet.logs(&InstanceId::new("../../world"), 10).await;
+    assert!(matches!(absent, Err(PortError::NotServed { .. })), "{absent:?}");
+    assert_eq!(double.script.asked.lock().unwrap()[1].1, "/fleet/logs/..%2F..%2Fworld?most=10");
+    let nobody = fleet.logs(&InstanceId::new(".."), 10).await;
+    assert!(matches!(nobody, Err(PortError::NotServed { .. })), "{nobody:?}");
+    assert_eq!(double.script.asked.lock().unwrap().len(), 2, "it is not even asked");
+}
+
+#[tokio::test]
 async fn an_answer_that_is_lost_on_the_way_is_not_known() {
     let directory = tempfile::tempdir().unwrap();
     let (socket, lock) = (directory.path().join("world.sock"), directory.path().join("world.lock"));

@@ -8,8 +8,11 @@ pub(crate) const WORLD_LOCK: &str = "world.lock";
 /// Where the living world listens.
 pub(crate) const WORLD_SOCKET: &str = "world.sock";
 
-/// What the world and its instances wrote to their standard error.
+/// What the world wrote to its standard error.
 pub(crate) const WORLD_LOG: &str = "world.log";
+
+/// The directory of what each instance of the latest world wrote to its standard error.
+pub(crate) const INSTANCES: &str = "instances";
 
 /// The count that the next deployment would set.
 pub(crate) const FLEET: &str = "fleet.toml";

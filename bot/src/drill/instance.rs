@@ -1,35 +1,42 @@
 //! One instance of the rehearsal's fleet: a real process that speaks the backend's interface over real HTTP.
 //!
-//! It lives by its standard input: when that ends, its world is gone or wants it gone, and it ends at once. Where it
-//! listens is the one line on its standard output. What it knows of the halt and of the chain of events it reads from
+//! It lives by its standard input: when that ends, its world is gone or wants it gone, and it ends at once. On SIGTERM it
+//! ends in order. Where it listens is the one line on its standard output, and its log is its standard error. What it knows of the halt and of the chain of events it reads from
 //! the world's store.
 
 mod exposition;
 mod halt;
 mod health;
+mod log;
 mod observer;
+mod operations;
+mod requests;
+mod shutdown;
 mod slots;
 mod store;
 
 use std::io::{Read as _, Write as _};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::serve::ListenerExt as _;
+use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use self::exposition::Exposition;
+use self::health::Told;
 use self::observer::Observer;
+use self::operations::Operations;
+pub(super) use self::operations::{BEGIN_WORK, WorkToDo};
+use self::requests::Requests;
 use self::slots::Slots;
 use self::store::StoreClient;
 use super::settings::Fault;
@@ -38,11 +45,20 @@ use crate::cli::InstanceArgs;
 /// How long after it was first ready an instance with [`Fault::Crash`] exits.
 const CRASH_AFTER: Duration = Duration::from_secs(1);
 
+/// Where a request takes as long as it says. The backend has no such route; some of its requests are like that.
+pub(super) const LONG: &str = "/happen/wait";
+
+/// The longest such request, in seconds.
+const LONGEST: u64 = 600;
+
 /// What one instance is made of.
 pub(super) struct App {
     name: String,
     fault: Option<Fault>,
     ready_at: Instant,
+    told: Told,
+    requests: Requests,
+    operations: Operations,
     slots: Slots,
     store: StoreClient,
     observer: Observer,
@@ -60,6 +76,9 @@ impl App {
             name: args.name,
             fault: args.fault,
             ready_at: Instant::now() + starting,
+            told: Told::default(),
+            requests: Requests::default(),
+            operations: Operations::default(),
             slots: Slots::new(random, if args.fault == Some(Fault::Slow) { 5 } else { 1 }),
             observer: Observer::new(args.fault == Some(Fault::DivergedChain)),
             exposition: Exposition::new(),
@@ -67,13 +86,13 @@ impl App {
     }
 }
 
-/// Runs an instance until its standard input ends.
+/// Runs an instance until its standard input ends, or it is told to end.
 pub(crate) async fn run(args: InstanceArgs) -> ExitCode {
     live_by_standard_input();
     match serve(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            log::error(error);
             ExitCode::FAILURE
         }
     }
@@ -90,8 +109,11 @@ fn live_by_standard_input() {
 
 async fn serve(args: InstanceArgs) -> Result<(), String> {
     let app = Arc::new(App::new(args)?);
+    let terminate = shutdown::listen()?;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
+    log::info(format_args!("{} started (process {}), listening on {address}", app.name, std::process::id()));
+    log_fault(app.fault);
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{address}").and_then(|()| stdout.flush()).map_err(|error| error.to_string())?;
 
@@ -99,15 +121,21 @@ async fn serve(args: InstanceArgs) -> Result<(), String> {
         let crash_at = app.ready_at + CRASH_AFTER;
         tokio::spawn(async move {
             sleep_until(crash_at).await;
+            log::error("unhandled exception in the event loop; the process ends with status 1");
             std::process::exit(1);
         });
     }
-    let listener = listener.tap_io(|connection| {
-        // Only slower without it.
-        let _ = connection.set_nodelay(true);
-    });
-    let router = router(app).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, router).await.map_err(|error| error.to_string())
+    shutdown::serve(Arc::clone(&app), listener, router(app), terminate).await
+}
+
+/// What a backend that is so would say about itself. One that is merely slow notices with its requests only.
+fn log_fault(fault: Option<Fault>) {
+    match fault {
+        Some(Fault::DivergedChain) => log::warning("events are read from a local replica, not from the event store"),
+        Some(Fault::DivergedHalt) => log::warning("the halt state is read from a local cache, not from its sources"),
+        Some(Fault::NoKeys) => log::error("signing keys: the HSM refused the session"),
+        _ => {}
+    }
 }
 
 fn router(app: Arc<App>) -> Router {
@@ -117,12 +145,17 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/keys/status", get(health::keys))
         .route("/v1/metrics", get(exposition::metrics))
         .route("/v1/governance/halt/status", get(halt::status))
-        .route("/v1/governance/halt", axum::routing::post(halt::trigger))
+        .route("/v1/governance/halt", post(halt::trigger))
+        .route("/v1/operations", get(operations::list))
         .route("/v1/failure-prevention/warnings", get(warnings))
         .route("/v1/complexity/dashboard", get(health::complexity))
         .route("/v1/petitions/{id}", get(petition))
         .nest("/v1/observer", observer::router(&app))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), exposition::record))
+        // Not of the backend, so not in its metrics.
+        .route(BEGIN_WORK, post(operations::begin))
+        .route(LONG, get(long))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), requests::follow))
         .with_state(app)
 }
 
@@ -136,6 +169,15 @@ async fn petition(State(app): Held, Path(id): Path<String>) -> Json<Value> {
     let done_at = app.slots.occupy(Instant::now());
     sleep_until(done_at).await;
     Json(json!({ "petition_id": id, "state": "acknowledged", "as_of": Timestamp::now(), "served_by": app.name }))
+}
+
+#[derive(Deserialize)]
+struct Length {
+    seconds: u64,
+}
+
+async fn long(Query(Length { seconds }): Query<Length>) {
+    sleep(Duration::from_secs(seconds.min(LONGEST))).await;
 }
 
 async fn warnings(State(app): Held) -> Response {

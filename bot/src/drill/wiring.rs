@@ -20,6 +20,9 @@ pub(crate) const TARGET: &str = "api";
 /// Where an instance says whether it reaches its keys.
 const KEYS: &str = "/v1/keys/status";
 
+/// Where an instance says what it works on that takes long.
+const WORK: &str = "/v1/operations";
+
 /// How long one question to an instance may take, before the runbook's own limit.
 const LIMIT: Duration = Duration::from_secs(4);
 
@@ -30,9 +33,11 @@ pub(crate) fn target(world: &Arc<dyn World>, client: &WorldClient, args: &DrillA
         Keys::Probe => KeyProbe::Path { path: KEYS.to_owned(), field: "reachable".to_owned() },
         Keys::Attest => KeyProbe::None,
     };
-    let conclave = Conclave::new(Arc::clone(world), LIMIT, conclave::Config { keys, ..conclave::Config::default() })?;
+    let mut backend = conclave::Config { keys, ..conclave::Config::default() };
+    backend.paths.work = Some(WORK.to_owned());
+    let conclave = Conclave::new(Arc::clone(world), LIMIT, backend)?;
     let mut scraped = scrape::Config::default();
-    scraped.leave_out.push(KEYS.to_owned());
+    scraped.leave_out.extend([KEYS, WORK].map(str::to_owned));
     Ok(Target {
         name: TargetName::new(TARGET),
         traffic: Arc::new(ForwarderTraffic::new(client)),

@@ -10,6 +10,8 @@ mod children;
 mod doorstep;
 mod forwarder;
 mod load;
+mod logs;
+mod routes;
 mod store;
 
 use std::future::IntoFuture as _;
@@ -27,10 +29,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use self::book::{Book, Order, Starting};
+use self::book::{Book, Starting};
 pub(super) use self::children::this_program;
 use self::doorstep::Doorstep;
 use self::load::Load;
+use self::logs::Logs;
+use self::routes::Routes;
 pub(super) use self::store::Complexity;
 use self::store::Store;
 use super::files;
@@ -83,6 +87,8 @@ pub(super) struct World {
     socket: PathBuf,
     declared: PathBuf,
     book: Mutex<Book>,
+    routes: Mutex<Routes>,
+    logs: Logs,
     store: Mutex<Store>,
     load: Load,
     changes: watch::Sender<u64>,
@@ -91,7 +97,7 @@ pub(super) struct World {
 }
 
 impl World {
-    fn new(settings: Settings, socket: PathBuf, declared: PathBuf, forwarder: String) -> Self {
+    fn new(settings: Settings, socket: PathBuf, declared: PathBuf, logs: Logs, forwarder: String) -> Self {
         let identity = uuid::Uuid::now_v7().to_string();
         let now = Timestamp::now();
         let room =
@@ -103,6 +109,8 @@ impl World {
             socket,
             declared,
             book: Mutex::new(Book::new(identity.clone(), room, now)),
+            routes: Mutex::default(),
+            logs,
             identity,
             store: Mutex::new(Store::new(&settings, now)),
             load: Load::new(settings.load),
@@ -134,6 +142,23 @@ impl World {
         written
     }
 
+    /// What the forwarder knows.
+    fn routes(&self) -> MutexGuard<'_, Routes> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters where an instance is reached.
+    fn reached_at(&self, id: &InstanceId, address: &str) {
+        self.routes().reached_at(id, address.to_owned());
+        self.write(|book| book.reached_at(id, address.to_owned()));
+    }
+
+    /// Enters what a look at an instance came to, with the fleet and with the forwarder.
+    fn see(&self, id: &InstanceId, state: InstanceState, detail: Option<String>) {
+        self.routes().see(id, state == InstanceState::Ready);
+        self.write(|book| book.see(id, state, detail));
+    }
+
     fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -142,6 +167,7 @@ impl World {
     fn start(self: &Arc<Self>, starting: Vec<Starting>, new: bool) {
         let fault = self.settings.fault.filter(|fault| new && fault.strikes_instances());
         for instance in starting {
+            self.routes().add(instance.id.clone());
             tokio::spawn(children::live(Arc::clone(self), instance, fault));
         }
     }
@@ -194,7 +220,8 @@ async fn live(args: WorldArgs) -> anyhow::Result<()> {
 
     let front = TcpListener::bind(("127.0.0.1", 0)).await.context("Opening the forwarder's port")?;
     let forwarder = format!("http://{}", front.local_addr()?);
-    let world = Arc::new(World::new(settings, doorstep.socket().to_owned(), declared, forwarder));
+    let logs = Logs::begin(&state.join(files::INSTANCES)).context("Making a place for the instances' logs")?;
+    let world = Arc::new(World::new(settings, doorstep.socket().to_owned(), declared, logs, forwarder));
 
     let (last_answer, mut ended_all) = watch::channel(false);
     let all_gone = async move {

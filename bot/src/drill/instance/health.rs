@@ -1,6 +1,7 @@
 //! Health, readiness with its named checks, signing keys and the complexity dashboard.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use axum::Json;
 use axum::extract::State;
@@ -11,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Held, refuse};
+use super::{Held, log, refuse};
 use crate::drill::chain::backend_time;
 use crate::drill::settings::Fault;
 use crate::drill::world::Complexity;
@@ -27,6 +28,17 @@ struct Check {
     healthy: bool,
     latency_ms: f64,
     error: Option<String>,
+}
+
+/// What was last said about being ready, so that only changes are logged.
+#[derive(Default)]
+pub(super) struct Told(Mutex<Option<bool>>);
+
+impl Told {
+    /// Whether that is news.
+    fn is_news(&self, ready: bool) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(ready) != Some(ready)
+    }
 }
 
 /// `GET /v1/ready`.
@@ -45,6 +57,15 @@ pub(super) async fn ready(State(app): Held) -> Response {
         .map(|(name, error)| (name, Check { name, healthy: error.is_none(), latency_ms, error }))
         .collect();
     let ready = checks.values().all(|check| check.healthy);
+    if app.told.is_news(ready) {
+        if ready {
+            log::info("ready");
+        } else {
+            let failing =
+                checks.values().filter_map(|check| Some(format!("{}: {}", check.name, check.error.as_ref()?)));
+            log::warning(format_args!("not ready ({})", failing.collect::<Vec<_>>().join("; ")));
+        }
+    }
     let (status, word) = if ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not-ready") };
     (status, Json(json!({ "status": word, "checks": checks, "health_type": "operational" }))).into_response()
 }

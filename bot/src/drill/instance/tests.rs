@@ -1,5 +1,6 @@
 //! An instance's routes over real HTTP, with a double of the world's store on a Unix socket behind it.
 
+use std::net::SocketAddr;
 use std::path::Path as FilePath;
 use std::sync::Mutex;
 
@@ -256,4 +257,25 @@ async fn keys_are_reachable_unless_that_is_the_fault() {
     let reachable = async |fault| Instance::with(fault).await.get("/v1/keys/status").await.1["reachable"].clone();
     assert_eq!(reachable(None).await, json!(true));
     assert_eq!(reachable(Some(Fault::NoKeys)).await, json!(false));
+}
+
+#[tokio::test]
+async fn what_it_works_on_is_told_until_it_has_ended_and_stays_out_of_the_metrics() {
+    let instance = Instance::with(None).await;
+    assert_eq!(instance.get("/v1/operations").await, (StatusCode::OK, json!([])));
+    let begin = async |work: Value| {
+        instance.client.post(format!("{}{BEGIN_WORK}", instance.url)).json(&work).send().await.unwrap().status()
+    };
+    let work = |seconds: u64| json!({ "what": "ratification", "constitutional": true, "seconds": seconds });
+    assert_eq!(begin(work(0)).await, StatusCode::OK);
+    assert_eq!(begin(work(600)).await, StatusCode::OK);
+    assert_eq!(begin(work(100_000)).await, StatusCode::UNPROCESSABLE_ENTITY);
+    let (_, told) = instance.get("/v1/operations").await;
+    assert_eq!(told.as_array().map(Vec::len), Some(1), "{told}");
+    assert_eq!((&told[0]["what"], &told[0]["constitutional"]), (&json!("ratification"), &json!(true)));
+    assert!(told[0]["since"].as_str().unwrap().parse::<Timestamp>().is_ok(), "{told}");
+
+    instance.get(&format!("{LONG}?seconds=0")).await;
+    let text = instance.client.get(format!("{}/v1/metrics", instance.url)).send().await.unwrap().text().await.unwrap();
+    assert!(text.contains("/v1/operations") && !text.contains("/happen"), "{text}");
 }

@@ -1,17 +1,19 @@
 //! What the world answers on its socket: the fleet and its count, the forwarder, the shared store, its own life; and,
 //! under `/happen`, what tests use to make things happen.
 
+mod happen;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use scalebot_adapters::process::wire::{
-    ChainHead, Connections, DeclaredFile, Drain, Forwarded, HaltSignalEntries, HaltTableRows, Room, Scale, ScaleResult,
-    Scaled,
+    ChainHead, DeclaredFile, Drain, Forwarded, HaltSignalEntries, HaltTableRows, InstanceLog, Remove, Room, Scale,
+    ScaleResult, Scaled,
 };
 use scalebot_commands::ports::FleetState;
 use scalebot_commands::units::{InstanceId, Timestamp};
@@ -19,7 +21,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::World;
-use super::book::{Declined, Order};
+use super::book::{Changed, Declined};
 use super::load::Told;
 use super::store::{Complexity, Part, Sources, Store};
 use crate::drill::chain::StoredEvent;
@@ -38,13 +40,15 @@ pub(super) fn router(world: &Arc<World>) -> Router {
         .route("/end", post(end))
         .route("/fleet", get(async |State(world): Held| -> Json<FleetState> { Json(world.book().state()) }))
         .route("/fleet/scale", post(scale))
+        .route("/fleet/remove", post(remove))
+        .route("/fleet/logs/{instance}", get(logs))
         .route("/fleet/room", get(async |State(world): Held| -> Json<Room> { Json(world.book().room()) }))
         .route("/fleet/declared", get(declared))
-        .route("/traffic", get(traffic))
+        .route("/traffic", get(async |State(world): Held| -> Json<Vec<Forwarded>> { Json(world.routes().tell()) }))
         .route("/traffic/drain", post(drain))
         .route("/load", get(load))
         .nest("/store", store())
-        .nest("/happen", happen())
+        .nest("/happen", happen::router())
         .with_state(Arc::clone(world))
 }
 
@@ -64,23 +68,13 @@ fn store() -> Router<Arc<World>> {
         )
 }
 
-fn happen() -> Router<Arc<World>> {
-    Router::new()
-        .route("/halt", post(halt))
-        .route("/clear", post(clear))
-        .route("/halt-table", post(set_halt_table))
-        .route("/event", post(add_event))
-        .route("/kill", post(kill))
-        .route("/outage", post(outage))
-        .route("/load", post(set_load))
-        .route("/connections", post(set_connections))
-        .route("/complexity", post(set_complexity))
-        .route("/warnings", post(set_warnings))
-}
-
 /// A refusal in words.
 fn refuse(status: StatusCode, words: impl Into<String>) -> Response {
     (status, Json(json!({ "detail": words.into() }))).into_response()
+}
+
+fn no_such(instance: &InstanceId) -> Response {
+    refuse(StatusCode::NOT_FOUND, format!("There is no instance {instance}."))
 }
 
 /// Answers once every instance is gone.
@@ -90,18 +84,44 @@ async fn end(State(world): Held) -> Json<Value> {
 }
 
 async fn scale(State(world): Held, Json(order): Json<Scale>) -> Response {
-    let told = |result, detail| Scaled { result, detail };
-    match world.write(|book| book.scale(&order, Timestamp::now())) {
-        Ok(starting) => {
+    let result = world.write(|book| book.scale(&order, Timestamp::now()));
+    carried_out(&world, result)
+}
+
+async fn remove(State(world): Held, Json(order): Json<Remove>) -> Response {
+    let result = world.write(|book| book.end_exactly(&order, Timestamp::now()));
+    carried_out(&world, result)
+}
+
+/// Does what an order leaves to do, and answers it.
+fn carried_out(world: &Arc<World>, result: Result<Changed, Declined>) -> Response {
+    let (status, result, detail) = match result {
+        Ok(Changed { starting, taken_out }) => {
             world.start(starting, true);
-            (StatusCode::OK, Json(told(ScaleResult::Done, String::new()))).into_response()
+            for id in &taken_out {
+                world.routes().forget(id);
+            }
+            (StatusCode::OK, ScaleResult::Done, String::new())
         }
-        Err(Declined::Conflict(detail)) => {
-            (StatusCode::CONFLICT, Json(told(ScaleResult::Conflict, detail))).into_response()
-        }
-        Err(Declined::Refused(detail)) => {
-            (StatusCode::UNPROCESSABLE_ENTITY, Json(told(ScaleResult::Refused, detail))).into_response()
-        }
+        Err(Declined::Conflict(detail)) => (StatusCode::CONFLICT, ScaleResult::Conflict, detail),
+        Err(Declined::Refused(detail)) => (StatusCode::UNPROCESSABLE_ENTITY, ScaleResult::Refused, detail),
+    };
+    (status, Json(Scaled { result, detail })).into_response()
+}
+
+#[derive(Deserialize)]
+struct Last {
+    most: usize,
+}
+
+async fn logs(State(world): Held, Path(instance): Path<InstanceId>, Query(Last { most }): Query<Last>) -> Response {
+    if !world.book().knew(&instance) {
+        return no_such(&instance);
+    }
+    let read = tokio::task::spawn_blocking(move || world.logs.last(&instance, most)).await;
+    match read.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+        Ok(text) => Json(InstanceLog { text }).into_response(),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("Its log cannot be read: {error}.")),
     }
 }
 
@@ -115,24 +135,8 @@ async fn declared(State(world): Held) -> Response {
     }
 }
 
-async fn traffic(State(world): Held) -> Json<Vec<Forwarded>> {
-    let book = world.book();
-    let forwarded = book.members().iter().map(|member| Forwarded {
-        instance: member.seen.id.clone(),
-        receives: member.receives(),
-        drained: member.drained,
-        requests: member.requests,
-        in_flight: member.in_flight,
-    });
-    Json(forwarded.collect())
-}
-
 async fn drain(State(world): Held, Json(Drain { instance, drained }): Json<Drain>) -> Response {
-    if world.write(|book| book.drain(&instance, drained)) {
-        StatusCode::OK.into_response()
-    } else {
-        refuse(StatusCode::NOT_FOUND, format!("There is no instance {instance}."))
-    }
+    if world.routes().drain(&instance, drained) { StatusCode::OK.into_response() } else { no_such(&instance) }
 }
 
 #[derive(Deserialize)]
@@ -207,81 +211,6 @@ async fn halt(State(world): Held, Json(Halt { sources, reason }): Json<Halt>) ->
     let now = Timestamp::now();
     store.halt(sources, &reason, now);
     Json(json!({ "halted_at": now })).into_response()
-}
-
-async fn clear(State(world): Held, Json(Halt { sources, reason }): Json<Halt>) {
-    world.store().clear(sources, &reason, Timestamp::now());
-}
-
-/// Sets the table's rows as they are given: none, several, or with NULL.
-async fn set_halt_table(State(world): Held, Json(HaltTableRows { rows }): Json<HaltTableRows>) {
-    world.store().halt_table = rows;
-}
-
-async fn add_event(State(world): Held) -> Json<ChainHead> {
-    Json(ChainHead { head: Some(world.store().add_event(Timestamp::now())) })
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Kill {
-    instance: InstanceId,
-}
-
-async fn kill(State(world): Held, Json(Kill { instance }): Json<Kill>) -> Response {
-    if world.book().tell(&instance, Order::Kill) {
-        StatusCode::OK.into_response()
-    } else {
-        refuse(StatusCode::NOT_FOUND, format!("Instance {instance} has no process."))
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Outage {
-    part: Part,
-    down: bool,
-}
-
-async fn outage(State(world): Held, Json(Outage { part, down }): Json<Outage>) {
-    world.store().set_down(part, down);
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Rate {
-    rate: f64,
-}
-
-async fn set_load(State(world): Held, Json(Rate { rate }): Json<Rate>) -> Response {
-    if !(rate.is_finite() && rate >= 0.0) {
-        return refuse(StatusCode::UNPROCESSABLE_ENTITY, "The load is a number of requests per second.");
-    }
-    world.load.set_rate(rate);
-    StatusCode::OK.into_response()
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum Server {
-    Database(Connections),
-    Redis(Connections),
-}
-
-async fn set_connections(State(world): Held, Json(server): Json<Server>) {
-    let mut store = world.store();
-    match server {
-        Server::Database(connections) => store.database = connections,
-        Server::Redis(connections) => store.redis = connections,
-    }
-}
-
-async fn set_complexity(State(world): Held, Json(complexity): Json<Complexity>) {
-    world.store().complexity = complexity;
-}
-
-async fn set_warnings(State(world): Held, Json(warnings): Json<Vec<Value>>) {
-    world.store().warnings = warnings;
 }
 
 #[cfg(test)]

@@ -7,16 +7,19 @@ use std::time::Duration;
 
 use clap::ValueEnum as _;
 use reqwest::StatusCode;
+use rustix::process::{Pid, Signal, kill_process};
 use scalebot_adapters::http::Http;
 use scalebot_commands::ports::InstanceState;
 use scalebot_commands::units::{InstanceId, Timestamp};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 
-use super::{Order, Starting, World};
+use super::World;
+use super::book::{Member, Order, Starting};
 use crate::drill::settings::Fault;
 
 /// How long a process may take to say where it listens.
@@ -30,8 +33,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// it is not ready counts so at once.
 const SILENT_LOOKS: u32 = 3;
 
-/// How long requests that are under way may take before an instance is ended.
-const LAST_REQUESTS: Duration = Duration::from_secs(10);
+/// When an instance that was told to end is killed: after everything that it may take by the shutdown order (30 s for
+/// requests in flight, 60 s for constitutional work) and 30 s more.
+const LAST_RESORT: Duration = Duration::from_mins(2);
 
 /// How long a process may take to end once its pipe is closed.
 const LAST_MOMENTS: Duration = Duration::from_secs(1);
@@ -45,7 +49,7 @@ pub(in crate::drill) fn this_program() -> PathBuf {
     }
 }
 
-/// Follows one instance from its start to its end.
+/// Follows one instance from its start to its end, and the forwarder's looks at it to theirs.
 pub(super) async fn live(world: Arc<World>, starting: Starting, fault: Option<Fault>) {
     let Starting { id, number, mut orders } = starting;
     let begun = tokio::select! {
@@ -53,13 +57,14 @@ pub(super) async fn live(world: Arc<World>, starting: Starting, fault: Option<Fa
         // What was begun is killed with its handle.
         () = world.told_to_end() => Err("the world ended".to_owned()),
     };
-    let left = match begun {
-        Ok((mut child, address)) => {
-            let lifeline = child.stdin.take();
-            let mut instance = Process { world: &world, id: &id, child, lifeline };
-            instance.follow(&address, &mut orders).await
+    let (left, looks) = match begun {
+        Ok(mut process) => {
+            let left = process.follow(&mut orders).await;
+            // Its last words are kept before anybody learns that it is gone.
+            let _ = timeout(LAST_MOMENTS, process.log).await;
+            (left, Some(process.looks))
         }
-        Err(detail) => Left::Failed(detail),
+        Err(detail) => (Left::Failed(detail), None),
     };
     // From here on nobody can tell it anything: that is how the book knows that there is no process.
     drop(orders);
@@ -67,11 +72,20 @@ pub(super) async fn live(world: Arc<World>, starting: Starting, fault: Option<Fa
         Left::Failed(detail) => {
             eprintln!("{} {id}: {detail}", Timestamp::now());
             world.write(|book| {
-                let leaving = book.member(&id).is_some_and(|member| member.seen.state == InstanceState::Terminating);
+                let leaving = book.member(&id).is_some_and(Member::is_leaving);
                 if leaving { book.remove(&id) } else { book.see(&id, InstanceState::Failed, Some(detail)) }
             });
         }
         Left::AsOrdered => world.write(|book| book.remove(&id)),
+    }
+    if let Some(mut looks) = looks {
+        tokio::select! {
+            () = looks.until_silent(&world, &id) => {}
+            () = world.told_to_end() => {}
+        }
+    }
+    if world.book().member(&id).is_none() {
+        world.routes().forget(&id);
     }
 }
 
@@ -84,7 +98,12 @@ enum Left {
 }
 
 /// Starts the process, and learns where it listens.
-async fn begin(world: &World, id: &InstanceId, number: u32, fault: Option<Fault>) -> Result<(Child, String), String> {
+async fn begin<'a>(
+    world: &'a Arc<World>,
+    id: &'a InstanceId,
+    number: u32,
+    fault: Option<Fault>,
+) -> Result<Process<'a>, String> {
     let mut command = Command::new(this_program());
     command.args(["drill-instance", "--name", id.as_str(), "--store"]).arg(&world.socket);
     command.args(["--seed", &world.settings.seed.wrapping_add(u64::from(number)).to_string()]);
@@ -92,20 +111,29 @@ async fn begin(world: &World, id: &InstanceId, number: u32, fault: Option<Fault>
         command.args(["--fault", fault.get_name()]);
     }
     // Its standard input is the pipe that it lives by. Whatever secrets the environment holds are none of its business.
-    command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
+    command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| format!("its process could not be started: {error}"))?;
     let output = child.stdout.take().ok_or("its output cannot be read")?;
+    let errors = child.stderr.take().ok_or("its log cannot be read")?;
+    let log = tokio::spawn(keep_log(Arc::clone(world), id.clone(), errors));
     let mut lines = BufReader::new(output).lines();
     match timeout(ADDRESS, lines.next_line()).await {
         Ok(Ok(Some(address))) => {
-            world.write(|book| book.reached_at(id, address.clone()));
-            Ok((child, address))
+            world.reached_at(id, &address);
+            let lifeline = child.stdin.take();
+            Ok(Process { world, id, child, lifeline, log, looks: Looks::at(&address)? })
         }
         Ok(_) => match timeout(LAST_MOMENTS, child.wait()).await {
             Ok(Ok(status)) => Err(exited(status)),
             _ => Err("its process said nothing".to_owned()),
         },
         Err(_) => Err(format!("its process did not say within {} s where it listens", ADDRESS.as_secs())),
+    }
+}
+
+async fn keep_log(world: Arc<World>, id: InstanceId, errors: ChildStderr) {
+    if let Err(error) = world.logs.keep(&id, errors).await {
+        eprintln!("{} {id}: its log cannot be kept: {error}", Timestamp::now());
     }
 }
 
@@ -119,52 +147,53 @@ struct Process<'a> {
     child: Child,
     // Held apart from the child: waiting for that would close it, and the process would end.
     lifeline: Option<ChildStdin>,
+    log: JoinHandle<()>,
+    looks: Looks,
 }
 
 impl Process<'_> {
-    /// Follows the running process, until it ends or is told to.
-    async fn follow(&mut self, address: &str, orders: &mut mpsc::UnboundedReceiver<Order>) -> Left {
-        let mut readiness = match Readiness::new(address) {
-            Ok(readiness) => readiness,
-            Err(detail) => return Left::Failed(detail),
-        };
-        let mut looks = interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// Follows the running process until it has ended: by itself, as it was told to, or with the world.
+    async fn follow(&mut self, orders: &mut mpsc::UnboundedReceiver<Order>) -> Left {
+        // When a process that was told to end is killed.
+        let mut last: Option<Instant> = None;
         loop {
+            let deadline = last.unwrap_or_else(|| Instant::now() + LAST_RESORT);
             tokio::select! {
                 status = self.child.wait() => {
-                    return Left::Failed(status.map_or_else(|error| error.to_string(), exited));
+                    return match (last, status) {
+                        (Some(_), Ok(status)) if status.success() => Left::AsOrdered,
+                        (_, status) => Left::Failed(status.map_or_else(|error| error.to_string(), exited)),
+                    };
                 }
-                order = orders.recv() => match order {
-                    Some(Order::Kill) => {
-                        // It ends as a crash does: the next turn sees it gone.
-                        let _ = self.child.start_kill();
+                Some(order) = orders.recv() => match order {
+                    // It ends as a crash does: the next turn sees it gone.
+                    Order::Kill => { let _ = self.child.start_kill(); }
+                    Order::Stop if last.is_none() => {
+                        self.terminate();
+                        last = Some(Instant::now() + LAST_RESORT);
                     }
-                    Some(Order::Stop) | None => {
-                        self.finish_requests().await;
-                        self.close().await;
-                        return Left::AsOrdered;
-                    }
+                    Order::Stop => {}
                 },
+                () = sleep_until(deadline), if last.is_some() => {
+                    eprintln!("{} {} has not ended in its time and is killed", Timestamp::now(), self.id);
+                    let _ = self.child.kill().await;
+                }
                 () = self.world.told_to_end() => {
                     self.close().await;
                     return Left::AsOrdered;
                 }
-                seen = async { looks.tick().await; readiness.look().await } => {
-                    if let Some((state, detail)) = seen {
-                        self.world.write(|book| book.see(self.id, state, detail));
-                    }
-                }
+                () = self.looks.next(self.world, self.id) => {}
             }
         }
     }
 
-    /// Waits for the requests that it still has; new ones do not come to an instance on its way out.
-    async fn finish_requests(&self) {
-        let idle = self.world.until(|book| book.member(self.id).is_none_or(|member| member.in_flight == 0));
-        tokio::select! {
-            _ = timeout(LAST_REQUESTS, idle) => {}
-            () = self.world.told_to_end() => {}
+    /// Sends SIGTERM. Until its exit is collected, which only `follow` does, the number is its own and nobody else's.
+    fn terminate(&mut self) {
+        let process = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let sent = process.map(|process| kill_process(process, Signal::TERM));
+        if let Some(Err(error)) = sent {
+            eprintln!("{} {} cannot be told to end: {error}", Timestamp::now(), self.id);
+            let _ = self.child.start_kill();
         }
     }
 
@@ -173,6 +202,39 @@ impl Process<'_> {
         self.lifeline = None;
         if timeout(LAST_MOMENTS, self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;
+        }
+    }
+}
+
+/// Looks at an instance again and again, for the fleet as long as there is a process, and for the forwarder.
+struct Looks {
+    turns: Interval,
+    readiness: Readiness,
+}
+
+impl Looks {
+    fn at(address: &str) -> Result<Self, String> {
+        let mut turns = interval(LOOK_EVERY);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ok(Self { turns, readiness: Readiness::new(address)? })
+    }
+
+    /// The next look, and what follows from it.
+    async fn next(&mut self, world: &World, id: &InstanceId) {
+        self.turns.tick().await;
+        if let Some((state, detail)) = self.readiness.look().await {
+            world.see(id, state, detail);
+        }
+    }
+
+    /// Goes on after the process has ended, of which nobody tells a balancer: it chooses an instance that was not
+    /// drained until it finds nobody there.
+    async fn until_silent(&mut self, world: &World, id: &InstanceId) {
+        while world.routes().chooses(id) {
+            self.turns.tick().await;
+            if let Some((state, _)) = self.readiness.look().await {
+                world.routes().see(id, state == InstanceState::Ready);
+            }
         }
     }
 }

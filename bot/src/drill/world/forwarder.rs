@@ -13,10 +13,11 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::serve::ListenerExt as _;
 use reqwest::Client;
-use scalebot_commands::units::InstanceId;
+use scalebot_commands::units::{InstanceId, Timestamp};
 use tokio::net::TcpListener;
 
 use super::World;
+use crate::drill::instance::LONG;
 
 /// How long one request may take at an instance.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -56,15 +57,32 @@ pub(super) fn serve(world: Arc<World>, front: TcpListener) -> anyhow::Result<imp
 }
 
 /// Counts a request as ended however it ends, also when the client has gone away.
-struct UnderWay<'a> {
-    world: &'a World,
+struct UnderWay {
+    world: Arc<World>,
     id: InstanceId,
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.world.write(|book| book.answered(&self.id));
+        self.world.routes().answered(&self.id);
     }
+}
+
+/// Sends one request to that very instance, counted as any other, that takes so long there. `false` when the instance
+/// is not known or has no address.
+pub(super) fn send_long(world: &Arc<World>, id: &InstanceId, length: Duration) -> anyhow::Result<bool> {
+    let client = Client::builder().no_proxy().timeout(length + LIMIT).build().context("Preparing the request")?;
+    let Some((id, address)) = world.routes().choose(id) else { return Ok(false) };
+    let under_way = UnderWay { world: Arc::clone(world), id };
+    let url = format!("http://{address}{LONG}?seconds={}", length.as_secs());
+    tokio::spawn(async move {
+        let answer = client.get(url).send().await.and_then(reqwest::Response::error_for_status);
+        if let Err(error) = answer {
+            eprintln!("{} a long request to {} was lost: {error}", Timestamp::now(), under_way.id);
+        }
+        drop(under_way);
+    });
+    Ok(true)
 }
 
 async fn forward(
@@ -74,10 +92,10 @@ async fn forward(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let Some((id, address)) = forwarder.world.book().next() else {
+    let Some((id, address)) = forwarder.world.routes().next() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "no instance is ready\n").into_response();
     };
-    let under_way = UnderWay { world: &forwarder.world, id };
+    let under_way = UnderWay { world: Arc::clone(&forwarder.world), id };
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let mut request = forwarder.client.request(method, format!("http://{address}{path}")).body(body);
     if let Some(kind) = headers.get(header::CONTENT_TYPE) {

@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::super::book::Starting;
 use super::super::forwarder;
+use super::super::logs::Logs;
 use super::*;
 use crate::drill::files;
 use crate::drill::settings::{Fault, Settings};
@@ -29,8 +30,12 @@ impl Stage {
         let directory = tempfile::tempdir().unwrap();
         let path = |name| directory.path().join(name);
         let settings = Settings { instances: 2, load: 0.0, seed: 1, halted: false, fault };
-        let world = Arc::new(World::new(settings, path(files::WORLD_SOCKET), path(files::FLEET), front));
+        let logs = Logs::begin(&path(files::INSTANCES)).unwrap();
+        let world = Arc::new(World::new(settings, path(files::WORLD_SOCKET), path(files::FLEET), logs, front));
         let instances = world.write(|book| book.begin(2, Timestamp::now()));
+        for starting in &instances {
+            world.routes().add(starting.id.clone());
+        }
         let socket = UnixListener::bind(&world.socket).unwrap();
         let router = router(&world);
         tokio::spawn(async move { axum::serve(socket, router).await });
@@ -154,10 +159,8 @@ async fn the_forwarder_sends_each_request_once_and_passes_failures_on() {
     let working = instance(StatusCode::OK).await;
     let closed = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap().to_string();
     for (starting, address) in stage.instances.iter().zip([working, closed]) {
-        stage.world.write(|book| {
-            book.reached_at(&starting.id, address);
-            book.see(&starting.id, InstanceState::Ready, None);
-        });
+        stage.world.reached_at(&starting.id, &address);
+        stage.world.see(&starting.id, InstanceState::Ready, None);
     }
     let answers = [ask().await, ask().await, ask().await, ask().await];
     let (works, fails) = ((StatusCode::OK, "api-1".to_owned()), (StatusCode::BAD_GATEWAY, "api-2".to_owned()));
@@ -168,7 +171,7 @@ async fn the_forwarder_sends_each_request_once_and_passes_failures_on() {
     let routed = ForwarderTraffic::new(&stage.client).routed().await.unwrap();
     let told: Vec<(bool, u64)> = routed.iter().map(|routed| (routed.receives, routed.requests)).collect();
     assert_eq!(told, [(true, 4), (false, 2)]);
-    assert!(stage.world.book().members().iter().all(|member| member.in_flight == 0));
+    assert!(routed.iter().all(|routed| routed.in_flight == Some(0)));
 }
 
 #[tokio::test]
@@ -178,10 +181,8 @@ async fn an_instances_own_refusal_reaches_the_sender_with_its_headers() {
     let stage = Stage::with(None, url.clone());
     tokio::spawn(forwarder::serve(Arc::clone(&stage.world), front).unwrap());
     let address = instance(StatusCode::SERVICE_UNAVAILABLE).await;
-    stage.world.write(|book| {
-        book.reached_at(&stage.instances[0].id, address);
-        book.see(&stage.instances[0].id, InstanceState::Ready, None);
-    });
+    stage.world.reached_at(&stage.instances[0].id, &address);
+    stage.world.see(&stage.instances[0].id, InstanceState::Ready, None);
     let answer = reqwest::Client::builder().no_proxy().build().unwrap().get(&url).send().await.unwrap();
     assert_eq!(
         (answer.status(), answer.headers()["retry-after"].to_str().unwrap()),
