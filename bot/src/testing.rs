@@ -264,8 +264,8 @@ impl Stage {
     pub(crate) async fn take(&self, command: &str, policy: &Policy) -> Received {
         let ports = self.ports();
         let targets = [TargetName::new("api")];
-        let (ledger, world) = (&*ports.ledger, &*ports.world);
-        let desk = Desk { ledger, world, policy, epoch: Epoch(1), targets: &targets };
+        let (ledger, world, room) = (&*ports.ledger, &*ports.world, &*ports.room);
+        let desk = Desk { ledger, world, room, policy, epoch: Epoch(1), targets: &targets };
         desk.take(&request::parse(command).unwrap(), &Person::new("operator")).await.unwrap()
     }
 

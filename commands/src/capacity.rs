@@ -46,9 +46,10 @@ impl Capacity {
     pub fn instances_for(&self, load: f64, busy: f64) -> Option<Replicas> {
         /// A measure is no more exact than this: what fits but for a rounding error fits.
         const ROUNDING: f64 = 1e-9;
-        let needed = (load / (self.per_instance * busy) - ROUNDING).ceil().max(1.0);
-        // Infinity and what is no number fail here as well.
-        (needed <= f64::from(crate::request::MAX_REPLICAS)).then_some(Replicas(needed as u32))
+        let share = load / (self.per_instance * busy);
+        let needed = (share - ROUNDING).ceil().max(1.0);
+        let sound = share.is_finite() && needed <= f64::from(crate::request::MAX_REPLICAS);
+        sound.then_some(Replicas(needed as u32))
     }
 }
 

@@ -21,6 +21,11 @@ pub enum Point {
 }
 
 impl Point {
+    /// Whether the operation stops here when it is asked to.
+    pub fn can_stop(self) -> bool {
+        matches!(self, Self::Before | Self::Changed | Self::Draining)
+    }
+
     /// What stopping means here, for who asked for it.
     pub fn means(self) -> &'static str {
         match self {
@@ -162,7 +167,63 @@ mod tests {
                 format!("{:<22}{point}\n", kind.as_str())
             })
             .collect();
-        insta::assert_snapshot!(table, @"");
+        insta::assert_snapshot!(table, @r"
+        requested             Before
+        assessed              Before
+        prechecked            Before
+        rationale             Before
+        attested              Changed
+        reason_given          -
+        attestation_given     -
+        approval_requested    Before
+        vote_cast             -
+        vote_withdrawn        -
+        vote_refused          -
+        approved              Before
+        rejected              Before
+        expired               Before
+        scaling               Changed
+        scaling_answered      Changed
+        quiesced              Before
+        draining              Draining
+        draining_answered     Draining
+        drained               Draining
+        readmitting           Draining
+        readmitting_answered  Draining
+        terminating           Changed
+        terminating_answered  Changed
+        terminated            Changed
+        way_back              GoingBack
+        logs_saved            GoingBack
+        rolling_back          GoingBack
+        rolling_back_answered GoingBack
+        rolled_back           GoingBack
+        halt_offered          GoingBack
+        halt_answered         GoingBack
+        halting               GoingBack
+        halting_answered      GoingBack
+        interference          -
+        overridden            Before
+        scaled                Changed
+        not_ready             Changed
+        verified              Changed
+        monitored             Changed
+        documented            Changed
+        finished              Ended
+        cancel_requested      -
+        resumed               -
+        parked                Parked
+        escalated             -
+        acknowledged          -
+        reescalated           -
+        abandoned             Ended
+        follow_up_closed      -
+        proposed              -
+        dismissed             -
+        follow_up             -
+        clock_jump            -
+        command_refused       -
+        ");
     }
 
     #[test]
@@ -170,7 +231,17 @@ mod tests {
         let points =
             [Point::Before, Point::Changed, Point::Draining, Point::GoingBack, Point::Parked, Point::Ended];
         let said = points.map(|point| format!("{point:?}: {}\n", point.means())).concat();
-        insta::assert_snapshot!(said, @"");
+        insta::assert_snapshot!(said, @r"
+        Before: It stops, and nothing is changed.
+        Changed: It stops, and the fleet stays as it is.
+        To bring it back afterwards, type: /scale rollback
+        Draining: It stops. The instance being drained gets requests again; what is gone stays gone.
+        To bring that back afterwards, type: /scale rollback
+        GoingBack: Going back is not interrupted: it goes on until the fleet is at the count before, or says why it cannot.
+        Parked: It waits for a person and does nothing, so there is nothing to stop.
+        A governance lead can abandon it, which frees the fleet.
+        Ended: It has ended already. To bring the fleet back, type: /scale rollback
+        ");
     }
 
     #[test]

@@ -69,6 +69,62 @@ mod tests {
             .iter()
             .map(|kind| format!("{:<22}{}\n", kind.as_str(), after(*kind).unwrap_or("-")))
             .collect();
-        insta::assert_snapshot!(table, @"");
+        insta::assert_snapshot!(table, @r"
+        requested             looking at the fleet
+        assessed              checking whether it may be done
+        prechecked            checked, about to go on
+        rationale             checking whether it may be done
+        attested              watching the fleet
+        reason_given          -
+        attestation_given     -
+        approval_requested    waiting for a governance lead
+        vote_cast             -
+        vote_withdrawn        -
+        vote_refused          -
+        approved              approved, checking once more
+        rejected              ending
+        expired               ending
+        scaling               setting the count
+        scaling_answered      waiting for new instances to become ready
+        quiesced              about to take instances out of service
+        draining              letting an instance answer its last requests
+        draining_answered     letting an instance answer its last requests
+        drained               an instance has no requests left, going on
+        readmitting           sending an instance requests again
+        readmitting_answered  an instance gets requests again, stopping
+        terminating           waiting for instances to be gone
+        terminating_answered  waiting for instances to be gone
+        terminated            instances are gone, verifying the others
+        way_back              deciding on the way back
+        logs_saved            going back: logs are saved
+        rolling_back          going back to the count before
+        rolling_back_answered going back to the count before
+        rolled_back           back at the count before, verifying it
+        halt_offered          going back: a governance lead is offered the halt
+        halt_answered         going back: the halt was decided on
+        halting               going back: the halt was decided on
+        halting_answered      going back: the halt was decided on
+        interference          -
+        overridden            lifted by a governance lead, checking once more
+        scaled                verifying every instance
+        not_ready             not every instance became ready, deciding what follows
+        verified              watching the fleet
+        monitored             watched, writing down what was done
+        documented            ending
+        finished              ended
+        cancel_requested      -
+        resumed               -
+        parked                waiting for a person: it cannot go on by itself
+        escalated             -
+        acknowledged          -
+        reescalated           -
+        abandoned             ended
+        follow_up_closed      -
+        proposed              -
+        dismissed             -
+        follow_up             -
+        clock_jump            -
+        command_refused       -
+        ");
     }
 }

@@ -51,11 +51,33 @@ fn every_action_is_for_exactly_the_roles_of_the_matrix() {
             let mark = |roles: &Roles| if may(roles, action).is_ok() { "yes" } else { "-" };
             let each: Vec<String> =
                 ROLES.iter().map(|role| format!("{:<9}", mark(&holding(&[*role])))).collect();
-            format!("{:<40} {:<7} {}\n", format!("{action:?}"), mark(&holding(&[])), each.concat())
+            let line = format!("{:<40} {:<7} {}", format!("{action:?}"), mark(&holding(&[])), each.concat());
+            format!("{}\n", line.trim_end())
         })
         .collect();
     // none, operator, governance lead, infrastructure team, system architect
-    insta::assert_snapshot!(table, @"");
+    insta::assert_snapshot!(table, @r"
+    Change                                   -       yes      -        -        -
+    Rollback                                 -       yes      -        -        -
+    Plan                                     yes     yes      yes      yes      yes
+    Status                                   yes     yes      yes      yes      yes
+    History                                  yes     yes      yes      yes      yes
+    Capacity                                 yes     yes      yes      yes      yes
+    Followups                                -       yes      -        -        -
+    CloseFollowUp                            -       yes      -        -        -
+    Help                                     yes     yes      yes      yes      yes
+    Cancel { own: true }                     -       yes      yes      -        -
+    Cancel { own: false }                    -       -        yes      -        -
+    Decide                                   -       -        yes      -        -
+    AnswerHaltOffer                          -       -        yes      -        -
+    Abandon                                  -       -        yes      -        -
+    StartProposal                            -       yes      -        -        -
+    DismissProposal                          -       yes      -        -        -
+    Acknowledge { role: Operator }           -       yes      -        -        -
+    Acknowledge { role: GovernanceLead }     -       yes      yes      -        -
+    Acknowledge { role: InfrastructureTeam } -       yes      -        yes      -
+    Acknowledge { role: SystemArchitect }    -       yes      -        -        yes
+    ");
 }
 
 #[test]
@@ -183,5 +205,15 @@ fn a_refusal_says_what_is_missing_and_whom_to_ask() {
     ]
     .map(|refusal| format!("{refusal}\n"))
     .concat();
-    insta::assert_snapshot!(said, @"");
+    insta::assert_snapshot!(said, @r"
+    Only a person may ask for something here. Nothing was done.
+    Only an operator may change the count. Nothing was done.
+    Ask an operator.
+    Only a governance lead may cancel what somebody else asked for. Nothing was done.
+    Ask a governance lead.
+    Only an operator or somebody of the infrastructure team may acknowledge this escalation. Nothing was done.
+    Ask an operator or somebody of the infrastructure team.
+    Only an operator may change the count, and it could not be told whether you are one: the chat system cannot be reached (no route).
+    Nothing was done. Try again in a moment.
+    ");
 }

@@ -155,6 +155,21 @@ mod tests {
             undo(&ended(Outcome::Completed, Some(4), Some(6)), None),
         ];
         let said = refusals.map(|refusal| format!("{}\n\n", refusal.unwrap_err())).concat();
-        insta::assert_snapshot!(said, @"");
+        insta::assert_snapshot!(said, @r"
+        The latest operation on api, /scale up 6 (operation 7f3a01), was taken back already: to 4 instances. There is nothing to undo.
+
+        The latest operation on api, /scale up 6 (operation 7f3a01), changed nothing: there were 4 instances before and after. There is nothing to undo.
+
+        What the latest operation on api, /scale up 6 (operation 7f3a01), left behind could not be seen then, so it is not undone by itself.
+        There were 4 before. Say the count that is wanted: /scale status shows the present one.
+
+        The latest operation on api, /scale up 6 (operation 7f3a01), ended before the fleet was seen. There is nothing to undo.
+
+        The latest operation on api, /scale up 6 (operation 7f3a01), was a rollback itself. Nothing was done.
+        Say the count that is wanted: /scale status shows the present one.
+
+        The latest operation on api (7f3a01) cannot be read by this version.
+        Say the count that is wanted: /scale status shows the present one.
+        ");
     }
 }

@@ -4,22 +4,77 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn up(to: u32) -> ScaleTo {
-    ScaleTo { to: Replicas(to), target: None, reason: None }
+fn up(to: u32) -> Request {
+    Request::Change { direction: Direction::Up, to: Replicas(to), target: None, reason: None }
 }
 
 #[test]
 fn the_command_is_understood_with_and_without_its_options() {
-    assert_eq!(parse("/scale up 6"), Ok(Request::Up(up(6))));
-    assert_eq!(parse("  /scale   up\t6 "), Ok(Request::Up(up(6))));
+    assert_eq!(parse("/scale up 6"), Ok(up(6)));
+    assert_eq!(parse("  /scale   up\t6 "), Ok(up(6)));
+    let (target, reason) = (Some(TargetName::new("api")), Some("expected load at noon".to_owned()));
     assert_eq!(
         parse(r#"/scale up 6 target:api reason:"expected load at noon""#),
-        Ok(Request::Up(ScaleTo {
-            target: Some(TargetName::new("api")),
-            reason: Some("expected load at noon".into()),
-            ..up(6)
-        }))
+        Ok(Request::Change { direction: Direction::Up, to: Replicas(6), target, reason })
     );
+}
+
+#[test]
+fn every_command_is_understood() {
+    let texts = [
+        "/scale down 4",
+        "/scale rollback",
+        "/scale rollback reason:\"worse than before\" target:api",
+        "/scale plan 6 target:api",
+        "/scale status",
+        "/scale history",
+        "/scale history 50 target:api",
+        "/scale cancel",
+        "/scale capacity",
+        "/scale capacity 120.50 target:api",
+        "/scale followups",
+        "/scale followups close 41 reason:\"the file is changed\"",
+        "/scale help",
+    ];
+    insta::assert_snapshot!(answers(&texts), @r#"
+    > /scale down 4
+    understood: /scale down 4
+    > /scale rollback
+    understood: /scale rollback
+    > /scale rollback reason:"worse than before" target:api
+    understood: /scale rollback target:api reason:"worse than before"
+    > /scale plan 6 target:api
+    understood: /scale plan 6 target:api
+    > /scale status
+    understood: /scale status
+    > /scale history
+    understood: /scale history
+    > /scale history 50 target:api
+    understood: /scale history 50 target:api
+    > /scale cancel
+    understood: /scale cancel
+    > /scale capacity
+    understood: /scale capacity
+    > /scale capacity 120.50 target:api
+    understood: /scale capacity 120.5 target:api
+    > /scale followups
+    understood: /scale followups
+    > /scale followups close 41 reason:"the file is changed"
+    understood: /scale followups close 41 reason:"the file is changed"
+    > /scale help
+    understood: /scale help
+    "#);
+    for text in texts {
+        let request = parse(text).unwrap();
+        assert_eq!(Word::parse(text.split(' ').nth(1).unwrap()), Some(request.word()));
+    }
+}
+
+#[test]
+fn each_example_that_is_shown_can_be_typed() {
+    for word in Word::ALL {
+        assert_eq!(parse(word.form()).map(|request| request.word()), Ok(word));
+    }
 }
 
 #[test]
@@ -34,9 +89,105 @@ fn a_slip_of_the_finger_is_met_with_the_word_that_was_meant() {
     for slip in ["/scale uo 6", "/scale upp 6", "/scale UP 6", "/scale p 6"] {
         assert!(said(slip).contains("Did you mean \"/scale up\"?"), "{}", said(slip));
     }
-    for other in ["/scale sideways 6", "/scale xy 6"] {
-        assert!(said(other).contains("I know: /scale up N."), "{}", said(other));
+    for word in Word::ALL {
+        let slip = format!("/scale {}x", &word.as_str()[..word.as_str().len() - 1]);
+        let meant = format!("Did you mean \"/scale {word}\"? Type: {}", word.form());
+        assert!(said(&slip).contains(&meant), "{}", said(&slip));
     }
+    for other in ["/scale sideways 6", "/scale xyz 6"] {
+        assert!(said(other).contains("type: /scale help"), "{}", said(other));
+    }
+}
+
+#[test]
+fn what_is_wrong_is_met_with_the_right_form_of_that_very_command() {
+    insta::assert_snapshot!(
+        answers(&[
+            "/scale down",
+            "/scale down four",
+            "/scale down 0",
+            "/scale down 4 now",
+            "/scale rollback 4",
+            "/scale plan",
+            "/scale plan 6 reason:x",
+            "/scale status reason:x",
+            "/scale status now",
+            "/scale history all",
+            "/scale history 0",
+            "/scale history 51",
+            "/scale history 5 5",
+            "/scale cancel 019b",
+            "/scale capacity much",
+            "/scale capacity 1.2.3",
+            "/scale capacity 0",
+            "/scale capacity 120 240",
+            "/scale followups all",
+            "/scale followups close",
+            "/scale followups close x",
+            "/scale followups close 0",
+            "/scale followups close 41 42",
+            "/scale followups reason:x",
+            "/scale followups close 41 reason:\"x",
+            "/scale history \"5",
+            "/scale help up",
+        ]),
+        @r#"
+    > /scale down
+    How many instances in all? Type: /scale down 4
+    > /scale down four
+    "four" is not a whole number of instances. Use digits 0-9, for example: /scale down 4
+    > /scale down 0
+    0 instances cannot be asked for; 1 to 10000 can. Type: /scale down 4
+    > /scale down 4 now
+    I do not know what "now" means here. After the count come only target:NAME and reason:"why it is done", each once. Type: /scale down 4
+    > /scale rollback 4
+    I do not know what "4" means here. Only target:NAME and reason:"why it is done" may follow, each once. Type: /scale rollback
+    > /scale plan
+    How many instances in all? Type: /scale plan 6
+    > /scale plan 6 reason:x
+    I do not know what "reason:x" means here. After the count comes only target:NAME. Type: /scale plan 6
+    > /scale status reason:x
+    I do not know what "reason:x" means here. Only target:NAME may follow. Type: /scale status
+    > /scale status now
+    I do not know what "now" means here. Only target:NAME may follow. Type: /scale status
+    > /scale history all
+    "all" is not a whole number of operations. Use digits 0-9, for example: /scale history 10
+    > /scale history 0
+    0 operations cannot be asked for; 1 to 50 can. Type: /scale history 10
+    > /scale history 51
+    51 operations cannot be asked for; 1 to 50 can. Type: /scale history 10
+    > /scale history 5 5
+    I do not know what "5" means here. Only a number of operations and target:NAME may follow, each once. Type: /scale history 10
+    > /scale cancel 019b
+    I do not know what "019b" means here. Only target:NAME may follow. Type: /scale cancel
+    > /scale capacity much
+    "much" is not a number of requests per second. Use digits 0-9 and at most one point, for example: /scale capacity 120
+    > /scale capacity 1.2.3
+    "1.2.3" is not a number of requests per second. Use digits 0-9 and at most one point, for example: /scale capacity 120
+    > /scale capacity 0
+    0 requests per second cannot be asked about; more than 0 and at most 1000000 can. Type: /scale capacity 120
+    > /scale capacity 120 240
+    I do not know what "240" means here. Only a number of requests per second and target:NAME may follow, each once. Type: /scale capacity 120
+    > /scale followups all
+    I do not know what "all" means here. Only close NUMBER, target:NAME and reason:"why it is closed" may follow, each once. Type: /scale followups
+    > /scale followups close
+    Which one is done? Each follow-up has a number; /scale followups shows them. Type: /scale followups close 41
+    > /scale followups close x
+    "x" is not the number of a follow-up. Use digits 0-9, for example: /scale followups close 41
+    > /scale followups close 0
+    "0" is not the number of a follow-up. Use digits 0-9, for example: /scale followups close 41
+    > /scale followups close 41 42
+    I do not know what "42" means here. Only close NUMBER, target:NAME and reason:"why it is closed" may follow, each once. Type: /scale followups
+    > /scale followups reason:x
+    I do not know what "reason:" means here. Only close NUMBER, target:NAME and reason:"why it is closed" may follow, each once. Type: /scale followups
+    > /scale followups close 41 reason:"x
+    A quotation mark is not closed. Type: /scale followups close 41 reason:"the file is changed"
+    > /scale history "5
+    A quotation mark is not closed. Type: /scale history 10
+    > /scale help up
+    I do not know what "up" means here. Nothing follows it. Type: /scale help
+    "#
+    );
 }
 
 #[test]
@@ -67,7 +218,7 @@ fn what_is_no_command_gets_an_answer_that_shows_the_right_form() {
     > /SCALE up 6
     "/SCALE" is not a command. To have six instances in all, type: /scale up 6
     > /scale
-    How many instances in all? Type: /scale up 6
+    What is to be done? Type: /scale up 6 (or /scale help to see everything)
     > /scale up
     How many instances in all? Type: /scale up 6
     "#);
@@ -132,9 +283,9 @@ fn a_word_that_is_not_known_is_met_with_the_nearest_that_is() {
     > /scale UP 6
     I do not know "/scale UP". Did you mean "/scale up"? Type: /scale up 6
     > /scale sideways 6
-    I do not know "/scale sideways". I know: /scale up N. Type: /scale up 6
+    I do not know "/scale sideways". To see what I know, type: /scale help
     > /scale 6
-    I do not know "/scale 6". I know: /scale up N. Type: /scale up 6
+    I do not know "/scale 6". To see what I know, type: /scale help
     "#);
 }
 
@@ -230,7 +381,7 @@ fn acts_on_nothing(text: &str) -> bool {
 
 /// What commands and mischief are made of.
 const PIECES: &[&str] =
-    &["/scale", "up", "6", "target:", "reason:", "\"", " ", "\u{202e}", "\u{200b}", "\u{1b}[2J", "\n", "api"];
+    &["/scale", "up", "6", "target:", "reason:", "\"", " ", "\u{202e}", "\u{200b}", "\u{1b}[2J", "\n", "api", "close"];
 
 /// Texts of which many are nearly commands.
 fn typed() -> impl Strategy<Value = String> {
@@ -241,18 +392,55 @@ fn typed() -> impl Strategy<Value = String> {
     ];
     let scaled =
         proptest::collection::vec(piece.clone(), 0..8).prop_map(|pieces| format!("/scale up 6 {}", pieces.concat()));
-    let option = (any::<bool>(), any::<String>()).prop_map(|(target, text)| {
-        format!("/scale up 12 {}:\"{}\"", if target { "target" } else { "reason" }, text.replace('"', ""))
+    let form = proptest::sample::select(Word::ALL.as_slice()).prop_map(Word::form);
+    let option = (form, any::<bool>(), any::<String>()).prop_map(|(form, target, text)| {
+        format!("{form} {}:\"{}\"", if target { "target" } else { "reason" }, text.replace('"', ""))
     });
+    let word = proptest::sample::select(Word::ALL.as_slice());
+    let any_word = (word, proptest::collection::vec(piece.clone(), 0..6))
+        .prop_map(|(word, pieces)| format!("/scale {word} {}", pieces.join(" ")));
     prop_oneof![
         any::<String>(),
         proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat()),
         scaled,
-        option
+        option,
+        any_word
+    ]
+}
+
+/// Any request that a person can make.
+fn requests() -> impl Strategy<Value = Request> {
+    let name = || proptest::option::of("[a-z][a-z0-9-]{0,20}( [a-z]{1,9})?").prop_map(|name| name.map(TargetName::new));
+    let why = || proptest::option::of("[a-zA-Z0-9:;,.äß]{1,30}( [a-z/]{1,30})?");
+    let count = || (1..=MAX_REPLICAS).prop_map(Replicas);
+    let rate = (1_u64..=1_000_000_000).prop_map(|thousandths| {
+        Rate::parse(&format!("{}.{:03}", thousandths / 1_000, thousandths % 1_000)).unwrap()
+    });
+    let way = || prop_oneof![Just(Direction::Up), Just(Direction::Down)];
+    prop_oneof![
+        (way(), count(), name(), why())
+            .prop_map(|(direction, to, target, reason)| Request::Change { direction, to, target, reason }),
+        (name(), why()).prop_map(|(target, reason)| Request::Rollback { target, reason }),
+        (count(), name()).prop_map(|(to, target)| Request::Plan { to, target }),
+        name().prop_map(|target| Request::Status { target }),
+        (1..=MAX_HISTORY, name()).prop_map(|(count, target)| Request::History { count, target }),
+        name().prop_map(|target| Request::Cancel { target }),
+        (proptest::option::of(rate), name()).prop_map(|(load, target)| Request::Capacity { load, target }),
+        name().prop_map(|target| Request::Followups { close: None, target, reason: None }),
+        (1..=u64::MAX, name(), why())
+            .prop_map(|(number, target, reason)| Request::Followups { close: Some(number), target, reason }),
+        Just(Request::Help),
     ]
 }
 
 proptest! {
+    #[test]
+    fn every_request_is_read_again_from_its_canonical_form(request in requests()) {
+        let text = request.to_string();
+        prop_assert!(text.chars().count() <= MAX_TEXT, "{text}");
+        prop_assert_eq!(parse(&text), Ok(request));
+    }
+
     #[test]
     fn no_text_stops_the_program_or_acts_through_what_is_said_of_it(text in typed()) {
         let (said, longest) = match parse(&text) {

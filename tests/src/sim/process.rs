@@ -62,6 +62,7 @@ impl Process {
             match done {
                 Done::Took(Ok(Received::Opened(operation))) => self.carry_out(operation),
                 Done::Took(Ok(Received::Refused(why))) => self.note(&format!("the desk refuses: {why}")),
+                Done::Took(Ok(Received::Question)) => self.note("the desk takes no questions"),
                 Done::Took(Err(error)) => {
                     self.note(&format!("the desk cannot take it: {error}"));
                     self.judge_desk(&error);
@@ -111,7 +112,8 @@ impl Process {
         let (port, policy) = (self.port.clone(), self.policy.clone());
         let taken = async move {
             let targets = [TargetName::new("api")];
-            let desk = Desk { ledger: &port, world: &port, policy: &policy, epoch: port.epoch, targets: &targets };
+            let desk =
+                Desk { ledger: &port, world: &port, room: &port, policy: &policy, epoch: port.epoch, targets: &targets };
             Done::Took(desk.take(&request, &by).await)
         };
         self.busy.push(taken.boxed_local());

@@ -6,7 +6,7 @@ use scalebot_commands::approval::{Ballot, Mark};
 use scalebot_commands::event::{Event, Kind};
 use scalebot_commands::journal::{CancelRequested, PersonsAnswer, Signal};
 use scalebot_commands::ports::HaltReading;
-use scalebot_commands::request::{Request, ScaleTo};
+use scalebot_commands::request::{Direction, Request};
 use scalebot_commands::units::{Person, Replicas};
 
 use super::model::{Happening, Model};
@@ -28,7 +28,7 @@ impl Model {
             let more = if self.chance(50) { 0 } else { self.dice.u32(1..=self.fleet.wanted) };
             let wanted = self.fleet.wanted + more;
             let reason = self.dice.bool().then(|| "expected load".to_owned());
-            let request = Request::Up(ScaleTo { to: Replicas(wanted), target: None, reason });
+            let request = Request::Change { direction: Direction::Up, to: Replicas(wanted), target: None, reason };
             self.at(at, Happening::Command(request, Person::new("operator")));
         }
         let rare = |model: &mut Self, in_a_thousand: u32, happening: Happening| {
