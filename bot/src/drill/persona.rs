@@ -82,22 +82,15 @@ lead> halt              answer the offer to halt the system; also: no halt
 operator> cancel        stop the operation under way
 operator> reason: TEXT  say why it is done, when asked
 operator> attest: TEXT  give your word that keys are reached, when asked
-operator> acknowledge   see to an escalation; add its number if there are several
+operator> acknowledge   see to an escalation; with its number if several
 operator> start         begin what was proposed; also: dismiss
 quit                    leave
 People: operator, operator2, lead, lead2, architect, infra, viewer.
 A line without a name is the operator's. /scale may be left out of a question.";
 
 /// The commands of which `/scale` may be left out: those that change nothing, or stop.
-const WITHOUT_SLASH: [Word; 7] = [
-    Word::Plan,
-    Word::Status,
-    Word::History,
-    Word::Capacity,
-    Word::Followups,
-    Word::Help,
-    Word::Cancel,
-];
+const WITHOUT_SLASH: [Word; 7] =
+    [Word::Plan, Word::Status, Word::History, Word::Capacity, Word::Followups, Word::Help, Word::Cancel];
 
 /// Reads a line. A name that is nobody's is part of the text, so that it is answered as no command.
 pub(crate) fn read(line: &str) -> Line {

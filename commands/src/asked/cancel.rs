@@ -71,11 +71,9 @@ pub fn point(last: Kind) -> Option<Point> {
         | Kind::Terminating
         | Kind::TerminatingAnswered
         | Kind::Terminated => Point::Changed,
-        Kind::Draining
-        | Kind::DrainingAnswered
-        | Kind::Drained
-        | Kind::Readmitting
-        | Kind::ReadmittingAnswered => Point::Draining,
+        Kind::Draining | Kind::DrainingAnswered | Kind::Drained | Kind::Readmitting | Kind::ReadmittingAnswered => {
+            Point::Draining
+        }
         Kind::WayBack
         | Kind::LogsSaved
         | Kind::RollingBack
@@ -228,8 +226,7 @@ mod tests {
 
     #[test]
     fn what_it_means_is_said_at_every_point() {
-        let points =
-            [Point::Before, Point::Changed, Point::Draining, Point::GoingBack, Point::Parked, Point::Ended];
+        let points = [Point::Before, Point::Changed, Point::Draining, Point::GoingBack, Point::Parked, Point::Ended];
         let said = points.map(|point| format!("{point:?}: {}\n", point.means())).concat();
         insta::assert_snapshot!(said, @r"
         Before: It stops, and nothing is changed.
@@ -255,9 +252,8 @@ mod tests {
     #[test]
     fn on_the_way_back_draining_is_part_of_it_and_is_not_stopped() {
         let decided = |how: &str| {
-            let body = format!(
-                r#"{{"step":"back","v":1,"decided":"{how}","by":null,"because":"b","culprits":[],"to":4}}"#
-            );
+            let body =
+                format!(r#"{{"step":"back","v":1,"decided":"{how}","by":null,"because":"b","culprits":[],"to":4}}"#);
             [event("scaled", "{}"), event("way_back", &body), event("draining", "{}")]
         };
         assert_eq!(point_of(&decided("automatic")), Point::GoingBack);

@@ -40,10 +40,7 @@ pub(super) async fn answer(question: &Question<'_>, asked: Option<Rate>) -> Card
         }
         Ok(load) => {
             let unmeasured = || {
-                format!(
-                    "the instances do not tell how busy they are, or had nothing to do in the last {}",
-                    load.window
-                )
+                format!("the instances do not tell how busy they are, or had nothing to do in the last {}", load.window)
             };
             let measured = Capacity::measure(&load).ok_or_else(unmeasured);
             CapacitySeen { asked, measured, window: load.window, missing: load.missing.clone(), wanted }

@@ -65,10 +65,8 @@ mod tests {
 
     #[test]
     fn every_kind_either_tells_what_is_done_next_or_can_come_at_any_time() {
-        let table: String = Kind::ALL
-            .iter()
-            .map(|kind| format!("{:<22}{}\n", kind.as_str(), after(*kind).unwrap_or("-")))
-            .collect();
+        let table: String =
+            Kind::ALL.iter().map(|kind| format!("{:<22}{}\n", kind.as_str(), after(*kind).unwrap_or("-"))).collect();
         insta::assert_snapshot!(table, @r"
         requested             looking at the fleet
         assessed              checking whether it may be done

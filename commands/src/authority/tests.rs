@@ -1,7 +1,7 @@
 //! The contract's matrix, crossed: every action with every role, with none, and with what is no person.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
@@ -49,8 +49,7 @@ fn every_action_is_for_exactly_the_roles_of_the_matrix() {
         .into_iter()
         .map(|action| {
             let mark = |roles: &Roles| if may(roles, action).is_ok() { "yes" } else { "-" };
-            let each: Vec<String> =
-                ROLES.iter().map(|role| format!("{:<9}", mark(&holding(&[*role])))).collect();
+            let each: Vec<String> = ROLES.iter().map(|role| format!("{:<9}", mark(&holding(&[*role])))).collect();
             let line = format!("{:<40} {:<7} {}", format!("{action:?}"), mark(&holding(&[])), each.concat());
             format!("{}\n", line.trim_end())
         })

@@ -11,9 +11,7 @@ pub fn plan(cx: &Context<'_>, found: &Prechecked, command: &str) -> Card {
     let what = change(found.plan.as_ref().map(|plan| plan.from), cx.request.to);
     let (comes_to, next) = match found.decision {
         Decision::Proceed => ("may be done", Some(format!("To do it: {command}"))),
-        Decision::Approval => {
-            ("needs approval", Some(format!("To ask a governance lead for it: {command}")))
-        }
+        Decision::Approval => ("needs approval", Some(format!("To ask a governance lead for it: {command}"))),
         Decision::Refused => ("would be refused", None),
         Decision::Failed => ("cannot be done", None),
     };

@@ -18,12 +18,8 @@ pub fn waiting(cx: &Context<'_>, plan: &Plan, fleet: &FleetState, spent: Duratio
         Millis::from(whole_seconds(spent)),
         Millis::from(whole_seconds(left))
     ));
-    card.rows = fleet
-        .instances
-        .iter()
-        .filter(|instance| !plan.present.contains(&instance.id))
-        .map(instance_row)
-        .collect();
+    card.rows =
+        fleet.instances.iter().filter(|instance| !plan.present.contains(&instance.id)).map(instance_row).collect();
     card.progress = Some(Progress { share: (f64::from(ready.0) / f64::from(plan.to.0.max(1))).clamp(0.0, 1.0) });
     card
 }

@@ -160,8 +160,8 @@ pub fn parse(text: &str) -> Result<Request, NoCommand> {
         found => return Err(NoCommand::NotScale { found: quoted(found.unwrap_or_default()) }),
     }
     let found = words.next().ok_or(NoCommand::NoWord)?;
-    let word = Word::parse(found)
-        .ok_or_else(|| NoCommand::UnknownWord { found: quoted(found), nearest: nearest(found) })?;
+    let word =
+        Word::parse(found).ok_or_else(|| NoCommand::UnknownWord { found: quoted(found), nearest: nearest(found) })?;
     let words: Vec<&str> = words.collect();
     match word {
         Word::Up | Word::Down | Word::Plan => counted(word, &words),
@@ -259,9 +259,7 @@ fn options(word: Word, words: &[&str]) -> Result<Options, NoCommand> {
                 let name = at_most(word, plain(name), "name of the target", MAX_TARGET)?;
                 options.target = Some(TargetName::new(name));
             }
-            Some(("reason", why))
-                if word.takes_reason() && options.reason.is_none() && !plain(why).is_empty() =>
-            {
+            Some(("reason", why)) if word.takes_reason() && options.reason.is_none() && !plain(why).is_empty() => {
                 options.reason = Some(at_most(word, plain(why), "reason", MAX_REASON)?);
             }
             _ => return Err(NoCommand::Extra { found: quoted(found), word }),
@@ -346,4 +344,3 @@ fn words(text: &str) -> Result<Vec<String>, NoCommand> {
     words.extend(word);
     Ok(words)
 }
-

@@ -60,7 +60,8 @@ mod tests {
     #[test]
     fn a_rate_is_digits_with_at_most_one_point_and_is_shown_as_it_was_meant() {
         let shown = |text: &str| Rate::parse(text).map(|rate| rate.to_string());
-        for (typed, meant) in [("120", "120"), ("0.5", "0.5"), ("38.250", "38.25"), ("007", "7"), ("1000000", "1000000")]
+        for (typed, meant) in
+            [("120", "120"), ("0.5", "0.5"), ("38.250", "38.25"), ("007", "7"), ("1000000", "1000000")]
         {
             assert_eq!(shown(typed), Ok(meant.to_owned()));
         }

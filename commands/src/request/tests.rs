@@ -413,13 +413,16 @@ fn requests() -> impl Strategy<Value = Request> {
     let name = || proptest::option::of("[a-z][a-z0-9-]{0,20}( [a-z]{1,9})?").prop_map(|name| name.map(TargetName::new));
     let why = || proptest::option::of("[a-zA-Z0-9:;,.äß]{1,30}( [a-z/]{1,30})?");
     let count = || (1..=MAX_REPLICAS).prop_map(Replicas);
-    let rate = (1_u64..=1_000_000_000).prop_map(|thousandths| {
-        Rate::parse(&format!("{}.{:03}", thousandths / 1_000, thousandths % 1_000)).unwrap()
-    });
+    let rate = (1_u64..=1_000_000_000)
+        .prop_map(|thousandths| Rate::parse(&format!("{}.{:03}", thousandths / 1_000, thousandths % 1_000)).unwrap());
     let way = || prop_oneof![Just(Direction::Up), Just(Direction::Down)];
     prop_oneof![
-        (way(), count(), name(), why())
-            .prop_map(|(direction, to, target, reason)| Request::Change { direction, to, target, reason }),
+        (way(), count(), name(), why()).prop_map(|(direction, to, target, reason)| Request::Change {
+            direction,
+            to,
+            target,
+            reason
+        }),
         (name(), why()).prop_map(|(target, reason)| Request::Rollback { target, reason }),
         (count(), name()).prop_map(|(to, target)| Request::Plan { to, target }),
         name().prop_map(|target| Request::Status { target }),
@@ -427,8 +430,11 @@ fn requests() -> impl Strategy<Value = Request> {
         name().prop_map(|target| Request::Cancel { target }),
         (proptest::option::of(rate), name()).prop_map(|(load, target)| Request::Capacity { load, target }),
         name().prop_map(|target| Request::Followups { close: None, target, reason: None }),
-        (1..=u64::MAX, name(), why())
-            .prop_map(|(number, target, reason)| Request::Followups { close: Some(number), target, reason }),
+        (1..=u64::MAX, name(), why()).prop_map(|(number, target, reason)| Request::Followups {
+            close: Some(number),
+            target,
+            reason
+        }),
         Just(Request::Help),
     ]
 }

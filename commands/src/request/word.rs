@@ -103,9 +103,7 @@ impl Word {
     /// What may follow, in a sentence.
     pub(super) fn rest(self) -> &'static str {
         match self {
-            Self::Up | Self::Down => {
-                "After the count come only target:NAME and reason:\"why it is done\", each once."
-            }
+            Self::Up | Self::Down => "After the count come only target:NAME and reason:\"why it is done\", each once.",
             Self::Rollback => "Only target:NAME and reason:\"why it is done\" may follow, each once.",
             Self::Plan => "After the count comes only target:NAME.",
             Self::Cancel | Self::Status => "Only target:NAME may follow.",

@@ -112,8 +112,14 @@ impl Process {
         let (port, policy) = (self.port.clone(), self.policy.clone());
         let taken = async move {
             let targets = [TargetName::new("api")];
-            let desk =
-                Desk { ledger: &port, world: &port, room: &port, policy: &policy, epoch: port.epoch, targets: &targets };
+            let desk = Desk {
+                ledger: &port,
+                world: &port,
+                room: &port,
+                policy: &policy,
+                epoch: port.epoch,
+                targets: &targets,
+            };
             Done::Took(desk.take(&request, &by).await)
         };
         self.busy.push(taken.boxed_local());
