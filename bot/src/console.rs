@@ -146,6 +146,28 @@ impl Console {
     }
 }
 
+impl Console {
+    /// Prints a card that answers a question: below everything, and again when it says the same as before, because
+    /// somebody has asked again.
+    ///
+    /// # Errors
+    /// When the terminal cannot be written to.
+    pub(crate) async fn reply(&self, card: &Card) -> Result<(), PortError> {
+        let (desk, card) = (Arc::clone(&self.desk), card.clone());
+        let written = tokio::task::spawn_blocking(move || {
+            let mut desk = lock(&desk);
+            let drawn = text(&card, desk.style());
+            desk.print(&drawn)
+        });
+        let unreachable = |detail| PortError::Unreachable { what: "the terminal".to_owned(), detail };
+        match written.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(unreachable(error.to_string())),
+            Err(error) => Err(unreachable(error.to_string())),
+        }
+    }
+}
+
 /// For what is written beside cards: log lines, for instance. Passed on as it is.
 impl Write for &Console {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use futures::channel::mpsc::UnboundedSender;
 use futures::future::BoxFuture;
 use scalebot_commands::approval::{Ballot, Mark, Standing};
+use scalebot_commands::asked::{self, Answer as Answered};
 use scalebot_commands::card::Card;
 use scalebot_commands::desk::{Desk, Received};
 use scalebot_commands::event::{Claim, Draft, Event, Hash};
@@ -70,6 +71,8 @@ pub(crate) struct Script {
     pub(crate) shown: Vec<(Slot, Card)>,
     pub(crate) signals: Option<UnboundedSender<Signal>>,
     pub(crate) events: Vec<Event>,
+    /// What was changed outside or written down, by the name of the port's method.
+    pub(crate) touched: Vec<&'static str>,
     claims: Vec<ClaimHeld>,
     samples: Vec<Load>,
     ids: u32,
@@ -208,6 +211,7 @@ impl Stage {
             shown: vec![],
             signals: None,
             events: vec![],
+            touched: vec![],
             claims: vec![],
             samples: vec![],
             ids: 0,
@@ -262,11 +266,31 @@ impl Stage {
 
     /// Takes the operator's command at the desk.
     pub(crate) async fn take(&self, command: &str, policy: &Policy) -> Received {
+        self.take_of("operator", command, policy).await
+    }
+
+    /// Answers a question.
+    pub(crate) async fn ask(&self, by: &str, question: &str) -> Answered {
+        self.ask_under(by, question, &Policy::rehearsal(Duration::from_mins(1))).await
+    }
+
+    /// Answers a question under those limits.
+    pub(crate) async fn ask_under(&self, by: &str, question: &str, policy: &Policy) -> Answered {
         let ports = self.ports();
         let targets = [TargetName::new("api")];
         let (ledger, world, room) = (&*ports.ledger, &*ports.world, &*ports.room);
         let desk = Desk { ledger, world, room, policy, epoch: Epoch(1), targets: &targets };
-        desk.take(&request::parse(command).unwrap(), &Person::new("operator")).await.unwrap()
+        let request = request::parse(question).unwrap();
+        asked::answer(&desk, &ports, &request, &Person::new(by)).await.unwrap().unwrap()
+    }
+
+    /// Takes somebody's command at the desk.
+    pub(crate) async fn take_of(&self, by: &str, command: &str, policy: &Policy) -> Received {
+        let ports = self.ports();
+        let targets = [TargetName::new("api")];
+        let (ledger, world, room) = (&*ports.ledger, &*ports.world, &*ports.room);
+        let desk = Desk { ledger, world, room, policy, epoch: Epoch(1), targets: &targets };
+        desk.take(&request::parse(command).unwrap(), &Person::new(by)).await.unwrap()
     }
 
     /// Carries the operator's command through, from the desk to its end.
@@ -287,6 +311,10 @@ impl Stage {
 impl Outside {
     fn script(&self) -> MutexGuard<'_, Script> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn touch(&self, what: &'static str) {
+        self.script().touched.push(what);
     }
 
     /// Asks one instance, if it answers at all.
@@ -335,6 +363,7 @@ impl Fleet for Outside {
     }
 
     async fn scale(&self, order: &ScaleOrder, _: Fence<'_>) -> Answer<OrderAnswer> {
+        self.touch("scale");
         let mut script = self.script();
         let (answer, arrive) = (script.scale.clone(), script.arrive.clone());
         if let (Ok(OrderAnswer::Done), Ok(fleet)) = (&answer, &mut script.fleet) {
@@ -348,6 +377,7 @@ impl Fleet for Outside {
     }
 
     async fn remove(&self, order: &RemoveOrder, _: Fence<'_>) -> Answer<OrderAnswer> {
+        self.touch("remove");
         let mut script = self.script();
         let answer = script.scale.clone();
         if let (Ok(OrderAnswer::Done), Ok(fleet)) = (&answer, &mut script.fleet) {
@@ -404,6 +434,7 @@ impl Traffic for Outside {
     }
 
     async fn route(&self, order: &RouteOrder, _: Fence<'_>) -> Answer<OrderAnswer> {
+        self.touch("route");
         let mut script = self.script();
         script.drained.retain(|one| *one != order.instance);
         if !order.receives {
@@ -521,6 +552,7 @@ impl Governance for Outside {
     }
 
     async fn halt(&self, _: &HaltOrder, _: Fence<'_>) -> Answer<OrderAnswer> {
+        self.touch("halt");
         self.script().halt = [Ok(halted(true)), Ok(halted(true))];
         Ok(OrderAnswer::Done)
     }
@@ -529,6 +561,7 @@ impl Governance for Outside {
 #[async_trait]
 impl Ledger for Outside {
     async fn append(&self, draft: Draft) -> Result<Event, AppendError> {
+        self.touch("append");
         let mut script = self.script();
         match &draft.claim {
             Claim::Take(target) => {
@@ -569,6 +602,7 @@ impl Ledger for Outside {
 #[async_trait]
 impl Samples for Outside {
     async fn keep(&self, _: &OperationId, index: u64, load: &Load) -> Result<(), LedgerError> {
+        self.touch("keep");
         let mut script = self.script();
         script.samples.truncate(index as usize);
         script.samples.push(load.clone());
@@ -583,6 +617,7 @@ impl Samples for Outside {
 #[async_trait]
 impl Room for Outside {
     async fn show(&self, _: &OperationId, slot: Slot, card: &Card) -> Answer<()> {
+        self.touch("show");
         let mut script = self.script();
         script.shown.push((slot, card.clone()));
         let on_show = script.on_show;
@@ -615,10 +650,12 @@ impl Room for Outside {
 #[async_trait]
 impl Documents for Outside {
     async fn write_capacity(&self, _: &str) -> Answer<String> {
+        self.touch("write_capacity");
         Ok("CAPACITY.md".into())
     }
 
     async fn keep_logs(&self, _: &OperationId, instance: &InstanceId, _: &str) -> Answer<String> {
+        self.touch("keep_logs");
         Ok(format!("logs/{instance}.log"))
     }
 }

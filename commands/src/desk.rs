@@ -2,8 +2,6 @@
 //! here ([`crate::request::parse`]) and is not recorded; a question is answered elsewhere ([`crate::asked`]).
 
 mod rollback;
-#[cfg(test)]
-mod tests;
 
 use std::time::Duration;
 
@@ -143,12 +141,16 @@ impl Desk<'_> {
     ///
     /// # Errors
     /// When the log cannot be used.
-    pub async fn may_cancel(&self, operation: &OperationId, by: &Person) -> Result<Result<(), String>, LedgerError> {
+    pub async fn may_cancel(
+        &self,
+        request: &Request,
+        operation: &OperationId,
+        by: &Person,
+    ) -> Result<Result<(), String>, LedgerError> {
         let own = requested_of(&self.ledger.events_of(operation).await?).is_some_and(|asked| asked.by == *by);
         let Err(refusal) = self.may(by, Action::Cancel { own }).await else { return Ok(Ok(())) };
         let reason = refusal.to_string();
-        let request = Request::Cancel { target: None };
-        self.refuse(&request, by, reason.clone()).await?;
+        self.refuse(request, by, reason.clone()).await?;
         Ok(Err(reason))
     }
 

@@ -14,7 +14,7 @@ fn a_second_command_is_answered_at_once_with_who_has_the_fleet_since_when() {
     terminal.until("operator> ");
     terminal.types("/scale up 6");
     terminal.until("Monitoring");
-    terminal.types("lead> /scale up 8");
+    terminal.types("operator2> /scale up 8");
     terminal.until("/scale up 6 by operator is under way on api since");
     terminal.until("Done, ");
     terminal.until("operator> ");
@@ -23,7 +23,7 @@ fn a_second_command_is_answered_at_once_with_who_has_the_fleet_since_when() {
 
     let all = drill.exported();
     let refused = only(&all, "command_refused");
-    assert_eq!((&refused["by"], &refused["command"]), (&"lead".into(), &"/scale up 8".into()));
+    assert_eq!((&refused["by"], &refused["command"]), (&"operator2".into(), &"/scale up 8".into()));
     assert_eq!(only(&all, "finished")["ended_at"], 6);
     for event in &all {
         validate(event).unwrap();

@@ -1,6 +1,8 @@
 //! Every card that the bot can show, as people read it: the real runbook plays on a stage, and what it shows is held
 //! still. Read these as somebody tired would, on a phone.
 
+mod asked;
+
 use std::time::Duration;
 
 use scalebot_commands::approval::Mark;
@@ -759,6 +761,7 @@ mod progress {
             ready: vec![InstanceId::new("api-1")],
             precondition: scalebot_commands::ports::Precondition::Enforced,
             triggers: vec![],
+            victims: vec![],
         };
         let fleet = FleetState {
             instances: vec![

@@ -9,13 +9,16 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesOrdered;
+use scalebot_commands::request::Word;
 use scalebot_commands::steps::{Finished, Outcome};
 use scalebot_commands::supervisor::Ended;
 use scalebot_commands::units::OperationId;
 
 use super::lines::Lines;
-use super::persona::{self, Line, Said};
-use super::rehearsal::{Entered, Rehearsal};
+use super::persona::{Line, Said};
+use super::rehearsal::{Entered, Rehearsal, Taken, UnderWay};
 use super::settings::Settings;
 use super::state::{Locked, State};
 use crate::cli::DrillArgs;
@@ -133,19 +136,19 @@ async fn carry_out(rehearsal: &Rehearsal, entered: Entered, args: &DrillArgs) ->
         match said {
             Said::Nothing => {}
             Said::Quit => break,
-            Said::Help => rehearsal.say(persona::HELP),
-            Said::Vote(_) | Said::Withdraw | Said::Reason(_) | Said::Attest(_) => {
-                rehearsal.say("Nobody is asked anything now. Type help to see what can be typed.");
-                as_asked = false;
-            }
-            Said::Cancel => {
-                rehearsal.say("Nothing is under way that could be cancelled.");
-                as_asked = false;
-            }
-            Said::Command(text) => match rehearsal.take(&text, &by).await {
-                Some(operation) => as_asked &= attend(rehearsal, operation, &mut lines).await?,
-                None => as_asked = false,
+            Said::Command(text) => match rehearsal.take(&text, &by, None).await {
+                Taken::Opened(operation) => as_asked &= attend(rehearsal, operation, &mut lines).await?,
+                Taken::Answered => {}
+                Taken::Refused => as_asked = false,
             },
+            Said::Cancel => {
+                rehearsal.take(Word::Cancel.form(), &by, None).await;
+                as_asked = false;
+            }
+            said => {
+                rehearsal.nothing_open(&said);
+                as_asked = false;
+            }
         }
     }
     Ok(as_asked)
@@ -158,22 +161,43 @@ async fn attend(rehearsal: &Rehearsal, operation: OperationId, lines: &mut Lines
     let mut opened = VecDeque::from([operation]);
     while let Some(operation) = opened.pop_front() {
         let (signals, inbox) = Rehearsal::signals();
+        let under_way = UnderWay { operation: &operation, signals: &signals };
         let mut running = std::pin::pin!(rehearsal.carry_out(&operation, inbox, signals.clone()));
+        // What is asked meanwhile is answered beside the operation, which must not wait for it.
+        let mut answering = FuturesOrdered::new();
+        let mut note = |taken: Taken| match taken {
+            Taken::Opened(next) => {
+                opened.push_back(next);
+                true
+            }
+            Taken::Answered => true,
+            Taken::Refused => false,
+        };
         let ended = loop {
             let Line { by, said } = tokio::select! {
                 biased;
                 ended = &mut running => break ended,
-                line = lines.next_while_busy(rehearsal.open_request()) => line,
+                Some(taken) = answering.next(), if !answering.is_empty() => {
+                    as_asked &= note(taken);
+                    continue;
+                }
+                line = lines.next_while_busy(rehearsal.asked()) => line,
             };
-            match said {
+            let text = match said {
                 // Usually the desk says who has the fleet. As an operation ends, the next may be opened already.
-                Said::Command(text) => match rehearsal.take(&text, &by).await {
-                    Some(next) => opened.push_back(next),
-                    None => as_asked = false,
-                },
-                said => as_asked &= rehearsal.pass_on(&signals, Line { by, said }),
-            }
+                Said::Command(text) => text,
+                Said::Cancel => Word::Cancel.form().to_owned(),
+                said => {
+                    as_asked &= rehearsal.pass_on(&signals, Line { by, said });
+                    continue;
+                }
+            };
+            rehearsal.typed();
+            answering.push_back(async move { rehearsal.take(&text, &by, Some(under_way)).await });
         };
+        while let Some(taken) = answering.next().await {
+            as_asked &= note(taken);
+        }
         as_asked &= was_done(rehearsal, &ended)?;
     }
     Ok(as_asked)

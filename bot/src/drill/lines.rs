@@ -7,6 +7,14 @@ use tokio::sync::watch;
 
 use super::persona::{self, Line, Said};
 
+/// What governance is asked at this moment, by digest.
+pub(crate) struct Asked {
+    /// To approve or reject.
+    pub(crate) request: watch::Receiver<Option<String>>,
+    /// Whether to halt the system.
+    pub(crate) offer: watch::Receiver<Option<String>>,
+}
+
 /// The lines of a drill, in order.
 pub(crate) struct Lines {
     source: Source,
@@ -53,7 +61,7 @@ impl Lines {
 
     /// The next line that is for the operation under way. Never returns when nobody says anything further. A line that
     /// was read is not lost when this is dropped.
-    pub(crate) async fn next_while_busy(&mut self, mut open: watch::Receiver<Option<String>>) -> Line {
+    pub(crate) async fn next_while_busy(&mut self, mut asked: Asked) -> Line {
         loop {
             match &self.source {
                 Source::Given | Source::Ended => return std::future::pending().await,
@@ -72,9 +80,15 @@ impl Lines {
                     // The next command waits until this one is done, and so does what follows it.
                     Some(line) if !is_for_the_operation(line) => return std::future::pending().await,
                     Some(line) => {
-                        // A mark waits until a request is open.
-                        let is_mark = matches!(line.said, Said::Vote(_) | Said::Withdraw);
-                        if is_mark && open.wait_for(Option::is_some).await.is_err() {
+                        // A mark waits until there is what it is put on.
+                        let open = match line.said {
+                            Said::Vote(..) | Said::Withdraw => Some(&mut asked.request),
+                            Said::Halt(_) => Some(&mut asked.offer),
+                            _ => None,
+                        };
+                        if let Some(open) = open
+                            && open.wait_for(Option::is_some).await.is_err()
+                        {
                             return std::future::pending().await;
                         }
                         if let Some(line) = self.waiting.pop_front() {

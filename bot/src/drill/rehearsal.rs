@@ -9,19 +9,22 @@ use scalebot_adapters::documents::Folder;
 use scalebot_adapters::ledger::SqliteLedger;
 use scalebot_adapters::transcript::Transcript;
 use scalebot_commands::approval::{Ballot, Mark};
+use scalebot_commands::asked::{self, Answer, cancel};
 use scalebot_commands::desk::{Desk, Received};
+use scalebot_commands::event::Event;
 use scalebot_commands::journal::{CancelRequested, Inbox, PersonsAnswer, Signal};
 use scalebot_commands::outbox::{self, Outbox};
 use scalebot_commands::policy::Policy;
-use scalebot_commands::ports::{Ledger, Ports, Room, World};
+use scalebot_commands::ports::{Ledger, LedgerError, Ports, Room, World};
+use scalebot_commands::request::{self, Request};
 use scalebot_commands::supervisor::{self, Ended};
 use scalebot_commands::units::{Epoch, Millis, OperationId, Person};
-use scalebot_commands::{event::Event, request};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::attach::{self, Attached};
 use super::command::settings;
+use super::lines::Asked;
 use super::persona::{self, Line, Said};
 use super::room::RehearsalRoom;
 use super::state::State;
@@ -38,6 +41,25 @@ pub(crate) enum Entered {
     Living,
     /// An operation that was not finished.
     Unfinished(OperationId),
+}
+
+/// What became of what somebody typed.
+pub(crate) enum Taken {
+    /// An operation was opened.
+    Opened(OperationId),
+    /// It was answered, or passed on.
+    Answered,
+    /// It was refused; why was said.
+    Refused,
+}
+
+/// The operation under way, and where signals for it are put.
+#[derive(Clone, Copy)]
+pub(crate) struct UnderWay<'a> {
+    /// The operation.
+    pub(crate) operation: &'a OperationId,
+    /// Its signals.
+    pub(crate) signals: &'a mpsc::UnboundedSender<Signal>,
 }
 
 /// A rehearsal under way.
@@ -158,46 +180,104 @@ impl Rehearsal {
         tokio::time::sleep(length).await;
     }
 
-    /// Takes a command. `None` when it opened no operation; why was said.
-    pub(crate) async fn take(&self, text: &str, by: &Person) -> Option<OperationId> {
+    fn desk(&self) -> Desk<'_> {
+        Desk {
+            ledger: &*self.ports.ledger,
+            world: &*self.ports.world,
+            room: &*self.ports.room,
+            policy: &self.policy,
+            epoch: self.epoch,
+            targets: std::slice::from_ref(&self.ports.target.name),
+        }
+    }
+
+    /// Takes whatever somebody typed that begins with a command, and says what became of it.
+    pub(crate) async fn take(&self, text: &str, by: &Person, under_way: Option<UnderWay<'_>>) -> Taken {
         let request = match request::parse(text) {
             Ok(request) => request,
             Err(no_command) => {
                 self.say(&no_command.to_string());
-                return None;
+                return Taken::Refused;
             }
         };
-        let desk = Desk {
-            ledger: &*self.ports.ledger,
-            world: &*self.ports.world,
-            room: &*self.room,
-            policy: &self.policy,
-            epoch: self.epoch,
-            targets: std::slice::from_ref(&self.ports.target.name),
-        };
-        match desk.take(&request, by).await {
+        let taken = match self.desk().take(&request, by).await {
             Ok(Received::Opened(operation)) => {
                 let monitor = Millis::from(self.policy.time.monitor);
                 self.say(&format!("{request} by {by}: looking. Operation {}.", operation.short()));
                 self.say(&format!("This rehearsal watches for {monitor} afterwards; a service watches for 15 min."));
-                Some(operation)
+                Ok(Taken::Opened(operation))
             }
-            Ok(Received::Question) => {
-                self.say("That is answered by a later step.");
-                None
-            }
-            Ok(Received::Refused(reason)) => {
-                self.say(&reason);
-                None
-            }
+            Ok(Received::Refused(reason)) => Ok(self.refused(&reason)),
+            Ok(Received::Question) => match request {
+                Request::Cancel { .. } => self.cancel(&request, by, under_way).await,
+                _ => self.answer(&request, by).await,
+            },
             Err(error) => {
                 self.say(&error.to_string());
                 // It may be on record all the same, and then somebody has to carry it out.
-                let held = self.ports.ledger.claims().await.ok()?.into_iter().next()?;
-                self.say(&format!("Operation {} is on record and is carried out.", held.operation.short()));
-                Some(held.operation)
+                let claims = self.ports.ledger.claims().await.unwrap_or_default();
+                let ours = under_way.map(|under_way| under_way.operation);
+                return match claims.into_iter().find(|held| Some(&held.operation) != ours) {
+                    Some(held) => {
+                        self.say(&format!("Operation {} is on record and is carried out.", held.operation.short()));
+                        Taken::Opened(held.operation)
+                    }
+                    None => Taken::Refused,
+                };
             }
+        };
+        taken.unwrap_or_else(|error| self.refused(&error.to_string()))
+    }
+
+    fn refused(&self, reason: &str) -> Taken {
+        self.say(reason);
+        Taken::Refused
+    }
+
+    async fn answer(&self, request: &Request, by: &Person) -> Result<Taken, LedgerError> {
+        Ok(match asked::answer(&self.desk(), &self.ports, request, by).await? {
+            Some(Answer::Card(card)) => {
+                if let Err(error) = self.room.reply(by, &card).await {
+                    tracing::warn!(%error, "an answer could not be shown");
+                }
+                if *request == Request::Help {
+                    self.say(persona::HELP);
+                }
+                Taken::Answered
+            }
+            Some(Answer::Refused(reason)) => self.refused(&reason),
+            None => self.refused("That is no question."),
+        })
+    }
+
+    /// Asks the operation under way to stop, if the person may, and says what that means where it is.
+    async fn cancel(
+        &self,
+        request: &Request,
+        by: &Person,
+        under_way: Option<UnderWay<'_>>,
+    ) -> Result<Taken, LedgerError> {
+        let desk = self.desk();
+        if let Err(reason) = desk.target(request.target()) {
+            desk.refuse(request, by, reason.clone()).await?;
+            return Ok(self.refused(&reason));
         }
+        let Some(UnderWay { operation, signals }) = under_way else {
+            return Ok(self.refused("Nothing is under way that could be cancelled."));
+        };
+        if let Err(reason) = desk.may_cancel(request, operation, by).await? {
+            return Ok(self.refused(&reason));
+        }
+        let point = cancel::point_of(&self.ports.ledger.events_of(operation).await?);
+        if !point.can_stop() {
+            desk.refuse(request, by, point.means().to_owned()).await?;
+            return Ok(self.refused(point.means()));
+        }
+        if signals.unbounded_send(Signal::Cancel(CancelRequested { by: by.clone() })).is_err() {
+            return Ok(self.refused(cancel::Point::Ended.means()));
+        }
+        self.say(point.means());
+        Ok(Taken::Answered)
     }
 
     /// Where signals for an operation are put, and where they are taken from.
@@ -208,6 +288,11 @@ impl Rehearsal {
     /// The approval request that is open, by its digest.
     pub(crate) fn open_request(&self) -> watch::Receiver<Option<String>> {
         self.room.open_request()
+    }
+
+    /// What governance is asked, for whoever waits until it is.
+    pub(crate) fn asked(&self) -> Asked {
+        Asked { request: self.room.open_request(), offer: self.room.open_offer() }
     }
 
     /// Carries an operation through, and has the lead decide where the command line says how.
@@ -245,6 +330,11 @@ impl Rehearsal {
         }
     }
 
+    /// Somebody has typed a line: what is on the screen stays there.
+    pub(crate) fn typed(&self) {
+        self.room.cursor_moved();
+    }
+
     /// Asks for the next line.
     pub(crate) fn prompt(&self) {
         self.room.cursor_moved();
@@ -258,35 +348,48 @@ impl Rehearsal {
         let open = self.open_request().borrow().clone();
         // Until the count is about to be set, what was approved can be taken back.
         let open = match said {
-            Said::Withdraw | Said::Vote(Mark::Reject) => open.or_else(|| self.room.latest_request()),
+            Said::Withdraw | Said::Vote(Mark::Reject, _) => open.or_else(|| self.room.latest_request()),
+            Said::Halt(_) => self.room.open_offer().borrow().clone(),
             _ => open,
         };
         let signal = match (said, open) {
             (Said::Reason(text), _) => Signal::Reason(PersonsAnswer { by, text }),
             (Said::Attest(text), _) => Signal::Attest(PersonsAnswer { by, text }),
-            (Said::Help, _) => {
-                self.say(persona::HELP);
-                return true;
-            }
             (Said::Quit, _) => {
                 self.say(
                     "An operation is under way. Cancel it, or wait for its end; Ctrl-C leaves it to be taken up later.",
                 );
                 return false;
             }
-            (Said::Nothing | Said::Command(_), _) => return true,
-            (Said::Cancel, _) => Signal::Cancel(CancelRequested { by }),
-            (Said::Vote(mark), Some(request)) => Signal::Cast(Ballot { by, mark, request, reason: None }),
+            // These are taken elsewhere.
+            (Said::Nothing | Said::Command(_) | Said::Cancel, _) => return true,
+            (Said::Vote(mark, reason), Some(request)) => Signal::Cast(Ballot { by, mark, request, reason }),
+            (Said::Halt(halt), Some(request)) => {
+                let mark = if halt { Mark::Approve } else { Mark::Reject };
+                Signal::Cast(Ballot { by, mark, request, reason: None })
+            }
             (Said::Withdraw, Some(request)) => {
                 Signal::Withdrawn(Ballot { by, mark: Mark::Approve, request, reason: None })
             }
-            (Said::Vote(_) | Said::Withdraw, None) => {
-                self.say("Nothing is asked of governance now.");
+            (said, _) => {
+                self.nothing_open(&said);
                 return false;
             }
         };
         // Nobody listens any more once the operation has ended.
         signals.unbounded_send(signal).is_ok()
+    }
+
+    /// Says that there is nothing that this could be said to.
+    pub(crate) fn nothing_open(&self, said: &Said) {
+        self.say(match said {
+            Said::Vote(..) | Said::Withdraw => "Nothing is asked of governance now.",
+            Said::Halt(_) => "No halt is offered now, so nothing was halted.",
+            Said::Acknowledge(_) => "Nothing is open that could be acknowledged.",
+            Said::Start => "Nothing is proposed that could be started.",
+            Said::Dismiss => "Nothing is proposed that could be dismissed.",
+            _ => "Nobody is asked anything now. Type help to see what can be typed.",
+        });
     }
 
     /// Tells the log channel the rest, ends the world, and whether that went well.

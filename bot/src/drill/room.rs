@@ -19,6 +19,7 @@ pub(crate) struct RehearsalRoom {
     console: Arc<Console>,
     open: watch::Sender<Option<String>>,
     latest: Mutex<Option<String>>,
+    offer: watch::Sender<Option<String>>,
     /// Whether somebody types at a terminal.
     attended: bool,
     /// Where charts are kept.
@@ -27,7 +28,8 @@ pub(crate) struct RehearsalRoom {
 
 impl RehearsalRoom {
     pub(crate) fn new(console: Arc<Console>, attended: bool, charts: PathBuf) -> Self {
-        Self { console, open: watch::Sender::new(None), latest: Mutex::new(None), attended, charts }
+        let (open, offer) = (watch::Sender::new(None), watch::Sender::new(None));
+        Self { console, open, latest: Mutex::new(None), offer, attended, charts }
     }
 
     /// The last approval request that was put, by its digest, decided or not.
@@ -38,6 +40,11 @@ impl RehearsalRoom {
     /// The approval request that is open, by its digest.
     pub(crate) fn open_request(&self) -> watch::Receiver<Option<String>> {
         self.open.subscribe()
+    }
+
+    /// The offer to halt the system that is open, by its digest.
+    pub(crate) fn open_offer(&self) -> watch::Receiver<Option<String>> {
+        self.offer.subscribe()
     }
 
     /// Draws the chart and says where it is. Without a picture the card still says everything.
@@ -86,6 +93,9 @@ impl Room for RehearsalRoom {
             }
             self.open.send_replace(card.ask.clone());
         }
+        if slot == Slot::HaltOffer {
+            self.offer.send_replace(card.ask.clone());
+        }
         shown
     }
 
@@ -97,8 +107,8 @@ impl Room for RehearsalRoom {
         self.attended
     }
 
-    async fn reply(&self, person: &Person, card: &Card) -> Result<(), PortError> {
-        self.console.show(&OperationId::new(format!("to {person}")), Slot::Summary, card).await
+    async fn reply(&self, _: &Person, card: &Card) -> Result<(), PortError> {
+        self.console.reply(card).await
     }
 
     async fn answer(&self, person: &Person, text: &str) -> Result<(), PortError> {

@@ -21,6 +21,11 @@ pub enum Point {
 }
 
 impl Point {
+    /// Whether the operation stops here when it is asked to.
+    pub fn can_stop(self) -> bool {
+        matches!(self, Self::Before | Self::Changed | Self::Draining)
+    }
+
     /// What stopping means here, for who asked for it.
     pub fn means(self) -> &'static str {
         match self {

@@ -33,6 +33,7 @@ async fn text(table: &mut Table) {
     let found = Prechecked {
         decision: round.decide(),
         reasons: Vec::new(),
+        lifts: Vec::new(),
         checks: round.checks,
         halt: round.halt,
         plan: Some(surroundings.plan(&fleet.state(), Replicas(4))),

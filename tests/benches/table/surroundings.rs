@@ -57,6 +57,7 @@ impl Surroundings {
             ready: fleet.instances.iter().take(from.0 as usize).map(|one| one.id.clone()).collect(),
             precondition: Precondition::Enforced,
             triggers: Vec::new(),
+            victims: Vec::new(),
         }
     }
 }
