@@ -10,7 +10,7 @@ mod verification;
 
 use serde::Serialize;
 
-pub use self::approval::{asking, decided, escalated, halt_began};
+pub use self::approval::{asking, decided, escalated, halt_began, parked};
 pub use self::chart::{Chart, ChartMark, Milestone};
 pub(crate) use self::precheck::is_remark;
 pub use self::precheck::precheck;

@@ -6,6 +6,7 @@
 
 pub mod approval;
 pub mod audit;
+pub mod break_glass;
 pub mod capacity;
 pub mod card;
 pub mod checks;
