@@ -83,7 +83,7 @@ fn an_operation_under_way_is_seen_from_outside_cannot_be_abandoned_and_stops_whe
 
     assert!(!socket.exists());
     assert_ends(&drill, &["cancel"], 1, &["Nothing is under way"]);
-    assert_done(&drill, &["status"], &["Nothing is under way.", "No process holds this state."]);
+    assert_done(&drill, &["status"], &["Nothing is under way.", "No process holds this state"]);
     assert_done(&drill, &["operation", "list"], &["Nothing is unfinished.", "Ended, latest first:", &id, "cancelled"]);
     assert_done(&drill, &["operation", "show", &id], &["finished  cancelled", "It has ended."]);
     assert_ends(&drill, &["operation", "resume", &id], 1, &["is not unfinished"]);
@@ -99,7 +99,7 @@ fn an_operation_whose_process_was_killed_is_cancelled_on_record_and_ends_so_when
     running.until("scaled");
     running.kill();
 
-    assert_done(&drill, &["status"], &["No process holds this state.", &format!("scalebot operation resume {id}")]);
+    assert_done(&drill, &["status"], &["No process holds this state", &format!("scalebot operation resume {id}")]);
     let resume = format!("scalebot operation resume {id} --state {}", drill.state().display());
     assert_done(&drill, &["cancel"], &["That it is to stop is on record", &resume]);
     assert_done(&drill, &["cancel"], &["was on record before"]);
@@ -115,7 +115,7 @@ fn an_operation_whose_process_was_killed_is_cancelled_on_record_and_ends_so_when
 #[test]
 fn an_abandoned_operation_gives_its_fleet_back_and_the_next_one_can_scale() {
     let drill = Drill::new();
-    let mut running = drill.start(&UP_6);
+    let mut running = drill.start(&["/scale up 5", "--monitor", "20s"]);
     let id = short(&running.until("requested"));
     running.until("scaled");
     running.kill();
@@ -125,14 +125,14 @@ fn an_abandoned_operation_gives_its_fleet_back_and_the_next_one_can_scale() {
     assert_ends(&drill, &abandon, 1, &["has ended already: failed"]);
     let finished = only(&drill.exported(), "finished").clone();
     assert_eq!((&finished["outcome"], &finished["ended_at"]), (&json!("failed"), &Value::Null));
-    assert_eq!((&finished["from"], &finished["to"]), (&json!(4), &json!(6)));
+    assert_eq!((&finished["from"], &finished["to"]), (&json!(4), &json!(5)));
     let reason = finished["reason"].as_str().unwrap();
     assert!(reason.contains("the pager was lost") && reason.contains("Look at the fleet"), "{reason}");
     assert_in_order(&drill);
 
-    let next = drill.run(&["/scale up 7", "--monitor", "20s"]);
-    assert_eq!(next.only("finished")["from"], 6, "{}", next.said);
-    assert_eq!(next.only("finished")["ended_at"], 7, "{}", next.said);
+    let next = drill.run(&UP_6);
+    assert_eq!(next.only("finished")["from"], 5, "{}", next.said);
+    assert_eq!(next.only("finished")["ended_at"], 6, "{}", next.said);
     assert_in_order(&drill);
 }
 
@@ -200,7 +200,7 @@ async fn a_parked_operation_is_told_once_shown_with_what_to_type_and_can_be_aban
 fn a_state_that_was_never_used_says_so_and_stays_empty_and_one_that_is_not_there_is_refused() {
     let drill = Drill::new();
     assert_done(&drill, &["operation", "list"], &["Nothing was ever begun here."]);
-    assert_done(&drill, &["status"], &["Nothing was ever begun here.", "No process holds this state."]);
+    assert_done(&drill, &["status"], &["Nothing was ever begun here.", "No process holds this state"]);
     assert_ends(&drill, &["cancel"], 1, &["Nothing is under way"]);
     for what in [&["operation", "show", "7f3a01"][..], &["operation", "resume", "7f3a01"]] {
         assert_ends(&drill, what, 1, &["There is no operation 7f3a01 here."]);

@@ -120,7 +120,7 @@ pub(super) fn in_use(dir: &Path, holder: &str) -> String {
 }
 
 /// What somebody is told whose operation cannot go on by itself.
-pub(super) fn parked(dir: &Path, operation: &OperationId, why: &str) -> String {
+pub(crate) fn parked(dir: &Path, operation: &OperationId, why: &str) -> String {
     let (id, dir) = (operation.short(), as_typed(dir));
     format!(
         "Operation {id} cannot go on by itself: {why}.\nNothing further is done to the fleet, and nothing else can be done to it meanwhile.\nTo see what is on record, type:\n  scalebot operation show {id} --state {dir}\nTo give it up and free the fleet, leave this drill and type:\n  scalebot operation abandon {id} --reason \"…\" --state {dir}"

@@ -165,11 +165,6 @@ impl Holder {
         let who = if who.trim().is_empty() { "another process".to_owned() } else { quoted(who.trim()) };
         Ok(Self::Process { who, busy: control::status(&dir.control_socket()).await.ok() })
     }
-
-    /// Whether a process says that it carries that operation out.
-    pub(super) fn carries(&self, operation: &OperationId) -> bool {
-        matches!(self, Self::Process { busy: Some(busy), .. } if busy.operation.as_ref() == Some(operation))
-    }
 }
 
 /// Finds the operation that is meant by its identifier or the end of it.

@@ -53,6 +53,9 @@ pub(super) fn show(dir: &StateDir, one: &Operation, holder: &Holder) -> String {
     let mut lines = vec![format!("Operation {}", escaped(one.id.as_str(), 80)), one.asked(), String::new()];
     lines.extend(one.events.iter().map(line));
     lines.push(String::new());
+    if one.held.is_some() {
+        lines.push(held_by(holder));
+    }
     lines.extend(next(dir, one, holder));
     lines.join("\n")
 }
@@ -70,18 +73,7 @@ pub(super) fn status(dir: &StateDir, overview: Option<&Overview>, holder: &Holde
         (Some(_), []) => lines.push("Nothing is under way.".to_owned()),
         _ => {}
     }
-    lines.push(match holder {
-        Holder::Nobody => "No process holds this state.".to_owned(),
-        Holder::Process { who, busy: Some(Busy { operation: Some(operation), .. }) } => {
-            format!("It is carried out by {who} (operation {}).", quoted(operation.short()))
-        }
-        Holder::Process { who, busy: Some(_) } => {
-            format!("This state is held by {who}, which carries nothing out now.")
-        }
-        Holder::Process { who, busy: None } => {
-            format!("This state is held by {who}, which does not say what it does. It may be just beginning or ending.")
-        }
-    });
+    lines.push(held_by(holder));
     for one in unfinished {
         lines.push(String::new());
         lines.extend(next(dir, one, holder));
@@ -95,9 +87,26 @@ pub(super) fn status(dir: &StateDir, overview: Option<&Overview>, holder: &Holde
             lines.push(format!("  And {more} more, earlier ones."));
         }
     } else if overview.is_some() {
+        lines.push(String::new());
         lines.push("No escalation waits for somebody.".to_owned());
     }
     lines.join("\n")
+}
+
+/// Who holds the state, and what they do.
+fn held_by(holder: &Holder) -> String {
+    match holder {
+        Holder::Nobody => "No process holds this state, so nothing is carried out now.".to_owned(),
+        Holder::Process { who, busy: Some(Busy { operation: Some(operation), .. }) } => {
+            format!("It is carried out by {who} (operation {}).", quoted(operation.short()))
+        }
+        Holder::Process { who, busy: Some(_) } => {
+            format!("This state is held by {who}, which carries nothing out now.")
+        }
+        Holder::Process { who, busy: None } => {
+            format!("This state is held by {who}, which does not say what it does. It may be just beginning or ending.")
+        }
+    }
 }
 
 /// What an unfinished operation holds, how far it is, and whether it goes on.
@@ -133,10 +142,7 @@ fn next(dir: &StateDir, one: &Operation, holder: &Holder) -> Vec<String> {
     let mut lines = Vec::new();
     if let (Some(_), Holder::Process { who, .. }) = (one.parked(), holder) {
         lines.push(format!("It waits for a person, and {who} still holds this state: leave that one first."));
-    } else if let Holder::Process { who, .. } = holder {
-        if holder.carries(&one.id) {
-            lines.push(format!("It is carried out now, by {who}."));
-        }
+    } else if let Holder::Process { .. } = holder {
         if !one.is_cancelled() {
             lines.extend(step("To ask it to stop, type:", cancel()));
         }
@@ -147,7 +153,6 @@ fn next(dir: &StateDir, one: &Operation, holder: &Holder) -> Vec<String> {
         lines.extend(step("To give it up and free the fleet, as it is then:", abandon()));
         return lines;
     }
-    lines.push("No process carries it out now.".to_owned());
     lines.extend(step("To carry it on, type:", resume()));
     if !one.is_cancelled() {
         lines.extend(step("To have it end when it is carried on, first type:", cancel()));
@@ -246,12 +251,13 @@ pub(super) fn cancel_answered(dir: &StateDir, operation: &OperationId, answer: &
         Cancelled::TooLate(_) => String::new(),
         _ => format!("\n{MEANS}"),
     };
-    format!("{told}{means}\nSee how it ends:\n  {}", command(dir, "show", operation))
+    let ends = if matches!(answer, Cancelled::TooLate(_)) { "ended" } else { "ends" };
+    format!("{told}{means}\nSee how it {ends}:\n  {}", command(dir, "show", operation))
 }
 
 /// What a cancel means, wherever the operation is.
-const MEANS: &str = "It ends at the next point where it can be left. Before the count is set, nothing is changed. After \
-                     it, its summary says how many instances there are then.";
+const MEANS: &str = "It ends at the next point where it can be left.\nBefore the count is set, nothing is changed.\nAfter it, \
+                     its summary says how many instances there are then.";
 
 /// The cancel is on record for whoever carries the operation on.
 pub(super) fn cancel_on_record(dir: &StateDir, one: &Operation, now: bool) -> String {
@@ -285,7 +291,8 @@ fn command(dir: &StateDir, what: &str, operation: &OperationId) -> String {
 
 /// An event as people read it.
 fn line(event: &Event) -> String {
-    format!("{}  {}  {}", at(event), escaped(&event.kind, 40).replace('_', " "), gist(event))
+    let line = format!("{}  {}  {}", at(event), escaped(&event.kind, 40).replace('_', " "), gist(event));
+    line.trim_end().to_owned()
 }
 
 fn at(event: &Event) -> String {
