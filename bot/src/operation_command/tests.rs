@@ -202,12 +202,64 @@ async fn what_is_said_of_a_parked_operation() {
     let one = operation(&stage, &id).await;
     let escalations = escalations(&stage);
     let overview = Overview { unfinished: vec![one.clone()], ended: vec![], escalations };
-    insta::assert_snapshot!(words::list(&dir(), Some(&overview)), @"");
-    insta::assert_snapshot!(words::show(&dir(), &one, &Holder::Nobody), @"");
-    insta::assert_snapshot!(words::status(&dir(), Some(&overview), &held_by(None)), @"");
-    insta::assert_snapshot!(words::cancel_on_record(&dir(), &one, true), @"");
-    insta::assert_snapshot!(words::holder_is_idle(&dir(), "process 4711", Some(&overview)), @"");
-    insta::assert_snapshot!(crate::drill::command::parked(dir().path(), &id, "event 2 cannot be read"), @"");
+    insta::assert_snapshot!(words::list(&dir(), Some(&overview)), @r"
+    Unfinished:
+      7f3a01  /scale up 6 by operator
+        Holds api since 2026-01-08 03:12:00 UTC.
+        Last on record: 2026-01-08 03:12:00 UTC  vote cast
+        It cannot go on by itself: event 2 cannot be read by this version (missing field `by` at line 1 column 2).
+        Look at it: scalebot operation show 7f3a01 --state '/srv/my drill'
+    ");
+    insta::assert_snapshot!(words::show(&dir(), &one, &Holder::Nobody), @r#"
+    Operation 019b9b3a-7f3a01
+    /scale up 6 by operator
+
+    2026-01-08 03:12:00 UTC  requested  api up to 6 by operator
+    2026-01-08 03:12:00 UTC  vote cast
+    2026-01-08 03:12:00 UTC  parked  waits for a person: event 2 cannot be read by this version (missing field `by` at line 1 column 2)
+    2026-01-08 03:12:00 UTC  escalated  HIGH to the operator: an operation cannot go on by itself. event 2 cannot be read by this version (missing field `by` at line 1 column 2)
+
+    No process holds this state, so nothing is carried out now.
+    When the cause is gone, carry it on:
+      scalebot operation resume 7f3a01 --state '/srv/my drill'
+    To give it up and free the fleet, as it is then:
+      scalebot operation abandon 7f3a01 --reason "…" --state '/srv/my drill'
+    "#);
+    insta::assert_snapshot!(words::status(&dir(), Some(&overview), &held_by(None)), @r#"
+    Operation 7f3a01 is unfinished: /scale up 6 by operator
+    Holds api since 2026-01-08 03:12:00 UTC.
+    Last on record: 2026-01-08 03:12:00 UTC  vote cast
+    It cannot go on by itself: event 2 cannot be read by this version (missing field `by` at line 1 column 2).
+    This state is held by process 4711, which carries nothing out now.
+
+    It waits for a person, and process 4711 still holds this state: leave that one first.
+    When the cause is gone, carry it on:
+      scalebot operation resume 7f3a01 --state '/srv/my drill'
+    To give it up and free the fleet, as it is then:
+      scalebot operation abandon 7f3a01 --reason "…" --state '/srv/my drill'
+
+    Escalations that nobody has acknowledged (1):
+      2026-01-08 03:12:00 UTC  escalated  HIGH to the operator: an operation cannot go on by itself. event 2 cannot be read by this version (missing field `by` at line 1 column 2)
+    "#);
+    insta::assert_snapshot!(words::cancel_on_record(&dir(), &one, true), @r#"
+    No process carries operation 7f3a01 out now. That it is to stop is on record.
+    It cannot go on by itself, so it cannot end by itself either: event 2 cannot be read by this version (missing field `by` at line 1 column 2).
+    To give it up and free the fleet, as it is, type:
+      scalebot operation abandon 7f3a01 --reason "…" --state '/srv/my drill'
+    "#);
+    insta::assert_snapshot!(words::holder_is_idle(&dir(), "process 4711", Some(&overview)), @r"
+    Nothing was cancelled: process 4711 holds this state, and carries nothing out now.
+    Operation 7f3a01 cannot go on by itself: event 2 cannot be read by this version (missing field `by` at line 1 column 2).
+    Look at it: scalebot operation show 7f3a01 --state '/srv/my drill'
+    ");
+    insta::assert_snapshot!(crate::drill::command::parked(dir().path(), &id, "event 2 cannot be read"), @r#"
+    Operation 7f3a01 cannot go on by itself: event 2 cannot be read.
+    Nothing further is done to the fleet, and nothing else can be done to it meanwhile.
+    To see what is on record, type:
+      scalebot operation show 7f3a01 --state '/srv/my drill'
+    To give it up and free the fleet, leave this drill and type:
+      scalebot operation abandon 7f3a01 --reason "…" --state '/srv/my drill'
+    "#);
 }
 
 #[tokio::test]
@@ -216,13 +268,61 @@ async fn what_is_said_of_an_operation_under_way_or_left_behind() {
     let id = begun(&stage).await;
     let one = operation(&stage, &id).await;
     let overview = Overview { unfinished: vec![one.clone()], ended: vec![], escalations: vec![] };
-    insta::assert_snapshot!(words::status(&dir(), Some(&overview), &held_by(Some(&id))), @"");
-    insta::assert_snapshot!(words::status(&dir(), Some(&overview), &Holder::Nobody), @"");
-    insta::assert_snapshot!(words::cancel_on_record(&dir(), &one, false), @"");
-    insta::assert_snapshot!(words::cancel_answered(&dir(), &id, &Cancelled::Recorded(id.clone())), @"");
-    insta::assert_snapshot!(words::cancel_answered(&dir(), &id, &Cancelled::TooLate(id.clone())), @"");
-    insta::assert_snapshot!(words::held(&dir(), "process 4711"), @"");
-    insta::assert_snapshot!(words::deaf(&dir(), "process 4711", "nothing listens there"), @"");
+    insta::assert_snapshot!(words::status(&dir(), Some(&overview), &held_by(Some(&id))), @r"
+    Operation 7f3a01 is unfinished: /scale up 6 by operator
+    Holds api since 2026-01-08 03:12:00 UTC.
+    Last on record: 2026-01-08 03:12:00 UTC  requested  api up to 6 by operator
+    It is carried out by process 4711 (operation 7f3a01).
+
+    To ask it to stop, type:
+      scalebot cancel --state '/srv/my drill'
+
+    No escalation waits for somebody.
+    ");
+    insta::assert_snapshot!(words::status(&dir(), Some(&overview), &Holder::Nobody), @r#"
+    Operation 7f3a01 is unfinished: /scale up 6 by operator
+    Holds api since 2026-01-08 03:12:00 UTC.
+    Last on record: 2026-01-08 03:12:00 UTC  requested  api up to 6 by operator
+    No process holds this state, so nothing is carried out now.
+
+    To carry it on, type:
+      scalebot operation resume 7f3a01 --state '/srv/my drill'
+    To have it end when it is carried on, first type:
+      scalebot cancel --state '/srv/my drill'
+    To give it up and leave the fleet as it is, type:
+      scalebot operation abandon 7f3a01 --reason "…" --state '/srv/my drill'
+
+    No escalation waits for somebody.
+    "#);
+    insta::assert_snapshot!(words::cancel_on_record(&dir(), &one, false), @r"
+    That operation 7f3a01 is to stop was on record before; nothing was added.
+    It ends when it is carried on; until then it holds its fleet. Type:
+      scalebot operation resume 7f3a01 --state '/srv/my drill'
+    ");
+    insta::assert_snapshot!(words::cancel_answered(&dir(), &id, &Cancelled::Recorded(id.clone())), @r"
+    Operation 7f3a01 was asked to stop, and that is on record.
+    It ends at the next point where it can be left.
+    Before the count is set, nothing is changed.
+    After it, its summary says how many instances there are then.
+    See how it ends:
+      scalebot operation show 7f3a01 --state '/srv/my drill'
+    ");
+    insta::assert_snapshot!(words::cancel_answered(&dir(), &id, &Cancelled::TooLate(id.clone())), @r"
+    Operation 7f3a01 had ended before it could be stopped.
+    See how it ended:
+      scalebot operation show 7f3a01 --state '/srv/my drill'
+    ");
+    insta::assert_snapshot!(words::held(&dir(), "process 4711"), @r"
+    Nothing was abandoned: process 4711 holds this state, and may be changing the fleet now.
+    Ask it to stop:
+      scalebot cancel --state '/srv/my drill'
+    Or stop that process first; what it carries out stays as it is then.
+    ");
+    insta::assert_snapshot!(words::deaf(&dir(), "process 4711", "nothing listens there"), @r"
+    It is not cancelled: process 4711 holds this state and does not answer (nothing listens there).
+    Interrupt that process, as Ctrl-C would; then type this once more:
+      scalebot cancel --state '/srv/my drill'
+    ");
 }
 
 #[tokio::test]
@@ -232,10 +332,39 @@ async fn what_is_said_of_an_operation_that_has_ended() {
     abandon(&stage, &id, "it hangs").await.unwrap();
     let one = operation(&stage, &id).await;
     let overview = Overview { unfinished: vec![], ended: vec![one.clone()], escalations: vec![] };
-    insta::assert_snapshot!(words::list(&dir(), Some(&overview)), @"");
-    insta::assert_snapshot!(words::show(&dir(), &one, &Holder::Nobody), @"");
-    insta::assert_snapshot!(words::status(&dir(), Some(&overview), &Holder::Nobody), @"");
-    insta::assert_snapshot!(words::ended_already(&one), @"");
-    insta::assert_snapshot!(words::not_found("3a01", &Sought::Nothing), @"");
-    insta::assert_snapshot!(words::not_found("3a01", &Sought::Several(vec![id.clone(), OperationId::new("b-3a01")])), @"");
+    insta::assert_snapshot!(words::list(&dir(), Some(&overview)), @r"
+    Nothing is unfinished.
+    Ended, latest first:
+      7f3a01  /scale up 6 by operator
+        2026-01-08 03:12:00 UTC  failed: ? → 6, ? now. Abandoned by host:dana: it hangs. What was last recorded before that is event 1 (requested): api up to 6 by operator. Look at the fleet before anything else is asked for.
+    ");
+    insta::assert_snapshot!(words::show(&dir(), &one, &Holder::Nobody), @r"
+    Operation 019b9b3a-7f3a01
+    /scale up 6 by operator
+
+    2026-01-08 03:12:00 UTC  requested  api up to 6 by operator
+    2026-01-08 03:12:00 UTC  abandoned  by host:dana: it hangs
+    2026-01-08 03:12:00 UTC  finished  failed: ? → 6, ? now. Abandoned by host:dana: it hangs. What was last recorded before that is event 1 (requested): api up to 6 by operator. Look at the fleet before anything else is asked for.
+
+    It has ended. Nothing is left to be done about it.
+    ");
+    insta::assert_snapshot!(words::status(&dir(), Some(&overview), &Holder::Nobody), @r"
+    Nothing is under way.
+    No process holds this state, so nothing is carried out now.
+
+    No escalation waits for somebody.
+    ");
+    insta::assert_snapshot!(words::ended_already(&one), @r"
+    Operation 7f3a01 is not unfinished, so there is nothing to carry on.
+    2026-01-08 03:12:00 UTC  finished  failed: ? → 6, ? now. Abandoned by host:dana: it hangs. What was last recorded before that is event 1 (requested): api up to 6 by operator. Look at the fleet before anything else is asked for.
+    ");
+    insta::assert_snapshot!(words::not_found("3a01", &Sought::Nothing), @r"
+    There is no operation 3a01 here.
+    scalebot operation list shows what there is.
+    ");
+    insta::assert_snapshot!(words::not_found("3a01", &Sought::Several(vec![id.clone(), OperationId::new("b-3a01")])), @r"
+    3a01 may mean 2 operations. Write more of it:
+      019b9b3a-7f3a01
+      b-3a01
+    ");
 }
