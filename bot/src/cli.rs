@@ -2,11 +2,12 @@
 //! used, 130 interrupted.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use scalebot_commands::approval::Mark;
+use scalebot_commands::request::{MAX_REASON, escaped};
 
 use crate::drill::settings::Fault;
 
@@ -27,6 +28,13 @@ pub(crate) enum Command {
     /// Read and prove the operational log
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Look at operations on this host, and free one that cannot go on, without any chat
+    #[command(subcommand)]
+    Operation(OperationCommand),
+    /// What is under way, who carries it out, and what waits for somebody
+    Status(StateArgs),
+    /// Ask the operation under way to stop, without any chat
+    Cancel(StateArgs),
     #[command(hide = true)]
     DrillWorld(WorldArgs),
     #[command(hide = true)]
@@ -91,6 +99,20 @@ pub(crate) enum Keys {
 }
 
 impl DrillArgs {
+    /// A rehearsal in that state with no command, and nobody who decides by himself: it only carries on what is there.
+    ///
+    /// # Errors
+    /// When a rehearsal cannot be started with nothing but a state.
+    pub(crate) fn resuming(state: &Path) -> Result<Self, clap::Error> {
+        #[derive(Parser)]
+        struct Alone {
+            #[command(flatten)]
+            args: DrillArgs,
+        }
+        let state = Some(state.to_owned());
+        Alone::try_parse_from(["drill"]).map(|alone| Self { state, ..alone.args })
+    }
+
     /// Whether somebody types at a terminal while it runs.
     pub(crate) fn is_attended(&self) -> bool {
         self.commands.is_empty() && std::io::stdin().is_terminal()
@@ -149,7 +171,61 @@ pub(crate) enum LedgerCommand {
     Export(StateArgs),
 }
 
-/// Which log is meant.
+/// What can be asked about operations.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OperationCommand {
+    /// What is unfinished, then the last that ended
+    List(StateArgs),
+    /// Everything that is on record of one operation, and what can be done about it
+    Show {
+        #[command(flatten)]
+        one: OperationArgs,
+    },
+    /// Carry an unfinished operation on
+    Resume {
+        #[command(flatten)]
+        one: OperationArgs,
+    },
+    /// Give up an operation that cannot go on: its fleet is free again, and left as it is
+    Abandon {
+        #[command(flatten)]
+        one: OperationArgs,
+        /// Why, for whoever reads the log later
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+    },
+}
+
+/// Which operation is meant, and where it is.
+#[derive(Debug, Args)]
+pub(crate) struct OperationArgs {
+    /// The operation: its identifier, or the last characters of it, at least four
+    #[arg(value_name = "ID", value_parser = identifier)]
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+/// Reads an operation's identifier, or the end of one.
+fn identifier(text: &str) -> Result<String, String> {
+    let plain = text.chars().all(|character| character.is_ascii_alphanumeric() || character == '-');
+    if !plain || !(4..=64).contains(&text.len()) {
+        return Err("write the identifier, or at least its last four characters, as operation list shows it".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Reads a reason as it is kept: one line, with nothing in it that acts on a screen.
+fn reason(text: &str) -> Result<String, String> {
+    let plain = escaped(&text.split_whitespace().collect::<Vec<_>>().join(" "), MAX_REASON + 1);
+    match plain.chars().count() {
+        0 => Err("say why, in a few words".to_owned()),
+        1..=MAX_REASON => Ok(plain),
+        _ => Err(format!("it has at most {MAX_REASON} characters")),
+    }
+}
+
+/// Which state is meant: the one place where it is said how.
 #[derive(Debug, Args)]
 pub(crate) struct StateArgs {
     /// The state directory of a rehearsal
@@ -210,6 +286,30 @@ mod tests {
         for wrong in ["", "15", "m", "-1s", "1d", "0s", "99999999999s", "25h", "1m30", "٣s", "4294967295h"] {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_reason_is_one_plain_line_and_never_nothing() {
+        assert_eq!(reason(" it \n hangs\u{202e} ").as_deref(), Ok(r"it hangs\u{202e}"));
+        assert!(reason(&"w".repeat(MAX_REASON)).is_ok());
+        for wrong in ["", " \n", &"w".repeat(MAX_REASON + 1), &"\u{7}".repeat(MAX_REASON / 3)] {
+            assert!(reason(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_identifier_is_plain_and_long_enough_to_mean_one() {
+        assert!(identifier("019b9b3a-7f3a-7000-8000-0000007f3a01").is_ok() && identifier("3a01").is_ok());
+        for wrong in ["", "a01", "7f3 01", "../..", "7f3a\u{202e}01", &"a".repeat(65)] {
+            assert!(identifier(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_rehearsal_is_resumed_with_nothing_but_its_state() {
+        let args = DrillArgs::resuming(Path::new("/state")).unwrap();
+        assert_eq!((args.state.as_deref(), args.commands.len()), (Some(Path::new("/state")), 0));
+        assert_eq!(args.vote(), None);
     }
 
     #[test]

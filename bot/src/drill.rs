@@ -15,7 +15,7 @@ mod persona;
 mod rehearsal;
 mod room;
 pub(crate) mod settings;
-mod state;
+pub(crate) mod state;
 #[cfg(test)]
 mod texts;
 mod wiring;

@@ -8,7 +8,6 @@ mod tests;
 
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::ops::RangeInclusive;
-use std::path::Path;
 use std::process::ExitCode;
 
 use futures::StreamExt as _;
@@ -106,7 +105,7 @@ async fn execute(command: &LedgerCommand, out: &mut impl Write, err: &mut impl W
 
 /// Prints every event, a line each.
 async fn print(state: &StateDir, out: &mut impl Write, line: fn(&Event) -> String) -> Result<(), Failed> {
-    exists(state.path())?;
+    state.must_exist().map_err(Failed::Unusable)?;
     let mut printed = 0;
     for _ in 0..ATTEMPTS {
         let Some(ledger) = SqliteLedger::open_existing_read_only(&state.ledger()).await? else {
@@ -148,7 +147,7 @@ struct Verdict {
 
 /// Proves the log, and compares it with the log channel.
 async fn verify(state: &StateDir) -> Result<Verdict, Failed> {
-    exists(state.path())?;
+    state.must_exist().map_err(Failed::Unusable)?;
     // The channel first: a log that grows meanwhile then only holds more than was posted.
     let posts = posts(state).await?;
     for _ in 0..ATTEMPTS {
@@ -256,20 +255,6 @@ fn always_written(state: &StateDir) -> Failed {
 
 async fn posts(state: &StateDir) -> Result<Vec<Announced>, Failed> {
     Transcript::new(state.transcript()).sealed().await.map_err(|error| Failed::Unusable(error.to_string()))
-}
-
-/// A name that was mistyped must not pass for a log without events.
-fn exists(directory: &Path) -> Result<(), Failed> {
-    let refused = |why: &str| {
-        let text = format!("{} {why}; name the state directory of a rehearsal", directory.display());
-        Err(Failed::Unusable(text))
-    };
-    match std::fs::metadata(directory) {
-        Ok(found) if found.is_dir() => Ok(()),
-        Ok(_) => refused("is not a directory"),
-        Err(error) if error.kind() == ErrorKind::NotFound => refused("does not exist"),
-        Err(error) => refused(&format!("cannot be looked into ({error})")),
-    }
 }
 
 fn count(number: u64, one: &str, many: &str) -> String {

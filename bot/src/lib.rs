@@ -4,11 +4,14 @@
 mod chart;
 mod cli;
 mod console;
+mod control;
 pub mod drawing;
 mod drill;
 mod ledger_command;
 mod logging;
+mod operation_command;
 mod palette;
+mod private_socket;
 mod state_dir;
 mod stop;
 mod system;
@@ -38,6 +41,9 @@ pub fn run() -> ExitCode {
         match cli.command {
             cli::Command::Drill(args) => drill::command::run(args).await,
             cli::Command::Ledger(command) => ledger_command::run(command).await,
+            cli::Command::Operation(command) => operation_command::run(command).await,
+            cli::Command::Status(args) => operation_command::status(args).await,
+            cli::Command::Cancel(args) => operation_command::cancel(args).await,
             cli::Command::DrillWorld(args) => drill::world::run(args).await,
             cli::Command::DrillInstance(args) => drill::instance::run(args).await,
         }

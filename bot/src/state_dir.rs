@@ -1,5 +1,6 @@
 //! Where things lie in a rehearsal's state directory. The names are defined here and nowhere else.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use scalebot_adapters::documents;
@@ -49,6 +50,32 @@ impl StateDir {
     /// Held by the drill while it lives.
     pub(crate) fn drill_lock(&self) -> PathBuf {
         self.0.join("drill.lock")
+    }
+
+    /// Where the process that holds the drill's lock is spoken to.
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        self.0.join("control.sock")
+    }
+
+    /// A name that was mistyped must not pass for a state in which nothing ever happened.
+    ///
+    /// # Errors
+    /// In words, when there is no such directory.
+    pub(crate) fn must_exist(&self) -> Result<(), String> {
+        let refused = |why: &str| Err(format!("{} {why}; name the state directory of a rehearsal", self.0.display()));
+        match std::fs::metadata(&self.0) {
+            Ok(found) if found.is_dir() => Ok(()),
+            Ok(_) => refused("is not a directory"),
+            Err(error) if error.kind() == ErrorKind::NotFound => refused("does not exist"),
+            Err(error) => refused(&format!("cannot be looked into ({error})")),
+        }
+    }
+
+    /// The directory as it is typed in a shell.
+    pub(crate) fn as_typed(&self) -> String {
+        let text = self.0.display().to_string();
+        let plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+=:@%,".contains(c));
+        if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
     }
 
     /// The directory of the charts.

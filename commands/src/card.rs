@@ -17,7 +17,7 @@ mod verification;
 
 use serde::Serialize;
 
-pub use self::approval::{asking, decided, escalated, halt_began};
+pub use self::approval::{asking, decided, escalated, halt_began, parked};
 pub use self::back::{ask_back, going_back, halt_answered, halt_offered, way_back};
 pub use self::capacity::capacity;
 pub use self::chart::{Chart, ChartMark, Milestone};

@@ -8,6 +8,7 @@
 //! A step is named by a path (`scale/2`, `verify`). On re-entry the names are compared with what the ledger holds: what
 //! does not fit parks the operation, because a runbook that changed under it must not guess.
 
+mod appender;
 mod effect;
 mod signal;
 
@@ -21,6 +22,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub(crate) use self::appender::Appender;
 pub use self::effect::{Acted, Answer, Answered, Effect, Effected, Fence, Found, GUARD_LIMIT, Stop};
 pub use self::signal::{Answer as PersonsAnswer, CancelRequested, Heard, Inbox, Signal};
 use crate::event::{Claim, Draft, Event, Kind};
@@ -54,6 +56,28 @@ pub enum Interrupted {
         /// What did not fit.
         reason: String,
     },
+}
+
+impl From<AppendError> for Interrupted {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Unavailable(error) => Self::Ledger(error),
+            AppendError::Fenced { .. } | AppendError::Claimed(_) => Self::Fenced(error.to_string()),
+        }
+    }
+}
+
+/// The name under which a parking is escalated. It has the form of a step and is none: a version of the program that can
+/// carry the operation on goes on as if it were not there.
+pub(crate) const PARKING: &str = "parked";
+
+/// A step's outcome as it is written: with the step's name and the version of its shape.
+#[derive(Serialize)]
+struct Named<'a, T> {
+    step: &'a str,
+    v: u32,
+    #[serde(flatten)]
+    body: &'a T,
 }
 
 /// The body of `resumed`.
@@ -301,17 +325,6 @@ impl<'a> Journal<'a> {
         }
     }
 
-    /// Records that the operation cannot go on until a person decides. Said once, however often it is entered.
-    pub async fn park(&mut self, reason: &str) -> Result<(), Interrupted> {
-        if self.recorded.iter().rev().find(|event| event.kind != Kind::Resumed.as_str()).map(|event| &event.kind[..])
-            == Some(Kind::Parked.as_str())
-        {
-            return Ok(());
-        }
-        self.append(Kind::Parked, &Parked { reason: reason.to_owned() }, Claim::Keep).await?;
-        Ok(())
-    }
-
     /// The next step's outcome as the ledger holds it; `None` when the runbook has come to where nothing is recorded.
     pub(crate) fn replay<T: Body>(&mut self, key: &str) -> Result<Option<Recorded<T>>, Interrupted> {
         let Some((event, body, at)) = self.next_recorded(key, T::VERSION)? else {
@@ -334,7 +347,8 @@ impl<'a> Journal<'a> {
             step: String,
         }
         let rest = self.recorded.get(self.read..)?;
-        rest.iter().find_map(|event| serde_json::from_str::<Named>(&event.body).ok()).map(|named| named.step)
+        let mut steps = rest.iter().filter_map(|event| serde_json::from_str::<Named>(&event.body).ok());
+        steps.find(|named| named.step != PARKING).map(|named| named.step)
     }
 
     /// Moves to the next recorded step and checks that it is the one the runbook asks for.
@@ -349,6 +363,9 @@ impl<'a> Journal<'a> {
                 // Not a step's outcome: the request, a signal, or a note about the operation.
                 continue;
             };
+            if step == PARKING {
+                continue;
+            }
             if step != key {
                 let reason =
                     format!("event {} belongs to step {step}, where this version expects \"{key}\"", event.seq);
@@ -382,13 +399,6 @@ impl<'a> Journal<'a> {
         body: &T,
         claim: Claim,
     ) -> Result<Timestamp, Interrupted> {
-        #[derive(Serialize)]
-        struct Named<'a, T> {
-            step: &'a str,
-            v: u32,
-            #[serde(flatten)]
-            body: &'a T,
-        }
         // Notes may stand behind the last recorded step; what is recorded now is not to be taken for one to replay.
         if self.next_key().is_none() {
             self.read = self.recorded.len();
@@ -413,10 +423,7 @@ impl<'a> Journal<'a> {
             body,
             claim,
         };
-        let event = self.ledger.append(draft).await.map_err(|error| match error {
-            AppendError::Unavailable(error) => Interrupted::Ledger(error),
-            AppendError::Fenced { .. } | AppendError::Claimed(_) => Interrupted::Fenced(error.to_string()),
-        })?;
+        let event = self.ledger.append(draft).await?;
         // What is appended now is never replayed in this run, unless signals came between recorded steps.
         if self.read == self.recorded.len() {
             self.read += 1;

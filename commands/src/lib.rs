@@ -8,6 +8,7 @@ pub mod approval;
 pub mod asked;
 pub mod audit;
 pub mod authority;
+pub mod break_glass;
 pub mod capacity;
 pub mod card;
 pub mod checks;

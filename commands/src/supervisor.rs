@@ -1,18 +1,24 @@
 //! Carries an operation through whatever interrupts it: enters the runbook again, with back-off, until it has an
 //! outcome, is parked, or another process has taken over.
 
+mod parking;
+
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt as _;
 
+pub use self::parking::standing as parked;
+use crate::break_glass;
 use crate::context::{Context, request_of};
+use crate::desk::Abandoned;
+use crate::event::Kind;
 use crate::journal::{Inbox, Interrupted, Journal};
 use crate::policy::Policy;
 use crate::ports::Ports;
 use crate::runbook;
 use crate::steps::Finished;
-use crate::units::{Epoch, Millis, OperationId};
+use crate::units::{Epoch, OperationId};
 
 /// Why an operation is no longer carried out by this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,13 +49,15 @@ pub async fn carry_out(
         match run {
             Ok(Ok(finished)) => return Ended::Finished(finished),
             Ok(Err(Interrupted::Fenced(why))) => return Ended::Fenced(why),
-            Ok(Err(Interrupted::Parked { reason })) => return park(ports, operation, epoch, inbox, reason).await,
+            Ok(Err(Interrupted::Parked { reason })) => {
+                return parking::park(ports, policy.time.look, operation, epoch, reason).await;
+            }
             Ok(Err(Interrupted::Ledger(error))) => {
                 tracing::warn!(%operation, %error, "interrupted; entering the runbook again");
             }
             Err(_) if panicked => {
                 let reason = "a fault of the program stopped it twice at the same place".to_owned();
-                return park(ports, operation, epoch, inbox, reason).await;
+                return parking::park(ports, policy.time.look, operation, epoch, reason).await;
             }
             Err(_) => {
                 panicked = true;
@@ -69,6 +77,10 @@ async fn enter(
     inbox: &mut Inbox,
 ) -> Result<Finished, Interrupted> {
     let mut journal = Journal::open(ports, operation.clone(), epoch, inbox).await?;
+    // Whoever abandoned it was killed before its end was on record: nothing further is done to the fleet.
+    if !journal.notes::<Abandoned>(Kind::Abandoned)?.is_empty() {
+        return break_glass::carry_through(&*ports.ledger, &*ports.world, epoch, operation).await;
+    }
     let request = request_of(&journal)?;
     if request.runbook != runbook::VERSION {
         let reason =
@@ -80,22 +92,4 @@ async fn enter(
     policy.time.monitor = request.monitor.duration();
     let cx = Context { ports, policy: &policy, operation, request: &request, reason: request.reason.as_deref() };
     runbook::carry_out(&cx, &mut journal).await
-}
-
-/// Records that it is parked. While the log cannot be written, that is tried again: a parked operation must be seen.
-async fn park(ports: &Ports, operation: &OperationId, epoch: Epoch, inbox: &mut Inbox, reason: String) -> Ended {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let parked = async { Journal::open(ports, operation.clone(), epoch, inbox).await?.park(&reason).await };
-        match parked.await {
-            Ok(()) | Err(Interrupted::Parked { .. }) => return Ended::Parked(reason),
-            Err(Interrupted::Fenced(why)) => return Ended::Fenced(why),
-            Err(Interrupted::Ledger(error)) => {
-                let after = Millis::from(pause);
-                tracing::warn!(%operation, %error, %after, "the operation could not be recorded as parked");
-            }
-        }
-        ports.world.sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
 }

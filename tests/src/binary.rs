@@ -99,6 +99,19 @@ impl Drill {
         (output.status.code(), text)
     }
 
+    /// Runs `scalebot ARGUMENTS --state …`, as somebody on the host does beside it: the exit code and what it printed.
+    pub fn on_the_host(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = Command::new(program())
+            .args(arguments)
+            .arg("--state")
+            .arg(self.state())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), text)
+    }
+
     /// Every event of its log, by `scalebot ledger export`.
     pub fn exported(&self) -> Vec<Value> {
         let output = Command::new(program()).args(["ledger", "export", "--state"]).arg(self.state()).output().unwrap();

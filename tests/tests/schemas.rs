@@ -56,6 +56,7 @@ fn lines() -> BTreeMap<String, Vec<Value>> {
     for (kind, body) in [
         (Kind::Parked, json!({ "reason": "event 3 cannot be read by this version" })),
         (Kind::ClockJump, json!({ "last": "2026-01-08T03:00:00Z" })),
+        (Kind::Abandoned, json!({ "by": "host:dana", "reason": "it hangs" })),
     ] {
         let mut line = example.clone();
         line["kind"] = kind.as_str().into();

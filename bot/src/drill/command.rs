@@ -22,7 +22,8 @@ use super::rehearsal::{Entered, Rehearsal, Taken, UnderWay};
 use super::settings::Settings;
 use super::state::{Locked, State};
 use crate::cli::DrillArgs;
-use crate::stop;
+use crate::state_dir::StateDir;
+use crate::{operation_command, stop};
 
 /// How long load runs before the first command, so that there is something to measure.
 const WARM_UP: Duration = Duration::from_secs(10);
@@ -42,6 +43,18 @@ struct Fenced;
 
 /// Runs a drill and returns its exit code.
 pub(crate) async fn run(args: DrillArgs) -> ExitCode {
+    drill(args, None).await
+}
+
+/// Carries that unfinished operation on, and nothing else; returns the exit code of its end.
+pub(crate) async fn resume(dir: &StateDir, operation: &OperationId) -> ExitCode {
+    match DrillArgs::resuming(dir.path()) {
+        Ok(args) => drill(args, Some(operation)).await,
+        Err(why) => unusable(&why.to_string()),
+    }
+}
+
+async fn drill(args: DrillArgs, only: Option<&OperationId>) -> ExitCode {
     let state = match State::open(args.state.as_deref()) {
         Ok(state) => state,
         Err(why) => return unusable(&why),
@@ -53,6 +66,12 @@ pub(crate) async fn run(args: DrillArgs) -> ExitCode {
         }
         Err(why) => return unusable(&why),
     };
+    // With the lock in hand nobody else can end it any more.
+    if let Some(operation) = only
+        && let Err(code) = operation_command::must_be_unfinished(&state.dir, operation).await
+    {
+        return code;
+    }
     let (rehearsal, entered) = match Rehearsal::enter(&state, &args).await {
         Ok(entered) => entered,
         Err(why) => return unusable(&why),
@@ -60,7 +79,7 @@ pub(crate) async fn run(args: DrillArgs) -> ExitCode {
     let end = tokio::select! {
         biased;
         () = stop::requested() => End::Interrupted,
-        course = carry_out(&rehearsal, entered, &args) => match course {
+        course = carry_out(&rehearsal, entered, &args, only.is_some()) => match course {
             Ok(as_asked) => End::Done { as_asked },
             Err(Fenced) => End::Fenced,
         },
@@ -103,11 +122,17 @@ pub(super) fn in_use(dir: &Path, holder: &str) -> String {
     )
 }
 
+/// What somebody is told whose operation cannot go on by itself.
+pub(crate) fn parked(dir: &Path, operation: &OperationId, why: &str) -> String {
+    let (id, dir) = (operation.short(), as_typed(dir));
+    format!(
+        "Operation {id} cannot go on by itself: {why}.\nNothing further is done to the fleet, and nothing else can be done to it meanwhile.\nTo see what is on record, type:\n  scalebot operation show {id} --state {dir}\nTo give it up and free the fleet, leave this drill and type:\n  scalebot operation abandon {id} --reason \"…\" --state {dir}"
+    )
+}
+
 /// A path as it is typed in a shell.
 fn as_typed(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+=:@%,".contains(c));
-    if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    StateDir::new(path).as_typed()
 }
 
 fn unusable(why: &str) -> ExitCode {
@@ -116,7 +141,12 @@ fn unusable(why: &str) -> ExitCode {
 }
 
 /// Everything that was asked for, in turn. Whether all of it was done.
-async fn carry_out(rehearsal: &Rehearsal, entered: Entered, args: &DrillArgs) -> Result<bool, Fenced> {
+async fn carry_out(
+    rehearsal: &Rehearsal,
+    entered: Entered,
+    args: &DrillArgs,
+    only_unfinished: bool,
+) -> Result<bool, Fenced> {
     let mut as_asked = true;
     let mut lines = if args.commands.is_empty() {
         Lines::typed(std::io::stdin().is_terminal())
@@ -127,6 +157,9 @@ async fn carry_out(rehearsal: &Rehearsal, entered: Entered, args: &DrillArgs) ->
         Entered::Unfinished(operation) => as_asked &= attend(rehearsal, operation, &mut lines).await?,
         Entered::Fresh => rehearsal.warm_up(WARM_UP).await,
         Entered::Living => {}
+    }
+    if only_unfinished {
+        return Ok(as_asked);
     }
     loop {
         if lines.are_awaited() {
@@ -198,16 +231,16 @@ async fn attend(rehearsal: &Rehearsal, operation: OperationId, lines: &mut Lines
         while let Some(taken) = answering.next().await {
             as_asked &= note(taken);
         }
-        as_asked &= was_done(rehearsal, &ended)?;
+        as_asked &= was_done(rehearsal, &operation, &ended)?;
     }
     Ok(as_asked)
 }
 
-fn was_done(rehearsal: &Rehearsal, ended: &Ended) -> Result<bool, Fenced> {
+fn was_done(rehearsal: &Rehearsal, operation: &OperationId, ended: &Ended) -> Result<bool, Fenced> {
     match ended {
         Ended::Finished(finished) => Ok(is_as_asked(finished)),
         Ended::Parked(why) => {
-            rehearsal.say(&format!("The operation cannot go on by itself: {why}."));
+            rehearsal.say(&parked(rehearsal.dir(), operation, why));
             Ok(false)
         }
         Ended::Fenced(why) => {

@@ -1,6 +1,7 @@
 //! A rehearsal under way: the ports of its one fleet, the log, and the tasks beside the operation.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ use super::state::State;
 use super::wiring;
 use crate::cli::DrillArgs;
 use crate::console::{Console, Medium};
+use crate::control::Control;
+use crate::state_dir::StateDir;
 use crate::system::System;
 
 /// What a rehearsal was found in.
@@ -72,6 +75,9 @@ pub(crate) struct Rehearsal {
     world: Option<Attached>,
     tasks: Vec<JoinHandle<()>>,
     vote: Option<Mark>,
+    dir: StateDir,
+    /// Without it, nobody on the host can cancel what is under way; it goes on all the same.
+    control: Option<Control>,
 }
 
 /// The log channel's side: what is posted, and when.
@@ -165,8 +171,22 @@ impl Rehearsal {
                 tracing::warn!(%gone, "the rehearsal's world is gone");
             }));
         }
-        let rehearsal = Self { ports, policy, epoch, room, posting, world, tasks, vote: args.vote() };
+        let control = match Control::open(&dir.control_socket(), Arc::clone(&ports.ledger)) {
+            Ok(control) => Some(control),
+            Err(why) => {
+                room.say(&why);
+                room.say("What is under way can be cancelled here, and not by scalebot cancel.");
+                None
+            }
+        };
+        let vote = args.vote();
+        let rehearsal = Self { ports, policy, epoch, room, posting, world, tasks, vote, dir: dir.clone(), control };
         Ok((rehearsal, entered))
+    }
+
+    /// Where everything is kept.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// Says something that belongs to no card.
@@ -302,6 +322,7 @@ impl Rehearsal {
         mut inbox: Inbox,
         signals: mpsc::UnboundedSender<Signal>,
     ) -> Ended {
+        let _carried = self.control.as_ref().map(|control| control.carries(operation, signals.clone()));
         let ended = supervisor::carry_out(&self.ports, &self.policy, operation, self.epoch, &mut inbox);
         let deciding = self.decide(signals);
         tokio::pin!(ended, deciding);

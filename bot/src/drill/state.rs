@@ -4,8 +4,13 @@ use std::cell::RefCell;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::state_dir::StateDir;
+
+/// How often, and how far apart, a lock that is held is tried again.
+const LOOKS: u32 = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// The directory, and whether it goes with the drill.
 pub(crate) struct State {
@@ -43,7 +48,16 @@ impl State {
         let cannot = |error: std::io::Error| format!("{} cannot be used: {error}.", path.display());
         let mut file =
             OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(cannot)?;
-        match file.try_lock() {
+        // Somebody who only looks whether it is held holds it for an instant.
+        let mut looks = 0;
+        let locked = loop {
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) if looks < LOOKS => std::thread::sleep(BETWEEN_LOOKS),
+                locked => break locked,
+            }
+            looks += 1;
+        };
+        match locked {
             Ok(()) => {
                 file.set_len(0).map_err(cannot)?;
                 file.rewind().map_err(cannot)?;

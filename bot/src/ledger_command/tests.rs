@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use scalebot_commands::event::{Claim, Draft, Hash, Kind};
 use scalebot_commands::ports::{Ledger as _, Post};

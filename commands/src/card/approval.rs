@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::{Card, Row, Tone, change, sentence};
 use crate::approval::BoundHalt;
 use crate::context::Context;
+use crate::request::Requested;
 use crate::steps::escalate::{Condition, Escalated, Severity};
 use crate::steps::permit::{Asked, Decided, Verdict};
-use crate::units::Millis;
+use crate::units::{Millis, OperationId};
 
 /// The request, with everything that a lead has to know to decide in a minute.
 pub fn asking(cx: &Context<'_>, asked: &Asked, left: Duration) -> Card {
@@ -82,6 +83,37 @@ pub fn escalated(cx: &Context<'_>, escalated: &Escalated) -> Card {
     Card::new(tone, title, cx).told(&escalated.because).line(next(escalated.condition)).line(soon)
 }
 
+/// What an operator is told of an operation that cannot go on by itself. Its request may be unreadable, so that the card
+/// has to do without.
+pub fn parked(operation: &OperationId, request: Option<&Requested>, escalated: &Escalated) -> Card {
+    let id = operation.short();
+    let footer = match request {
+        Some(request) => format!("{} · asked by {} · operation {id}", request.target, request.by),
+        None => format!("operation {id}"),
+    };
+    Card {
+        tone: Tone::Bad,
+        title: format!(
+            "{} for the {}: {}",
+            escalated.severity.words(),
+            escalated.to.words(),
+            escalated.condition.words()
+        ),
+        lines: Vec::new(),
+        rows: Vec::new(),
+        progress: None,
+        ask: None,
+        chart: None,
+        footer,
+    }
+    .told(&escalated.because)
+    .line("Nothing further is done to the fleet, and nothing else can be done to it meanwhile.")
+    .line(format!("On the host, look at it: scalebot operation show {id}"))
+    .line(format!("When the cause is gone: scalebot operation resume {id}"))
+    .line(format!("To free the fleet: scalebot operation abandon {id} --reason \"…\""))
+    .line(format!("Acknowledge it within {}.", escalated.acknowledge_within))
+}
+
 /// What the role does about it.
 fn next(condition: Condition) -> &'static str {
     match condition {
@@ -89,6 +121,7 @@ fn next(condition: Condition) -> &'static str {
         Condition::ScalingDuringHalt => "The request to decide on follows.",
         Condition::Consistency => "Look at the instances named before anything else is changed.",
         Condition::NotImproving => "Capacity stays. Look at the figures, and at what else may be slow.",
+        Condition::Parked => "On the host, look at it with scalebot operation show; then carry it on or abandon it.",
     }
 }
 

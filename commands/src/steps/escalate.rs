@@ -22,6 +22,8 @@ pub enum Condition {
     Consistency,
     /// Performance not improving after scaling.
     NotImproving,
+    /// An operation cannot go on by itself. Not of the runbook's table: this is about the program.
+    Parked,
 }
 
 /// How soon somebody has to act.
@@ -64,6 +66,7 @@ impl Condition {
             Self::ScalingDuringHalt => "scaling during halt",
             Self::Consistency => "consistency issues after scaling",
             Self::NotImproving => "performance not improving after scaling",
+            Self::Parked => "an operation cannot go on by itself",
         }
     }
 
@@ -73,7 +76,16 @@ impl Condition {
             Self::ScalingDuringHalt => (Role::GovernanceLead, Severity::Critical, Millis(0)),
             Self::Consistency => (Role::SystemArchitect, Severity::Critical, Millis(0)),
             Self::NotImproving => (Role::SystemArchitect, Severity::Medium, Millis(60 * 60_000)),
+            Self::Parked => (Role::Operator, Severity::High, Millis(15 * 60_000)),
         }
+    }
+}
+
+impl Escalated {
+    /// What is said of that condition, to whom and how soon, by the table.
+    pub(crate) fn of(condition: Condition, because: &str) -> Self {
+        let (to, severity, acknowledge_within) = condition.table();
+        Self { condition, to, severity, acknowledge_within, because: because.to_owned() }
     }
 }
 
@@ -96,8 +108,7 @@ pub async fn to_role(
     condition: Condition,
     because: &str,
 ) -> Result<(), Interrupted> {
-    let (to, severity, acknowledge_within) = condition.table();
-    let escalated = Escalated { condition, to, severity, acknowledge_within, because: because.to_owned() };
+    let escalated = Escalated::of(condition, because);
     let escalated = journal.step(key, |_| async { escalated }).await?;
     cx.show(Slot::Escalation, card::escalated(cx, &escalated.body)).await;
     Ok(())

@@ -1,8 +1,7 @@
 //! How a world becomes the only one in its state directory: first the lock, then the socket.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use tokio::net::UnixListener;
 use tokio::time::{Instant, sleep};
 
 use crate::drill::files;
+use crate::private_socket::{self, absent_is_fine};
 
 /// How long a lock that is held is tried again: somebody who only looks at it holds it for an instant.
 const LOOKED_AT: Duration = Duration::from_secs(1);
@@ -63,23 +63,8 @@ impl Doorstep {
 
     /// Opens the socket, which appears at once ready and readable by its owner only.
     pub(super) fn listen(&mut self) -> anyhow::Result<UnixListener> {
-        let hidden = self.state.join(HIDDEN);
-        let made = hidden.join("s");
-        // A world that was killed leaves these; the lock says that it is gone.
-        for left in [&self.socket, &made] {
-            absent_is_fine(std::fs::remove_file(left)).with_context(|| format!("Removing {}", left.display()))?;
-        }
-        absent_is_fine(std::fs::remove_dir(&hidden)).with_context(|| format!("Removing {}", hidden.display()))?;
-
-        let listening = || -> io::Result<UnixListener> {
-            DirBuilder::new().mode(0o700).create(&hidden)?;
-            let listener = UnixListener::bind(&made)?;
-            std::fs::set_permissions(&made, Permissions::from_mode(0o600))?;
-            std::fs::rename(&made, &self.socket)?;
-            std::fs::remove_dir(&hidden)?;
-            Ok(listener)
-        };
-        listening().with_context(|| format!("Opening the socket {}", self.socket.display()))
+        private_socket::listen(&self.socket, &self.state.join(HIDDEN))
+            .with_context(|| format!("Opening the socket {}", self.socket.display()))
     }
 
     /// The socket's path.
@@ -95,15 +80,10 @@ impl Doorstep {
     }
 }
 
-fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use scalebot_adapters::process::Holder;
     use tokio::net::UnixStream;

@@ -1,0 +1,249 @@
+//! `scalebot operation`, `status` and `cancel`: what a person on the host sees and does without any chat. Looking makes
+//! no file and changes none. Doing something takes the state's lock, so that no process carries anything out meanwhile,
+//! and a new epoch, so that none can afterwards.
+
+mod record;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use scalebot_adapters::ledger::SqliteLedger;
+use scalebot_adapters::transcript::Transcript;
+use scalebot_commands::break_glass::{self, NotDone};
+use scalebot_commands::desk::Abandoned;
+use scalebot_commands::outbox::Outbox;
+use scalebot_commands::units::{Epoch, OperationId};
+use tokio::time::{Instant, sleep};
+
+use self::record::{Holder, Operation, Overview, Sought};
+use crate::cli::{OperationArgs, OperationCommand, StateArgs};
+use crate::control::{self, Cancelled, NoAnswer};
+use crate::drill;
+use crate::drill::state::{Locked, State};
+use crate::state_dir::StateDir;
+use crate::system::System;
+
+/// How long a process that holds the state may take until it can be spoken to.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+
+/// Between two tries.
+const TRY_EVERY: Duration = Duration::from_millis(50);
+
+/// How something ended, with what is said about it.
+enum Ended {
+    /// As asked.
+    Done(String),
+    /// Otherwise, and nothing is wrong with the state.
+    Otherwise(String),
+    /// The state cannot be used.
+    Unusable(String),
+}
+
+impl Ended {
+    /// Says it, and returns the exit code.
+    fn said(self) -> ExitCode {
+        let (text, code) = match self {
+            Self::Done(text) => (text, 0),
+            Self::Otherwise(text) => (text, 1),
+            Self::Unusable(text) => (text, 2),
+        };
+        if code == 2 {
+            eprintln!("{}", text.trim_end());
+        } else {
+            // Whoever reads no further has seen enough; the exit code says the rest.
+            let _ = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
+        }
+        ExitCode::from(code)
+    }
+}
+
+/// What goes wrong on the way is a state that cannot be used.
+impl From<Result<Ended, String>> for Ended {
+    fn from(result: Result<Ended, String>) -> Self {
+        result.unwrap_or_else(Self::Unusable)
+    }
+}
+
+/// Runs `scalebot operation`.
+pub(crate) async fn run(command: OperationCommand) -> ExitCode {
+    match command {
+        OperationCommand::List(args) => Ended::from(list(&at(&args)).await).said(),
+        OperationCommand::Show { one } => Ended::from(show(&at(&one.state), &one.id).await).said(),
+        OperationCommand::Resume { one } => resume(&one).await,
+        OperationCommand::Abandon { one, reason } => {
+            Ended::from(abandon(&at(&one.state), &one.id, reason).await).said()
+        }
+    }
+}
+
+/// Runs `scalebot status`.
+pub(crate) async fn status(args: StateArgs) -> ExitCode {
+    Ended::from(looked_at(&at(&args)).await).said()
+}
+
+/// Runs `scalebot cancel`.
+pub(crate) async fn cancel(args: StateArgs) -> ExitCode {
+    Ended::from(cancelled(&at(&args)).await).said()
+}
+
+/// Holds an operation that is to be resumed against the log.
+///
+/// # Errors
+/// The exit code, when there is nothing to resume. Why was said.
+pub(crate) async fn must_be_unfinished(dir: &StateDir, operation: &OperationId) -> Result<(), ExitCode> {
+    match Operation::read(dir, operation).await {
+        Ok(Some(one)) if one.held.is_some() => Ok(()),
+        Ok(Some(one)) => Err(Ended::Otherwise(words::ended_already(&one)).said()),
+        Ok(None) => Err(Ended::Otherwise(words::unknown(operation.as_str())).said()),
+        Err(why) => Err(Ended::Unusable(why).said()),
+    }
+}
+
+fn at(args: &StateArgs) -> StateDir {
+    StateDir::new(&args.state)
+}
+
+async fn list(dir: &StateDir) -> Result<Ended, String> {
+    let overview = Overview::read(dir).await?;
+    Ok(Ended::Done(words::list(dir, overview.as_ref())))
+}
+
+async fn show(dir: &StateDir, id: &str) -> Result<Ended, String> {
+    let operation = match record::seek(dir, id).await? {
+        Sought::Found(operation) => operation,
+        otherwise => return Ok(Ended::Otherwise(words::not_found(id, &otherwise))),
+    };
+    let holder = Holder::of(dir).await?;
+    Ok(match Operation::read(dir, &operation).await? {
+        Some(one) => Ended::Done(words::show(dir, &one, &holder)),
+        None => Ended::Otherwise(words::unknown(id)),
+    })
+}
+
+async fn looked_at(dir: &StateDir) -> Result<Ended, String> {
+    let overview = Overview::read(dir).await?;
+    let holder = Holder::of(dir).await?;
+    Ok(Ended::Done(words::status(dir, overview.as_ref(), &holder)))
+}
+
+async fn resume(one: &OperationArgs) -> ExitCode {
+    let dir = at(&one.state);
+    match record::seek(&dir, &one.id).await {
+        Ok(Sought::Found(operation)) => drill::command::resume(&dir, &operation).await,
+        Ok(otherwise) => Ended::Otherwise(words::not_found(&one.id, &otherwise)).said(),
+        Err(why) => Ended::Unusable(why).said(),
+    }
+}
+
+async fn abandon(dir: &StateDir, id: &str, reason: String) -> Result<Ended, String> {
+    let operation = match record::seek(dir, id).await? {
+        Sought::Found(operation) => operation,
+        otherwise => return Ok(Ended::Otherwise(words::not_found(id, &otherwise))),
+    };
+    let state = State::open(Some(dir.path()))?;
+    let _lock = match state.lock()? {
+        Locked::Ours(lock) => lock,
+        Locked::Held(holder) => return Ok(Ended::Otherwise(words::held(dir, &holder))),
+    };
+    let log = Log::open(dir).await?;
+    let abandoned = Abandoned { by: control::myself(), reason };
+    let done = break_glass::abandon(&log.ledger, &log.system, log.epoch, &operation, &abandoned).await;
+    let ended = match done {
+        Ok(finished) => Ended::Done(words::abandoned(dir, &operation, &finished)),
+        Err(refused @ (NotDone::Unknown(_) | NotDone::Ended(..))) => Ended::Otherwise(refused.to_string()),
+        Err(error @ NotDone::Interrupted(_)) => Ended::Unusable(error.to_string()),
+    };
+    log.close(dir).await;
+    Ok(ended)
+}
+
+async fn cancelled(dir: &StateDir) -> Result<Ended, String> {
+    // Where nothing is recorded nothing is made either.
+    if Overview::read(dir).await?.is_none() {
+        return Ok(Ended::Otherwise(words::nothing_to_cancel()));
+    }
+    let state = State::open(Some(dir.path()))?;
+    let began = Instant::now();
+    loop {
+        let holder = match state.lock()? {
+            Locked::Ours(_lock) => return cancel_unattended(dir).await,
+            Locked::Held(holder) => holder,
+        };
+        match control::cancel(&dir.control_socket()).await {
+            Ok(answer) => return answered(dir, &holder, answer).await,
+            // It is just beginning, or just ending.
+            Err(NoAnswer::NotListening) if began.elapsed() < ANSWERS_WITHIN => sleep(TRY_EVERY).await,
+            Err(NoAnswer::NotListening) => return Err(words::deaf(dir, &holder, "nothing listens there")),
+            Err(NoAnswer::Failed(why)) => return Err(words::deaf(dir, &holder, &why)),
+        }
+    }
+}
+
+/// What the process that holds the state made of it.
+async fn answered(dir: &StateDir, holder: &str, answer: Cancelled) -> Result<Ended, String> {
+    let text = match &answer {
+        Cancelled::NothingUnderWay => {
+            let overview = Overview::read(dir).await?;
+            words::holder_is_idle(dir, holder, overview.as_ref())
+        }
+        Cancelled::Recorded(operation)
+        | Cancelled::Already(operation)
+        | Cancelled::PassedOn(operation)
+        | Cancelled::TooLate(operation) => words::cancel_answered(dir, operation, &answer),
+    };
+    Ok(match answer {
+        Cancelled::Recorded(_) | Cancelled::Already(_) => Ended::Done(text),
+        Cancelled::PassedOn(_) | Cancelled::TooLate(_) | Cancelled::NothingUnderWay => Ended::Otherwise(text),
+    })
+}
+
+/// Nobody carries anything out: the cancel is put on record for whoever does.
+async fn cancel_unattended(dir: &StateDir) -> Result<Ended, String> {
+    let unfinished = Overview::read(dir).await?.map_or_else(Vec::new, |overview| overview.unfinished);
+    if unfinished.is_empty() {
+        return Ok(Ended::Otherwise(words::nothing_to_cancel()));
+    }
+    let log = Log::open(dir).await?;
+    let mut texts = Vec::new();
+    for one in &unfinished {
+        match break_glass::cancel(&log.ledger, &log.system, log.epoch, &one.id, control::myself()).await {
+            Ok(now) => texts.push(words::cancel_on_record(dir, one, now)),
+            Err(error) => {
+                log.close(dir).await;
+                return Err(error.to_string());
+            }
+        }
+    }
+    log.close(dir).await;
+    Ok(Ended::Done(texts.join("\n")))
+}
+
+/// The log, taken over. Only with the state's lock in hand.
+struct Log {
+    ledger: SqliteLedger,
+    epoch: Epoch,
+    system: System,
+}
+
+impl Log {
+    async fn open(dir: &StateDir) -> Result<Self, String> {
+        let ledger = SqliteLedger::open(&dir.ledger()).await.map_err(|error| error.to_string())?;
+        let epoch = ledger.take_over().await.map_err(|error| error.to_string())?;
+        Ok(Self { ledger, epoch, system: System::new() })
+    }
+
+    /// Tells the log channel, and leaves the log complete by itself.
+    async fn close(self, dir: &StateDir) {
+        let channel = Transcript::new(dir.transcript());
+        let outbox = Outbox { ledger: &self.ledger, posts: &self.ledger, channel: &channel, world: &self.system };
+        if let Err(error) = outbox.flush(true).await {
+            eprintln!("The log channel could not be told; the next drill there tells it: {error}");
+        }
+        self.ledger.close().await;
+    }
+}
