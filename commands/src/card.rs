@@ -2,6 +2,7 @@
 
 mod approval;
 mod chart;
+pub mod duty;
 mod precheck;
 mod progress;
 mod question;

@@ -74,6 +74,7 @@ pub(crate) async fn run(args: DrillArgs) -> ExitCode {
             ExitCode::FAILURE
         }
         End::Done { as_asked } => {
+            rehearsal.duty.say_what_is_open().await;
             let ended = rehearsal.leave().await;
             let fine = as_asked && ended;
             if let Some(said) = state.close(fine) {
@@ -129,9 +130,10 @@ async fn carry_out(rehearsal: &Rehearsal, entered: Entered, args: &DrillArgs) ->
         if lines.are_awaited() {
             rehearsal.prompt();
         }
-        let Some(Line { by, said }) = lines.next().await else { break };
+        let Some(line) = rehearsal.duty.or_begun(lines.next()).await else { break };
+        let Line { by, said } = rehearsal.duty.hear(line, &mut as_asked).await;
         match said {
-            Said::Nothing => {}
+            Said::Nothing | Said::Acknowledge(_) | Said::Start | Said::Dismiss => {}
             Said::Quit => break,
             Said::Help => rehearsal.say(persona::HELP),
             Said::Vote(_) | Said::Withdraw | Said::Reason(_) | Said::Attest(_) => {
@@ -160,11 +162,12 @@ async fn attend(rehearsal: &Rehearsal, operation: OperationId, lines: &mut Lines
         let (signals, inbox) = Rehearsal::signals();
         let mut running = std::pin::pin!(rehearsal.carry_out(&operation, inbox, signals.clone()));
         let ended = loop {
-            let Line { by, said } = tokio::select! {
+            let line = tokio::select! {
                 biased;
                 ended = &mut running => break ended,
                 line = lines.next_while_busy(rehearsal.open_request()) => line,
             };
+            let Line { by, said } = rehearsal.duty.hear(line, &mut as_asked).await;
             match said {
                 // Usually the desk says who has the fleet. As an operation ends, the next may be opened already.
                 Said::Command(text) => match rehearsal.take(&text, &by).await {

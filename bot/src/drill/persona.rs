@@ -8,7 +8,20 @@ use scalebot_commands::units::Person;
 const OPERATOR: &str = "operator";
 
 /// Everybody there is, and whether they are a governance lead.
-const PEOPLE: [(&str, bool); 4] = [(OPERATOR, false), ("lead", true), ("lead2", true), ("viewer", false)];
+const PEOPLE: [(&str, bool); 6] = [
+    (OPERATOR, false),
+    ("lead", true),
+    ("lead2", true),
+    (ARCHITECT, false),
+    (INFRASTRUCTURE, false),
+    ("viewer", false),
+];
+
+/// Who holds the role of the system architect.
+const ARCHITECT: &str = "architect";
+
+/// Who is the infrastructure team.
+const INFRASTRUCTURE: &str = "infra";
 
 /// The lead who decides for `--approve` and `--reject`.
 pub(crate) fn lead() -> Person {
@@ -26,7 +39,8 @@ pub(crate) fn standing(person: &Person, role: Role) -> Standing {
     let holds_role = match role {
         Role::Operator => person.as_str() == OPERATOR,
         Role::GovernanceLead => known.is_some_and(|(_, leads)| *leads),
-        Role::InfrastructureTeam | Role::SystemArchitect => false,
+        Role::InfrastructureTeam => person.as_str() == INFRASTRUCTURE,
+        Role::SystemArchitect => person.as_str() == ARCHITECT,
     };
     Standing { is_person: known.is_some(), holds_role }
 }
@@ -59,6 +73,12 @@ pub(crate) enum Said {
     Reason(String),
     /// To give their word on what they were asked.
     Attest(String),
+    /// To see to an escalation: the one of that number, or the only one.
+    Acknowledge(Option<u64>),
+    /// To begin what is proposed.
+    Start,
+    /// Not to do what is proposed.
+    Dismiss,
     /// Whatever else: a command, or no command.
     Command(String),
 }
@@ -70,9 +90,12 @@ lead> approve           decide, as a governance lead; also: reject, withdraw
 operator> cancel        stop the operation under way
 operator> reason: TEXT  say why it is done, when asked
 operator> attest: TEXT  give your word that keys are reached, when asked
+architect> acknowledge  see to an escalation; with its number where several are
+operator> start         do what is proposed; or: dismiss
 help                    show this
 quit                    leave
-People: operator, lead, lead2, viewer. A line without a name is the operator's.";
+People: operator, lead, lead2, architect, infra, viewer.
+A line without a name is the operator's.";
 
 /// Reads a line. A name that is nobody's is part of the text, so that it is answered as no command.
 pub(crate) fn read(line: &str) -> Line {
@@ -91,10 +114,16 @@ pub(crate) fn read(line: &str) -> Line {
         "reject" | "❌" => Said::Vote(Mark::Reject),
         "withdraw" => Said::Withdraw,
         "cancel" | "/scale cancel" => Said::Cancel,
+        "acknowledge" => Said::Acknowledge(None),
+        "start" => Said::Start,
+        "dismiss" => Said::Dismiss,
         text => match text.split_once(':') {
             Some(("reason", why)) => Said::Reason(why.trim().to_owned()),
             Some(("attest", word)) => Said::Attest(word.trim().to_owned()),
-            _ => Said::Command(text.to_owned()),
+            _ => match text.strip_prefix("acknowledge ").map(|number| number.trim().parse()) {
+                Some(Ok(number)) => Said::Acknowledge(Some(number)),
+                _ => Said::Command(text.to_owned()),
+            },
         },
     };
     Line { by, said }
@@ -115,6 +144,9 @@ mod tests {
         assert_eq!(said("/scale up 6"), ("operator".to_owned(), Said::Command("/scale up 6".to_owned())));
         assert_eq!(said("mallory> approve"), ("operator".to_owned(), Said::Command("mallory> approve".to_owned())));
         assert_eq!(said(""), ("operator".to_owned(), Said::Nothing));
+        assert_eq!(said("architect> acknowledge"), ("architect".to_owned(), Said::Acknowledge(None)));
+        assert_eq!(said("infra> acknowledge 14"), ("infra".to_owned(), Said::Acknowledge(Some(14))));
+        assert_eq!(said("acknowledge it"), ("operator".to_owned(), Said::Command("acknowledge it".to_owned())));
     }
 
     #[test]

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 
 use super::attach::{self, Attached};
 use super::command::settings;
+use super::duty::OnDuty;
 use super::persona::{self, Line, Said};
 use super::room::RehearsalRoom;
 use super::state::State;
@@ -50,6 +51,8 @@ pub(crate) struct Rehearsal {
     world: Option<Attached>,
     tasks: Vec<JoinHandle<()>>,
     vote: Option<Mark>,
+    /// What goes on beside operations.
+    pub(super) duty: OnDuty,
 }
 
 /// The log channel's side: what is posted, and when.
@@ -124,6 +127,7 @@ impl Rehearsal {
 
         let mut policy = Policy::rehearsal(args.monitor);
         policy.approval.decide_within = args.approval_timeout;
+        super::duty::set(&mut policy, args);
         let ports = Ports {
             world: clock,
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
@@ -143,7 +147,9 @@ impl Rehearsal {
                 tracing::warn!(%gone, "the rehearsal's world is gone");
             }));
         }
-        let rehearsal = Self { ports, policy, epoch, room, posting, world, tasks, vote: args.vote() };
+        let (duty, task) = OnDuty::begin(&ports, &policy, epoch, &room, args.is_attended() || args.propose);
+        tasks.push(task);
+        let rehearsal = Self { ports, policy, epoch, room, posting, world, tasks, vote: args.vote(), duty };
         Ok((rehearsal, entered))
     }
 
@@ -242,8 +248,9 @@ impl Rehearsal {
 
     /// Asks for the next line.
     pub(crate) fn prompt(&self) {
+        self.duty.prompted();
         self.room.cursor_moved();
-        eprint!("operator> ");
+        eprint!("{}", super::duty::PROMPT);
     }
 
     /// Passes on what a person said to the operation under way. Whether it was something that could be taken.
@@ -269,7 +276,7 @@ impl Rehearsal {
                 );
                 return false;
             }
-            (Said::Nothing | Said::Command(_), _) => return true,
+            (Said::Nothing | Said::Command(_) | Said::Acknowledge(_) | Said::Start | Said::Dismiss, _) => return true,
             (Said::Cancel, _) => Signal::Cancel(CancelRequested { by }),
             (Said::Vote(mark), Some(request)) => Signal::Cast(Ballot { by, mark, request, reason: None }),
             (Said::Withdraw, Some(request)) => {

@@ -19,9 +19,12 @@ fn help() {
     operator> cancel        stop the operation under way
     operator> reason: TEXT  say why it is done, when asked
     operator> attest: TEXT  give your word that keys are reached, when asked
+    architect> acknowledge  see to an escalation; with its number where several are
+    operator> start         do what is proposed; or: dismiss
     help                    show this
     quit                    leave
-    People: operator, lead, lead2, viewer. A line without a name is the operator's.
+    People: operator, lead, lead2, architect, infra, viewer.
+    A line without a name is the operator's.
     "#);
     assert!(persona::HELP.lines().all(|line| line.chars().count() <= 80));
 }
