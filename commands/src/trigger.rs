@@ -81,7 +81,7 @@ pub struct Warnings {
 }
 
 /// A condition that holds, and what would be done about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Holds {
     /// Which.
     pub trigger: Trigger,
@@ -96,10 +96,12 @@ pub struct Holds {
 }
 
 /// What a suggested count rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Basis {
     /// What an instance was measured to carry.
-    Measured,
+    Measured(Capacity),
+    /// The figures of the condition itself.
+    Figures,
     /// Nothing: what an instance carries is not measured, so it is one more.
     OneMore,
     /// The plan.
@@ -205,7 +207,7 @@ fn needed(policy: &Policy, load: Option<&Load>, from: Replicas) -> (Replicas, Ba
         return (one_more, Basis::OneMore);
     }
     // A float that is too large for it becomes the largest count, which policy then cuts.
-    (Replicas(needed.ceil() as u32).max(one_more), Basis::Measured)
+    (Replicas(needed.ceil() as u32).max(one_more), Basis::Measured(capacity))
 }
 
 /// The count nearest to the wanted one that one step may reach.
@@ -352,7 +354,7 @@ fn idle(policy: &Policy, seen: &Seen, load: &Load, now: Timestamp) -> Option<Hol
         load.window
     );
     let (because, to) = (shortened(&because), Replicas(to));
-    Some(Holds { trigger: Trigger::Idle, because, from, to, basis: Basis::Measured })
+    Some(Holds { trigger: Trigger::Idle, because, from, to, basis: Basis::Figures })
 }
 
 /// At most what fits into a reason, with nothing in it that would end the quotation.

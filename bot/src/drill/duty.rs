@@ -97,7 +97,9 @@ impl OnDuty {
         };
         *as_asked &= matches!(heard, Ok(Answer::Done(_)));
         match heard {
-            Ok(Answer::Done(text) | Answer::Refused(text)) => self.room.say(&text),
+            // The card says it.
+            Ok(Answer::Done(_)) => {}
+            Ok(Answer::Refused(text)) => self.room.say(&text),
             Err(error @ (DutyError::Fenced(_) | DutyError::Ledger(_))) => {
                 self.room.say(&format!(
                     "That could not be recorded: {error}.\nLook whether it was done, then say it again."

@@ -49,9 +49,13 @@ fn told_to(open: &Open) -> Card {
 pub fn proposed(proposed: &Proposed, holds: &Holds, quiet: Duration) -> Card {
     let title = format!("Proposed: {}", change(Some(proposed.from), proposed.to));
     let basis = match holds.basis {
-        Basis::Measured => "The count rests on what an instance was measured to carry.",
-        Basis::OneMore => "What an instance carries is not measured, so one more is suggested.",
-        Basis::Plan => "The count is that of the plan, as far as one step may go.",
+        Basis::Measured(capacity) => format!(
+            "{:.1} requests/s come in; one instance carries {:.1} when it is never idle (measured).",
+            capacity.load, capacity.per_instance
+        ),
+        Basis::Figures => "Those that stay would be within every limit, with a margin.".to_owned(),
+        Basis::OneMore => "What an instance carries is not measured, so one more is suggested.".to_owned(),
+        Basis::Plan => "The count is that of the plan, as far as one step may go.".to_owned(),
     };
     plain(Tone::Warn, title, footer(proposed))
         .line(sentence(&format!("{}: {}", proposed.trigger.words(), proposed.because)))

@@ -115,7 +115,9 @@ fn latency_holds_above_its_limit_and_suggests_what_was_measured_to_be_needed() {
         assert_eq!(found(&policy, &busy(400.0)), wanted, "limit {limit} ms");
     }
     let said = &evaluate(&policy(), &busy(700.0), now())[0];
-    assert_eq!((said.because.as_str(), said.basis), ("p99 995 ms, limit 500 ms, over 5 min", Basis::Measured));
+    assert_eq!(said.because, "p99 995 ms, limit 500 ms, over 5 min");
+    let Basis::Measured(capacity) = said.basis else { panic!("{said:?}") };
+    assert!((capacity.load - 40.0).abs() < 1e-9 && (capacity.per_instance - 40.0 / 3.8).abs() < 1e-9, "{capacity:?}");
 }
 
 #[test]
