@@ -325,7 +325,7 @@ fn idle(policy: &Policy, seen: &Seen, load: &Load, now: Timestamp) -> Option<Hol
         return None;
     }
     let (p99, errors) = (load.percentiles()?.p99_ms, load.error_share()?);
-    if p99.is_nan() || p99 > limits.p99_ms || errors > limits.error_share {
+    if p99.is_nan() || p99 > limits.p99_ms * MARGIN || errors > limits.error_share {
         return None;
     }
     let total = |figure: &dyn Fn(&InstanceLoad) -> Option<f64>| all(load, figure).map(|all| all.iter().sum::<f64>());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Card, Tone, change, sentence};
 use crate::escalation::Open;
-use crate::policy::EscalationRules;
+use crate::policy::{EscalationRules, Trigger};
 use crate::ports::Role;
 use crate::steps::escalate::Severity;
 use crate::trigger::{Basis, Holds, Proposed};
@@ -57,7 +57,9 @@ pub fn proposed(proposed: &Proposed, holds: &Holds, quiet: Duration) -> Card {
         Basis::OneMore => "What an instance carries is not measured, so one more is suggested.".to_owned(),
         Basis::Plan => "The count is that of the plan, as far as one step may go.".to_owned(),
     };
-    plain(Tone::Warn, title, footer(proposed))
+    // Too much capacity is nothing to worry about.
+    let tone = if proposed.trigger == Trigger::Idle { Tone::Info } else { Tone::Warn };
+    plain(tone, title, footer(proposed))
         .line(sentence(&format!("{}: {}", proposed.trigger.words(), proposed.because)))
         .line(basis)
         .line("Nothing is done until an operator says so. All checks are made then.")

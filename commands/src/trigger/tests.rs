@@ -191,6 +191,15 @@ fn fewer_are_suggested_only_well_within_the_limits_of_those_that_stay() {
     assert_eq!(idle(Each { cpu: Some(0.473), ..little }), []);
     assert_eq!(idle(Each { memory: Some(540), ..little }), [(Trigger::Idle, 3)]);
     assert_eq!(idle(Each { memory: Some(541), ..little }), []);
+    // p99 is 248.5 ms: at most nine tenths of its limit.
+    for (limit, fewer) in [(276.0, vec![]), (276.2, vec![(Trigger::Idle, 2)])] {
+        let mut policy = policy();
+        policy.load.p99_ms = limit;
+        assert_eq!(found(&policy, &fleet(little)), fewer, "limit {limit} ms");
+    }
+    let mut failing = fleet(little);
+    load(&mut failing).instances[0].errors = 121;
+    assert_eq!(found(&policy(), &failing), []);
     let said = &evaluate(&policy(), &fleet(little), now())[0];
     assert_eq!(
         said.because,
@@ -380,7 +389,7 @@ fn take_away(seen: &mut Seen, missing: Missing) {
 proptest! {
     #[test]
     fn whatever_is_missing_fewer_are_not_proposed(
-        gone in missing(), busy in 0.0..0.3_f64, cpu in 0.0..0.3_f64, bytes in 0_u64..300, ms in 1.0..400.0_f64
+        gone in missing(), busy in 0.0..0.3_f64, cpu in 0.0..0.3_f64, bytes in 0_u64..300, ms in 1.0..250.0_f64
     ) {
         let idle = |seen: &Seen| found(&policy(), seen).iter().any(|(trigger, _)| *trigger == Trigger::Idle);
         let mut seen = fleet(Each { ms, cpu: Some(cpu), memory: Some(bytes), busy: Some(busy) });

@@ -306,7 +306,11 @@ async fn where_several_are_open_they_are_named_as_they_are_to_be_typed() {
     stage.play("/scale up 7").await;
     let answer = duty.acknowledge(None, &operator()).await.unwrap();
     let Answer::Refused(text) = answer else { panic!("{answer:?}") };
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r"
+    2 escalations are open. Say which:
+    acknowledge 4: HIGH, cannot scale due to infrastructure limits, operation 7f3a01
+    acknowledge 9: HIGH, cannot scale due to infrastructure limits, operation 7f3a02
+    ");
 }
 
 mod cards {
@@ -314,7 +318,8 @@ mod cards {
     use crate::console::Style;
 
     fn shown(stage: &Stage, slot: Slot) -> String {
-        text(&stage.card(slot), Style::detect(false, Some(80), |_| None))
+        let utf8 = |name: &str| (name == "LANG").then(|| "C.UTF-8".to_owned());
+        text(&stage.card(slot), Style::detect(false, Some(80), utf8))
     }
 
     #[tokio::test]
@@ -322,14 +327,45 @@ mod cards {
         let (stage, duty) = escalated(0, 0).await;
         passes(&stage, Duration::from_mins(15));
         duty.tick().await.unwrap();
-        insta::assert_snapshot!(shown(&stage, Slot::Escalation), @"");
+        insta::assert_snapshot!(shown(&stage, Slot::Escalation), @r"
+        ✖ fail  HIGH for the system architect: cannot scale due to infrastructure limits
+          Nobody has acknowledged it since 2026-01-08 03:12:00 UTC.
+          Database connections: 112 needed: 7 × 15 + 7 of others.
+          The largest count that fits is 6. Raise the server's limit or make each pool
+            smaller, then ask again.
+          It went to the infrastructure team before, and goes to the system architect
+            now.
+          Acknowledge it within 15 min. Type: acknowledge 4
+          That stops the reminders. It changes nothing else.
+          said 2 times, told: infrastructure team, system architect · escalation 4 ·
+          operation 7f3a01
+        ");
         passes(&stage, Duration::from_mins(15));
         duty.tick().await.unwrap();
         passes(&stage, Duration::from_mins(15));
         duty.tick().await.unwrap();
-        insta::assert_snapshot!(shown(&stage, Slot::Escalation), @"");
+        insta::assert_snapshot!(shown(&stage, Slot::Escalation), @r"
+        ✖ fail  HIGH for the governance lead: cannot scale due to infrastructure limits
+          Nobody has acknowledged it since 2026-01-08 03:12:00 UTC.
+          Database connections: 112 needed: 7 × 15 + 7 of others.
+          The largest count that fits is 6. Raise the server's limit or make each pool
+            smaller, then ask again.
+          Nobody is configured to be told after the governance lead, so they are told
+            again.
+          Acknowledge it within 15 min. Type: acknowledge 4
+          That stops the reminders. It changes nothing else.
+          said 4 times, told: infrastructure team, system architect, governance lead ·
+          escalation 4 · operation 7f3a01
+        ");
         duty.acknowledge(None, &Person::new("lead")).await.unwrap();
-        insta::assert_snapshot!(shown(&stage, Slot::Escalation), @"");
+        insta::assert_snapshot!(shown(&stage, Slot::Escalation), @r"
+        ✔ pass  lead sees to it: cannot scale due to infrastructure limits
+          Database connections: 112 needed: 7 × 15 + 7 of others.
+          The largest count that fits is 6. Raise the server's limit or make each pool
+            smaller, then ask again.
+          Nobody further is told.
+          escalation 4 · operation 7f3a01
+        ");
     }
 
     #[tokio::test]
@@ -337,9 +373,22 @@ mod cards {
         let stage = Stage::new();
         let duty = on_duty(&stage);
         duty.tick().await.unwrap();
-        insta::assert_snapshot!(shown(&stage, Slot::Question), @"");
+        insta::assert_snapshot!(shown(&stage, Slot::Question), @r"
+        ▲ warn  Proposed: 4 → 5 (1 more)
+          Latency over its limit: p99 990 ms, limit 500 ms, over 5 min.
+          38.0 requests/s come in; one instance carries 23.8 when it is never idle
+            (measured).
+          Nothing is done until an operator says so. All checks are made then.
+          Type: start. Or type: dismiss, and this stays quiet for 30 min.
+          api · proposal 7f3a01
+        ");
         duty.dismiss(&operator()).await.unwrap();
-        insta::assert_snapshot!(shown(&stage, Slot::Question), @"");
+        insta::assert_snapshot!(shown(&stage, Slot::Question), @r"
+        · info  Dismissed by operator: 4 → 5 (1 more)
+          Latency over its limit is not proposed for 30 min.
+          Nothing was changed.
+          api · proposal 7f3a01
+        ");
     }
 
     #[tokio::test]
@@ -349,12 +398,24 @@ mod cards {
         policy.triggers.by_itself = vec![Trigger::Latency];
         let (duty, _begun) = process(&stage, &policy);
         duty.tick().await.unwrap();
-        insta::assert_snapshot!(shown(&stage, Slot::Question), @"");
+        insta::assert_snapshot!(shown(&stage, Slot::Question), @r"
+        ▲ warn  Begun by itself: 4 → 5 (1 more)
+          Latency over its limit: p99 990 ms, limit 500 ms, over 5 min.
+          The configuration says to do that for this condition, with every check and
+            approval.
+          To stop it, type: cancel
+          api · proposal 7f3a01
+        ");
         duty.tick().await.unwrap();
         stage.script().before = Some(WELL);
         for _ in 0..3 {
             duty.tick().await.unwrap();
         }
-        insta::assert_snapshot!(shown(&stage, Slot::Question), @"");
+        insta::assert_snapshot!(shown(&stage, Slot::Question), @r"
+        ✔ pass  No longer proposed: 4 → 5 (1 more)
+          It no longer holds: latency over its limit.
+          Nothing is to be done.
+          api · proposal 7f3a01
+        ");
     }
 }
