@@ -156,7 +156,7 @@ impl Duty {
                 Ok(()) => {}
                 Err(DutyError::Fenced(why)) => return why,
                 Err(DutyError::Ledger(error)) => {
-                    tracing::warn!(%error, "the duty could not be done; it is tried again")
+                    tracing::warn!(%error, "the duty could not be done; it is tried again");
                 }
             }
             self.ports.world.sleep(self.pause().await).await;

@@ -187,10 +187,9 @@ pub fn evaluate(policy: &Policy, seen: &Seen, now: Timestamp) -> Vec<Holds> {
 pub fn is_told(policy: &Policy, seen: &Seen, trigger: Trigger, now: Timestamp) -> bool {
     let load = covering(policy, seen, now);
     match trigger {
-        Trigger::Planned => true,
+        // A plan is always known. Fewer are never proposed on what is not known, and are no longer either.
+        Trigger::Planned | Trigger::Idle => true,
         Trigger::EarlyWarning => !seen.warnings.untold,
-        // Fewer are never proposed on what is not known, and are no longer either.
-        Trigger::Idle => true,
         Trigger::Latency => load.is_some_and(|load| load.missing.is_empty() && load.percentiles().is_some()),
         Trigger::Cpu => load.is_some_and(|load| load.missing.is_empty() && all(load, cpu).is_some()),
         Trigger::Memory => load.is_some_and(|load| load.missing.is_empty() && all(load, memory).is_some()),

@@ -195,10 +195,10 @@ async fn a_scaling_is_begun_by_itself_for_exactly_that_condition_and_once_in_a_w
     let stage = Stage::new();
     let (duty, mut begun) = process(&stage, &policy);
     duty.tick().await.unwrap();
-    let begin = begun.try_recv().unwrap();
-    assert_eq!(begin.by, Person::new("scalebot"));
+    let first = begun.try_recv().unwrap();
+    assert_eq!(first.by, Person::new("scalebot"));
     let because = "begun by itself, as policy says: p99 990 ms, limit 500 ms, over 5 min";
-    assert_eq!(begin.command, format!("/scale up 5 target:api reason:\"{because}\""));
+    assert_eq!(first.command, format!("/scale up 5 target:api reason:\"{because}\""));
     // Whatever became of it, it is not tried again and again: a person is asked.
     for _ in 0..3 {
         duty.tick().await.unwrap();
