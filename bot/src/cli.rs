@@ -87,6 +87,15 @@ pub(crate) struct DrillArgs {
     /// Where all of the world's randomness comes from
     #[arg(long, default_value_t = 72)]
     pub(crate) seed: u64,
+    /// How long every role that is told of something has to acknowledge it, instead of the runbook's times
+    #[arg(long, hide = true, value_name = "TIME", value_parser = length_of_time)]
+    pub(crate) acknowledge_within: Option<Duration>,
+    /// Scalings are proposed also where nobody types at a terminal
+    #[arg(long, hide = true)]
+    pub(crate) propose: bool,
+    /// What would be proposed because the fleet is too slow is begun without being asked
+    #[arg(long, hide = true)]
+    pub(crate) by_itself: bool,
 }
 
 /// How it is known whether new instances reach their keys.

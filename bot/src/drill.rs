@@ -6,6 +6,7 @@
 mod attach;
 mod chain;
 pub(crate) mod command;
+mod duty;
 mod files;
 pub(crate) mod instance;
 mod lines;

@@ -4,6 +4,7 @@ mod approval;
 mod back;
 mod capacity;
 mod chart;
+pub mod duty;
 mod follow_ups;
 mod help;
 mod history;

@@ -14,6 +14,7 @@ pub mod card;
 pub mod checks;
 pub mod context;
 pub mod desk;
+pub mod duty;
 pub mod escalation;
 pub mod event;
 pub mod figures;

@@ -63,6 +63,24 @@ fn lines() -> BTreeMap<String, Vec<Value>> {
         line["body"] = body;
         lines.insert(kind.as_str().to_owned(), vec![line]);
     }
+    // What goes on beside operations belongs to none.
+    for (kind, body) in [
+        (Kind::Acknowledged, json!({ "escalation": 7, "operation": "op-1", "by": "architect" })),
+        (Kind::Reescalated, json!({ "escalation": 7, "operation": "op-1", "hop": 2, "to": "system_architect" })),
+        (
+            Kind::Proposed,
+            json!({
+                "proposal": "p-1", "target": "api", "trigger": "latency", "because": "p99 912 ms, limit 500 ms",
+                "from": 4, "to": 6
+            }),
+        ),
+        (Kind::Dismissed, json!({ "proposal": "p-1", "trigger": "latency", "by": "operator" })),
+    ] {
+        let mut line = example.clone();
+        (line["kind"], line["body"]) = (kind.as_str().into(), body);
+        (line["operation"], line["op_seq"]) = (Value::Null, 0.into());
+        lines.insert(kind.as_str().to_owned(), vec![line]);
+    }
     lines
 }
 

@@ -664,7 +664,7 @@ mod escalations {
           The largest count that fits is 6. Raise the server's limit or make each pool
             smaller, then ask again.
           Remove what is in the way; then the operator asks again.
-          Acknowledge it within 15 min.
+          Acknowledge it within 15 min. Type: acknowledge
           api · asked by operator · operation 7f3a01
         ");
     }
@@ -679,7 +679,7 @@ mod escalations {
           Sources that disagree count as halted, so a governance lead has to approve.
             Bring them to agree, too.
           The request to decide on follows.
-          Acknowledge it at once.
+          Acknowledge it at once. Type: acknowledge
           api · asked by operator · operation 7f3a01
         ");
     }
@@ -695,7 +695,7 @@ mod escalations {
           api-5, chain: another event than the rest of the fleet at sequence 18.
           api-6, halt: says halted, the source of truth says not halted.
           Look at the instances named before anything else is changed.
-          Acknowledge it at once.
+          Acknowledge it at once. Type: acknowledge
           api · asked by operator · operation 7f3a01
         ");
     }
@@ -707,7 +707,7 @@ mod escalations {
         ▲ warn  MEDIUM for the system architect: performance not improving after scaling
           p99 latency 988 ms, limit 500 ms (16 samples).
           Capacity stays. Look at the figures, and at what else may be slow.
-          Acknowledge it within 1 h.
+          Acknowledge it within 1 h. Type: acknowledge
           api · asked by operator · operation 7f3a01
         ");
         insta::assert_snapshot!(text(&card, PHONE), @r"
@@ -718,7 +718,8 @@ mod escalations {
             samples).
           Capacity stays. Look at the figures,
             and at what else may be slow.
-          Acknowledge it within 1 h.
+          Acknowledge it within 1 h. Type:
+            acknowledge
           api · asked by operator · operation
           7f3a01
         ");

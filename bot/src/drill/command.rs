@@ -96,6 +96,7 @@ async fn drill(args: DrillArgs, only: Option<&OperationId>) -> ExitCode {
             ExitCode::FAILURE
         }
         End::Done { as_asked } => {
+            rehearsal.duty.say_what_is_open().await;
             let ended = rehearsal.leave().await;
             let fine = as_asked && ended;
             if let Some(said) = state.close(fine) {
@@ -165,9 +166,10 @@ async fn carry_out(
         if lines.are_awaited() {
             rehearsal.prompt();
         }
-        let Some(Line { by, said }) = lines.next().await else { break };
+        let Some(line) = rehearsal.duty.or_begun(lines.next()).await else { break };
+        let Line { by, said } = rehearsal.duty.hear(line, &mut as_asked).await;
         match said {
-            Said::Nothing => {}
+            Said::Nothing | Said::Acknowledge(_) | Said::Start | Said::Dismiss => {}
             Said::Quit => break,
             Said::Command(text) => match rehearsal.take(&text, &by, None).await {
                 Taken::Opened(operation) => as_asked &= attend(rehearsal, operation, &mut lines).await?,
@@ -207,7 +209,7 @@ async fn attend(rehearsal: &Rehearsal, operation: OperationId, lines: &mut Lines
             Taken::Refused => false,
         };
         let ended = loop {
-            let Line { by, said } = tokio::select! {
+            let line = tokio::select! {
                 biased;
                 ended = &mut running => break ended,
                 Some(taken) = answering.next(), if !answering.is_empty() => {
@@ -216,6 +218,7 @@ async fn attend(rehearsal: &Rehearsal, operation: OperationId, lines: &mut Lines
                 }
                 line = lines.next_while_busy(rehearsal.asked()) => line,
             };
+            let Line { by, said } = rehearsal.duty.hear(line, &mut as_asked).await;
             let text = match said {
                 // Usually the desk says who has the fleet. As an operation ends, the next may be opened already.
                 Said::Command(text) => text,

@@ -111,5 +111,6 @@ impl Lines {
 }
 
 fn is_for_the_operation(line: &Line) -> bool {
-    !matches!(line.said, Said::Command(_) | Said::Nothing | Said::Quit)
+    let is_for_others = matches!(line.said, Said::Acknowledge(_) | Said::Start | Said::Dismiss);
+    !is_for_others && !matches!(line.said, Said::Command(_) | Said::Nothing | Said::Quit)
 }

@@ -25,6 +25,7 @@ use tokio::task::JoinHandle;
 
 use super::attach::{self, Attached};
 use super::command::settings;
+use super::duty::OnDuty;
 use super::lines::Asked;
 use super::persona::{self, Line, Said};
 use super::room::RehearsalRoom;
@@ -78,6 +79,8 @@ pub(crate) struct Rehearsal {
     dir: StateDir,
     /// Without it, nobody on the host can cancel what is under way; it goes on all the same.
     control: Option<Control>,
+    /// What goes on beside operations.
+    pub(super) duty: OnDuty,
 }
 
 /// The log channel's side: what is posted, and when.
@@ -152,6 +155,7 @@ impl Rehearsal {
 
         let mut policy = Policy::rehearsal(args.monitor);
         policy.approval.decide_within = args.approval_timeout;
+        super::duty::set(&mut policy, args);
         let ports = Ports {
             world: clock,
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
@@ -179,8 +183,10 @@ impl Rehearsal {
                 None
             }
         };
-        let vote = args.vote();
-        let rehearsal = Self { ports, policy, epoch, room, posting, world, tasks, vote, dir: dir.clone(), control };
+        let (duty, task) = OnDuty::begin(&ports, &policy, epoch, &room, args.is_attended() || args.propose);
+        tasks.push(task);
+        let (vote, dir) = (args.vote(), dir.clone());
+        let rehearsal = Self { ports, policy, epoch, room, posting, world, tasks, vote, dir, control, duty };
         Ok((rehearsal, entered))
     }
 
@@ -358,8 +364,9 @@ impl Rehearsal {
 
     /// Asks for the next line.
     pub(crate) fn prompt(&self) {
+        self.duty.prompted();
         self.room.cursor_moved();
-        eprint!("operator> ");
+        eprint!("{}", super::duty::PROMPT);
     }
 
     /// Passes on what a person said to the operation under way. Whether it was something that could be taken.

@@ -77,8 +77,8 @@ pub fn escalated(cx: &Context<'_>, escalated: &Escalated) -> Card {
     let title =
         format!("{} for the {}: {}", escalated.severity.words(), escalated.to.words(), escalated.condition.words());
     let soon = match escalated.acknowledge_within {
-        Millis(0) => "Acknowledge it at once.".to_owned(),
-        within => format!("Acknowledge it within {within}."),
+        Millis(0) => "Acknowledge it at once. Type: acknowledge".to_owned(),
+        within => format!("Acknowledge it within {within}. Type: acknowledge"),
     };
     Card::new(tone, title, cx).told(&escalated.because).line(next(escalated.condition)).line(soon)
 }
