@@ -25,9 +25,9 @@ fn rehearsed() -> Policy {
 }
 
 /// A declared count that is not the live one after a scaling to six.
-fn declares(count: u32) -> Result<Option<Declared>, PortError> {
+fn declares(count: u32) -> Declared {
     let line = format!("replicas: {count}");
-    Ok(Some(Declared { count: Replicas(count), place: "deploy/api.yaml:14".into(), line }))
+    Declared { count: Replicas(count), place: "deploy/api.yaml:14".into(), line }
 }
 
 /// The names of the ports' methods that change something, of what was called since.
@@ -462,7 +462,7 @@ mod follow_ups {
 
     #[tokio::test]
     async fn are_listed_and_closed_by_number_once() {
-        let stage = Stage::with(|script| script.declared = declares(4));
+        let stage = Stage::with(|script| script.declared = Ok(Some(declares(4))));
         insta::assert_snapshot!(shown(&answer(&stage, "/scale followups").await), @r"
         ✔ pass  No follow-up is open
           api · asked by operator
@@ -506,7 +506,7 @@ mod follow_ups {
 
     #[tokio::test]
     async fn about_the_declared_count_are_settled_once_it_agrees_and_only_then() {
-        let stage = Stage::with(|script| script.declared = declares(4));
+        let stage = Stage::with(|script| script.declared = Ok(Some(declares(4))));
         stage.play("/scale up 6").await;
         stage.script().declared = unreachable("the repository");
         let untold = answer(&stage, "/scale followups").await;
@@ -521,7 +521,7 @@ mod follow_ups {
         stage.script().declared = Ok(None);
         assert_eq!(answer(&stage, "/scale followups").await.rows.len(), 2);
 
-        stage.script().declared = declares(6);
+        stage.script().declared = Ok(Some(declares(6)));
         insta::assert_snapshot!(shown(&answer(&stage, "/scale followups").await), @r#"
         ▲ warn  1 follow-up is open
           When one is done, say so: /scale followups close 10
