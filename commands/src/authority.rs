@@ -105,9 +105,9 @@ impl Action {
             | Self::Followups
             | Self::CloseFollowUp
             | Self::StartProposal
-            | Self::DismissProposal => vec![Role::Operator],
+            | Self::DismissProposal
+            | Self::Acknowledge { role: Role::Operator } => vec![Role::Operator],
             Self::Cancel { own: true } => vec![Role::Operator, Role::GovernanceLead],
-            Self::Acknowledge { role: Role::Operator } => vec![Role::Operator],
             Self::Acknowledge { role } => vec![Role::Operator, role],
             Self::Cancel { own: false } | Self::Decide | Self::AnswerHaltOffer | Self::Abandon => {
                 vec![Role::GovernanceLead]

@@ -158,14 +158,14 @@ mod tests {
 
     #[test]
     fn every_kind_says_how_far_it_is_or_can_come_at_any_time() {
-        let table: String = Kind::ALL
+        let table: Vec<String> = Kind::ALL
             .iter()
             .map(|kind| {
                 let point = point(*kind).map_or_else(|| "-".to_owned(), |point| format!("{point:?}"));
                 format!("{:<22}{point}\n", kind.as_str())
             })
             .collect();
-        insta::assert_snapshot!(table, @r"
+        insta::assert_snapshot!(table.concat(), @r"
         requested             Before
         assessed              Before
         prechecked            Before

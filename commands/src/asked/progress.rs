@@ -65,9 +65,9 @@ mod tests {
 
     #[test]
     fn every_kind_either_tells_what_is_done_next_or_can_come_at_any_time() {
-        let table: String =
+        let table: Vec<String> =
             Kind::ALL.iter().map(|kind| format!("{:<22}{}\n", kind.as_str(), after(*kind).unwrap_or("-"))).collect();
-        insta::assert_snapshot!(table, @r"
+        insta::assert_snapshot!(table.concat(), @r"
         requested             looking at the fleet
         assessed              checking whether it may be done
         prechecked            checked, about to go on

@@ -4,7 +4,7 @@ use super::{Card, Row, Tone, instances};
 use crate::asked::{Asker, CapacitySeen};
 use crate::figures::percent;
 use crate::policy::Policy;
-use crate::units::Replicas;
+use crate::units::{InstanceId, Replicas};
 
 /// The card of `/scale capacity`.
 pub fn capacity(asker: &Asker<'_>, policy: &Policy, seen: &CapacitySeen) -> Card {
@@ -19,9 +19,9 @@ pub fn capacity(asker: &Asker<'_>, policy: &Policy, seen: &CapacitySeen) -> Card
             return card;
         }
     };
-    let asked = seen.asked.map_or(measured.load, crate::request::Rate::per_second);
+    let rate = seen.asked.map_or(measured.load, crate::request::Rate::per_second);
     let load = seen.asked.map_or_else(|| format!("{:.1}", measured.load), |rate| rate.to_string());
-    let needed = measured.instances_for(asked, busy);
+    let needed = measured.instances_for(rate, busy);
     let whose = if seen.asked.is_some() { "" } else { ", the present load" };
     let title = match needed {
         Some(needed) => format!("{load} requests/s{whose}: {} needed", instances(needed)),
@@ -36,7 +36,7 @@ pub fn capacity(asker: &Asker<'_>, policy: &Policy, seen: &CapacitySeen) -> Card
         card = card.lines(next(policy, needed, seen.wanted));
     }
     if !seen.missing.is_empty() {
-        let names: Vec<&str> = seen.missing.iter().map(|instance| instance.as_str()).collect();
+        let names: Vec<&str> = seen.missing.iter().map(InstanceId::as_str).collect();
         card = card.line(format!("Measured without {}, which could not be read.", names.join(", ")));
     }
     card = card.line("Reckoned from how busy the instances are; latency is not predicted.");

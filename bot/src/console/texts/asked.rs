@@ -25,8 +25,9 @@ fn rehearsed() -> Policy {
 }
 
 /// A declared count that is not the live one after a scaling to six.
-fn declares(count: u32) -> Option<Declared> {
-    Some(Declared { count: Replicas(count), place: "deploy/api.yaml:14".into(), line: format!("replicas: {count}") })
+fn declares(count: u32) -> Declared {
+    let line = format!("replicas: {count}");
+    Declared { count: Replicas(count), place: "deploy/api.yaml:14".into(), line }
 }
 
 /// The names of the ports' methods that change something, of what was called since.
@@ -235,13 +236,7 @@ mod statuses {
         assert_eq!(touched(&stage), Vec::<&str>::new());
     }
 
-    #[tokio::test]
-    async fn while_an_operation_is_under_way_and_much_is_wrong() {
-        let stage = Stage::new();
-        stage.script().pools[0] = unreachable("the database");
-        stage.play("/scale up 6").await;
-        assert!(matches!(stage.take("/scale up 8", &rehearsed()).await, Received::Opened(_)));
-        let mut script = stage.script();
+    fn much_goes_wrong(script: &mut Script) {
         let fleet = script.fleet.as_mut().unwrap();
         fleet.wanted = Replicas(9);
         for (at, state) in
@@ -253,7 +248,15 @@ mod statuses {
         }
         fleet.instances[0].detail = Some("exited with status 1".into());
         script.halt[1] = Ok(halted(true));
-        drop(script);
+    }
+
+    #[tokio::test]
+    async fn while_an_operation_is_under_way_and_much_is_wrong() {
+        let stage = Stage::new();
+        stage.script().pools[0] = unreachable("the database");
+        stage.play("/scale up 6").await;
+        assert!(matches!(stage.take("/scale up 8", &rehearsed()).await, Received::Opened(_)));
+        much_goes_wrong(&mut stage.script());
         let card = answer(&stage, "/scale status").await;
         insta::assert_snapshot!(shown(&card), @r"
         ✖ fail  api: 0 of 9 instances ready
@@ -459,7 +462,7 @@ mod follow_ups {
 
     #[tokio::test]
     async fn are_listed_and_closed_by_number_once() {
-        let stage = Stage::with(|script| script.declared = Ok(declares(4)));
+        let stage = Stage::with(|script| script.declared = Ok(Some(declares(4))));
         insta::assert_snapshot!(shown(&answer(&stage, "/scale followups").await), @r"
         ✔ pass  No follow-up is open
           api · asked by operator
@@ -503,7 +506,7 @@ mod follow_ups {
 
     #[tokio::test]
     async fn about_the_declared_count_are_settled_once_it_agrees_and_only_then() {
-        let stage = Stage::with(|script| script.declared = Ok(declares(4)));
+        let stage = Stage::with(|script| script.declared = Ok(Some(declares(4))));
         stage.play("/scale up 6").await;
         stage.script().declared = unreachable("the repository");
         let untold = answer(&stage, "/scale followups").await;
@@ -518,7 +521,7 @@ mod follow_ups {
         stage.script().declared = Ok(None);
         assert_eq!(answer(&stage, "/scale followups").await.rows.len(), 2);
 
-        stage.script().declared = Ok(declares(6));
+        stage.script().declared = Ok(Some(declares(6)));
         insta::assert_snapshot!(shown(&answer(&stage, "/scale followups").await), @r#"
         ▲ warn  1 follow-up is open
           When one is done, say so: /scale followups close 10
