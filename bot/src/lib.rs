@@ -11,6 +11,8 @@ mod logging;
 mod palette;
 mod state_dir;
 mod stop;
+#[cfg(test)]
+mod stories;
 mod system;
 #[cfg(test)]
 mod testing;
