@@ -273,6 +273,17 @@ mod a_clock_that_was_set_back {
     }
 
     #[tokio::test]
+    async fn by_a_moment_only_does_so_too_and_the_mark_from_before_answers_no_later_request() {
+        let stage = Stage::with(the_lead_approves);
+        stage.play_until(UP, "approved").await;
+        stage.script().set_back = Duration::from_secs(5);
+        stage.script().on_show = |_, _, _| ();
+        stage.resume().await;
+        assert_eq!((times(&stage, "approval_requested"), times(&stage, "approved")), (2, 1));
+        assert_eq!((ended(&stage).0.as_str(), times(&stage, "scaling")), ("expired", 0));
+    }
+
+    #[tokio::test]
     async fn does_not_void_what_is_asked_afterwards() {
         let stage = Stage::with(the_lead_approves);
         stage.play_until(UP, "approved").await;
@@ -332,6 +343,24 @@ mod an_approval_that_is_taken_back {
     }
 
     #[tokio::test]
+    async fn by_a_mark_against_it_counts_also_where_the_first_mark_stands() {
+        let stage = Stage::with(|script| {
+            approves_once(script);
+            script.on_event = |script, event| {
+                if event.kind == "approved" {
+                    let request = body(event)["request"].as_str().unwrap().to_owned();
+                    script.signal(Signal::Cast(Ballot { by: Person::new("lead"), mark: Mark::Reject, request }));
+                }
+            };
+        });
+        stage.play(UP).await;
+        let again = last(&stage, "approval_requested");
+        assert!(again["changed"].to_string().contains("lead has rejected it since"), "{again}");
+        // The very same is asked again, and a rejection of it stands.
+        assert_eq!((ended(&stage).0.as_str(), times(&stage, "scaling")), ("rejected", 0));
+    }
+
+    #[tokio::test]
     async fn once_the_change_is_announced_comes_too_late() {
         let stage = Stage::with(|script| {
             approves_once(script);
@@ -343,6 +372,34 @@ mod an_approval_that_is_taken_back {
         });
         stage.play(UP).await;
         assert_eq!((times(&stage, "vote_withdrawn"), ended(&stage).0.as_str()), (1, "completed"));
+    }
+}
+
+mod an_approval_that_is_too_old {
+    use super::*;
+
+    async fn approved_eleven_minutes_ago() -> Stage {
+        let stage = Stage::with(the_lead_approves);
+        stage.play_until(UP, "approved").await;
+        passes(&stage, 660);
+        stage
+    }
+
+    #[tokio::test]
+    async fn is_void_and_its_mark_answers_no_later_request() {
+        let stage = approved_eleven_minutes_ago().await;
+        stage.script().on_show = |_, _, _| ();
+        stage.resume().await;
+        assert_eq!((times(&stage, "approval_requested"), times(&stage, "approved")), (2, 1));
+        assert_eq!((ended(&stage).0.as_str(), times(&stage, "scaling")), ("expired", 0));
+    }
+
+    #[tokio::test]
+    async fn is_replaced_by_a_new_one() {
+        let stage = approved_eleven_minutes_ago().await;
+        stage.resume().await;
+        assert_eq!((times(&stage, "approval_requested"), times(&stage, "approved")), (2, 2));
+        assert_eq!(ended(&stage).0, "completed");
     }
 }
 

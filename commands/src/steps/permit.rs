@@ -108,6 +108,8 @@ pub enum Permit {
 pub struct Approval {
     /// What was asked.
     pub asked: Asked,
+    /// Where in the operation it was asked.
+    pub asked_at: u64,
     /// When the time to decide was over.
     pub decide_by: Timestamp,
     /// When it was given.
@@ -248,6 +250,7 @@ async fn ask(
         Verdict::Approved => {
             return Ok(Ok(Approval {
                 asked: asked.body,
+                asked_at: asked.op_seq,
                 decide_by,
                 // Counted from the vote: what came between it and this record does not lengthen anything.
                 given_at: decided.body.voted_at.unwrap_or(decided.at),
@@ -276,7 +279,7 @@ async fn deliberate(
     }
     let world = &*cx.ports.world;
     let deadline = Deadline::after(world, asked.at, asked.body.decide_within.duration());
-    let question = question(cx, &asked.body, decide_by);
+    let question = question(cx, &asked.body, asked.op_seq, decide_by);
     cx.show(Slot::Approval, card::asking(cx, &asked.body, deadline.left(world))).await;
     let decided = |decision, by, reason: String| Decided {
         decision,
@@ -323,9 +326,10 @@ fn last_vote(journal: &Journal<'_>, by: &[Person]) -> Option<Timestamp> {
     journal.heard().cast().iter().filter(|vote| by.contains(&vote.ballot.by)).map(|vote| vote.read_at).max()
 }
 
-fn question<'a>(cx: &'a Context<'_>, asked: &'a Asked, decide_by: Timestamp) -> Question<'a> {
+fn question<'a>(cx: &'a Context<'_>, asked: &'a Asked, asked_at: u64, decide_by: Timestamp) -> Question<'a> {
     Question {
         digest: &asked.digest,
+        asked: asked_at,
         requester: &cx.request.by,
         requester_may: asked.requester_may,
         quorum: asked.quorum,
@@ -384,7 +388,7 @@ impl Approval {
             let within = Millis::from(self.execute_within);
             return Err(Doubt::Void(format!("the approval was given more than {within} ago")));
         }
-        let question = question(cx, &self.asked, self.decide_by);
+        let question = question(cx, &self.asked, self.asked_at, self.decide_by);
         // Here a vote against counts whenever it came: nobody is overruled by a deadline that has passed meanwhile.
         let votes = approval::standing_votes(&heard.cast(), &heard.withdrawn(), &[]);
         let standing = standings(cx, votes.iter().map(|vote| &vote.ballot.by), limit).await;
