@@ -177,8 +177,8 @@ mod readiness_has_a_deadline {
         }
     }
 
-    async fn set(state: InstanceState) -> Stage {
-        let stage = Stage::with(|script| script.arrive = (state, None));
+    async fn set(becomes: InstanceState) -> Stage {
+        let stage = Stage::with(|script| script.arrive = (becomes, None));
         stage.play_until(UP, "scaling_answered").await;
         stage
     }
@@ -219,7 +219,7 @@ mod readiness_has_a_deadline {
         let stage = set(InstanceState::Ready).await;
         passes(&stage, 600);
         stage.script().on_look = |script| {
-            let away = script.clock == Duration::from_millis(602_000);
+            let away = script.clock == Duration::from_secs(602);
             arrive(script, if away { InstanceState::NotReady } else { InstanceState::Ready });
         };
         let (ended, _, after) = waited(stage.resume().await);

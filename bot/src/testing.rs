@@ -291,7 +291,7 @@ impl Stage {
     async fn carry_out(&self, operation: &OperationId, policy: &Policy, epoch: Epoch) -> Ended {
         let (signals, mut inbox) = Inbox::new();
         self.script().signals = Some(signals);
-        supervisor::carry_out(&self.ports(), policy, operation, epoch, &mut inbox).await
+        Box::pin(supervisor::carry_out(&self.ports(), policy, operation, epoch, &mut inbox)).await
     }
 
     /// The same under the limits of a rehearsal.
