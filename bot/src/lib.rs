@@ -14,6 +14,8 @@ mod palette;
 mod private_socket;
 mod state_dir;
 mod stop;
+#[cfg(test)]
+mod stories;
 mod system;
 #[cfg(test)]
 mod testing;

@@ -20,6 +20,7 @@ use scalebot_commands::ports::*;
 use scalebot_commands::request;
 use scalebot_commands::supervisor::{self, Ended};
 use scalebot_commands::units::{Epoch, InstanceId, Millis, OperationId, Person, Replicas, TargetName, Timestamp};
+use tokio::sync::Notify;
 
 type Answer<T> = Result<T, PortError>;
 
@@ -34,6 +35,8 @@ pub(crate) enum Ill {
     Halted,
     OtherChain,
     Behind,
+    /// Serves neither its halt state nor its keys, as an older version would.
+    Older,
 }
 
 /// How the fleet answers: the p99 of old and new instances, in milliseconds, and how many requests in a hundred fail.
@@ -47,6 +50,8 @@ pub(crate) struct Manner {
 /// What everything outside answers, and what was said and written so far.
 pub(crate) struct Script {
     pub(crate) clock: Duration,
+    /// How far somebody has set the wall clock back.
+    pub(crate) set_back: Duration,
     pub(crate) fleet: Answer<FleetState>,
     pub(crate) scale: Answer<OrderAnswer>,
     pub(crate) arrive: (InstanceState, Option<String>),
@@ -68,6 +73,10 @@ pub(crate) struct Script {
     pub(crate) attended: bool,
     /// Called with every card that is shown.
     pub(crate) on_show: fn(&mut Script, Slot, &Card),
+    /// Called with every event once it is written.
+    pub(crate) on_event: fn(&mut Script, &Event),
+    /// Called whenever somebody is about to look at the fleet.
+    pub(crate) on_look: fn(&mut Script),
     pub(crate) shown: Vec<(Slot, Card)>,
     pub(crate) signals: Option<UnboundedSender<Signal>>,
     pub(crate) events: Vec<Event>,
@@ -76,6 +85,9 @@ pub(crate) struct Script {
     claims: Vec<ClaimHeld>,
     samples: Vec<Load>,
     ids: u32,
+    /// The process dies with an event of that kind.
+    dies_after: Option<&'static str>,
+    died: Arc<Notify>,
 }
 
 /// The moment at which every story begins.
@@ -83,7 +95,7 @@ const BEGIN: &str = "2026-01-08T03:12:00Z";
 
 impl Script {
     pub(crate) fn now(&self) -> Timestamp {
-        BEGIN.parse::<Timestamp>().unwrap() + self.clock
+        BEGIN.parse::<Timestamp>().unwrap() + self.clock - self.set_back
     }
 
     /// Says something to the operation under way.
@@ -171,6 +183,7 @@ impl Stage {
     pub(crate) fn new() -> Self {
         let script = Script {
             clock: Duration::ZERO,
+            set_back: Duration::ZERO,
             fleet: Ok(FleetState {
                 identity: "world-1".into(),
                 generation: 1,
@@ -208,6 +221,8 @@ impl Stage {
             }),
             attended: false,
             on_show: |_, _, _| (),
+            on_event: |_, _| (),
+            on_look: |_| (),
             shown: vec![],
             signals: None,
             events: vec![],
@@ -215,6 +230,8 @@ impl Stage {
             claims: vec![],
             samples: vec![],
             ids: 0,
+            dies_after: None,
+            died: Arc::default(),
         };
         Self(Arc::new(Mutex::new(script)))
     }
@@ -296,14 +313,53 @@ impl Stage {
     /// Carries the operator's command through, from the desk to its end.
     pub(crate) async fn play_under(&self, command: &str, policy: &Policy) -> Ended {
         let Received::Opened(operation) = self.take(command, policy).await else { panic!("refused at the desk") };
+        self.carry_out(&operation, policy, Epoch(1)).await
+    }
+
+    async fn carry_out(&self, operation: &OperationId, policy: &Policy, epoch: Epoch) -> Ended {
         let (signals, mut inbox) = Inbox::new();
         self.script().signals = Some(signals);
-        supervisor::carry_out(&self.ports(), policy, &operation, Epoch(1), &mut inbox).await
+        Box::pin(supervisor::carry_out(&self.ports(), policy, operation, epoch, &mut inbox)).await
     }
 
     /// The same under the limits of a rehearsal.
     pub(crate) async fn play(&self, command: &str) -> &Self {
         self.play_under(command, &Policy::rehearsal(Duration::from_mins(1))).await;
+        self
+    }
+
+    /// The same, until the process dies with the next event of that kind.
+    pub(crate) async fn play_until(&self, command: &str, kind: &'static str) -> &Self {
+        self.until(kind, self.play(command)).await
+    }
+
+    /// Another process takes the operation up, and carries it through.
+    pub(crate) async fn resume(&self) -> &Self {
+        let (operation, last) = {
+            let script = self.script();
+            (script.claims[0].operation.clone(), script.events.last().map_or(0, |event| event.epoch.0))
+        };
+        self.carry_out(&operation, &Policy::rehearsal(Duration::from_mins(1)), Epoch(last + 1)).await;
+        self
+    }
+
+    /// The same, until it dies as well.
+    pub(crate) async fn resume_until(&self, kind: &'static str) -> &Self {
+        self.until(kind, self.resume()).await
+    }
+
+    async fn until(&self, kind: &'static str, played: impl Future<Output = &Self>) -> &Self {
+        let died = {
+            let mut script = self.script();
+            script.dies_after = Some(kind);
+            Arc::clone(&script.died)
+        };
+        tokio::select! {
+            biased;
+            _ = played => panic!("it ended without {kind}"),
+            () = died.notified() => {}
+        }
+        self.script().dies_after = None;
         self
     }
 }
@@ -323,6 +379,41 @@ impl Outside {
         match script.ill(instance) {
             Some(Ill::Unknown) => unreachable(&format!("instance {}", instance.id)),
             ill => Ok(answer(&script, ill)),
+        }
+    }
+
+    /// Writes an event; whether the process dies with it.
+    fn write(&self, draft: &Draft) -> Result<(Event, bool), AppendError> {
+        let mut script = self.script();
+        match &draft.claim {
+            Claim::Take(target) => {
+                if let Some(held) = script.claims.iter().find(|held| held.target == *target) {
+                    return Err(AppendError::Claimed(held.clone()));
+                }
+                let operation = draft.operation.clone().unwrap();
+                script.claims.push(ClaimHeld { target: target.clone(), operation, since: draft.at });
+            }
+            Claim::Release => script.claims.retain(|held| Some(&held.operation) != draft.operation.as_ref()),
+            Claim::Keep => {}
+        }
+        let (seq, prev) = script.events.last().map_or((0, Hash::GENESIS), |event| (event.seq, event.hash));
+        let event = Event::place(draft, seq + 1, prev);
+        script.events.push(event.clone());
+        let on_event = script.on_event;
+        on_event(&mut script, &event);
+        let dies = script.dies_after == Some(event.kind.as_str());
+        if dies {
+            script.died.notify_one();
+        }
+        Ok((event, dies))
+    }
+
+    fn serves(&self, instance: &Instance, path: &str) -> Answer<()> {
+        match self.script().ill(instance) {
+            Some(Ill::Older) => {
+                Err(PortError::NotServed { what: format!("instance {}", instance.id), detail: path.to_owned() })
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -359,7 +450,10 @@ impl World for Outside {
 #[async_trait]
 impl Fleet for Outside {
     async fn observe(&self) -> Answer<FleetState> {
-        self.script().fleet.clone()
+        let mut script = self.script();
+        let on_look = script.on_look;
+        on_look(&mut script);
+        script.fleet.clone()
     }
 
     async fn scale(&self, order: &ScaleOrder, _: Fence<'_>) -> Answer<OrderAnswer> {
@@ -505,6 +599,7 @@ impl Probe for Outside {
     }
 
     async fn halt(&self, instance: &Instance) -> Answer<HaltReading> {
+        self.serves(instance, "/v1/halt")?;
         self.ask(instance, |script, ill| {
             let truth = script.halt.iter().flatten().any(|reading| reading.halted);
             halted(truth != (ill == Some(Ill::Halted)))
@@ -520,6 +615,7 @@ impl Probe for Outside {
     }
 
     async fn keys(&self, instance: &Instance) -> Answer<Option<NamedCheck>> {
+        self.serves(instance, "/v1/keys")?;
         self.ask(instance, |script, ill| {
             let healthy = ill != Some(Ill::NoKeys);
             let error = (!healthy).then(|| "HSM slot 3: session refused".to_owned());
@@ -562,21 +658,10 @@ impl Governance for Outside {
 impl Ledger for Outside {
     async fn append(&self, draft: Draft) -> Result<Event, AppendError> {
         self.touch("append");
-        let mut script = self.script();
-        match &draft.claim {
-            Claim::Take(target) => {
-                if let Some(held) = script.claims.iter().find(|held| held.target == *target) {
-                    return Err(AppendError::Claimed(held.clone()));
-                }
-                let operation = draft.operation.clone().unwrap();
-                script.claims.push(ClaimHeld { target: target.clone(), operation, since: draft.at });
-            }
-            Claim::Release => script.claims.retain(|held| Some(&held.operation) != draft.operation.as_ref()),
-            Claim::Keep => {}
+        let (event, dies) = self.write(&draft)?;
+        if dies {
+            std::future::pending::<()>().await;
         }
-        let (seq, prev) = script.events.last().map_or((0, Hash::GENESIS), |event| (event.seq, event.hash));
-        let event = Event::place(&draft, seq + 1, prev);
-        script.events.push(event.clone());
         Ok(event)
     }
 

@@ -229,6 +229,8 @@ pub struct Standing {
 pub struct Question<'a> {
     /// The request's digest.
     pub digest: &'a str,
+    /// The request's place in the operation. The very same may be asked again, because the approval before is void.
+    pub asked: u64,
     /// Who asked for the operation, and may not approve it.
     pub requester: &'a Person,
     /// Whether the requester may approve it all the same.
@@ -290,7 +292,8 @@ enum Objection {
 }
 
 fn objection(question: &Question<'_>, vote: &Vote, standing: Option<&Reading<Standing>>) -> Objection {
-    if vote.ballot.request != question.digest {
+    let before = vote.op_seq < question.asked && vote.ballot.mark == Mark::Approve;
+    if vote.ballot.request != question.digest || before {
         return Objection::Never(
             "It answers an earlier request. Look at the newest one and decide on that.".to_owned(),
         );
@@ -363,6 +366,7 @@ mod tests {
         let requester = Person::new("operator");
         let question = Question {
             digest: DIGEST,
+            asked: 4,
             requester: &requester,
             requester_may: false,
             quorum,
@@ -418,6 +422,12 @@ mod tests {
         let mut other = vote(6, "lead", Mark::Reject);
         other.ballot.request = "d0".into();
         assert_eq!(tally(&[late, other], 1), (Tally::Open, vec![5, 6]));
+    }
+
+    #[test]
+    fn an_approval_from_before_the_very_same_was_asked_again_does_not_count_and_a_rejection_does() {
+        assert_eq!(tally(&[vote(3, "lead", Mark::Approve)], 1), (Tally::Open, vec![3]));
+        assert_eq!(tally(&[vote(3, "lead", Mark::Reject)], 1), (Tally::Rejected(Person::new("lead")), vec![]));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -45,7 +46,11 @@ pub struct Running {
     lines: Lines<BufReader<ChildStdout>>,
     said: PathBuf,
     events: Vec<Value>,
+    _watched: mpsc::Sender<()>,
 }
+
+/// How long a rehearsal of a test may take, on a machine that is busy with others.
+const PATIENCE: Duration = Duration::from_mins(4);
 
 impl Default for Drill {
     fn default() -> Self {
@@ -89,7 +94,7 @@ impl Drill {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Running { child, lines, said, events: Vec::new() }
+        Running { said, lines, events: Vec::new(), _watched: ends_it_after(PATIENCE, child.id()), child }
     }
 
     /// Runs `scalebot ledger WHAT --state …`: the exit code and what it printed.
@@ -290,6 +295,18 @@ fn event(line: &[u8]) -> Value {
 /// Sends a signal to one process.
 pub fn kill(pid: u32, signal: &str) {
     let _ = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
+}
+
+/// Ends a process that takes too long, as long as the sender lives: one that waits for input while the test waits for its
+/// output would wait for ever.
+fn ends_it_after(limit: Duration, pid: u32) -> mpsc::Sender<()> {
+    let (sender, watched) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        if watched.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
+            kill(pid, "KILL");
+        }
+    });
+    sender
 }
 
 /// Whether the process ends before that long has passed.

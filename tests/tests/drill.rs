@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use scalebot_adapters::ledger::SqliteLedger;
 use scalebot_tests::binary::{Drill, ends_within, kill, kinds, only};
 use scalebot_tests::schemas::validate;
 use serde_json::Value;
@@ -201,4 +202,27 @@ fn an_operation_whose_world_died_while_the_bot_was_down_ends_as_failed() {
     assert_eq!(second.code, Some(1), "{}", second.said);
     assert_eq!(only(&second.events, "finished")["outcome"], "failed");
     assert_eq!(drill.ledger("verify").0, Some(0));
+}
+
+#[tokio::test]
+async fn one_whose_log_another_process_has_taken_over_stops_and_leaves_everything_as_it_is() {
+    let drill = Drill::new();
+    let mut first = drill.start(&up_6(&[]));
+    first.until("scaled");
+    // The lock keeps a second drill out, so the other process takes the log alone.
+    SqliteLedger::open(&drill.state().join("ledger.db")).await.unwrap().take_over().await.unwrap();
+    let fenced = first.end();
+    assert_eq!(fenced.code, Some(1), "{}", fenced.said);
+    assert!(fenced.said.contains("Another process has taken over, so this one stops"), "{}", fenced.said);
+    assert_eq!(fenced.kinds().back().map(String::as_str), Some("scaled"));
+    assert_eq!(drill.exported(), fenced.events);
+    assert!(drill.world().is_some());
+    assert_eq!(drill.instances().len(), 6);
+
+    let second = drill.run(&[]);
+    assert_eq!(second.code, Some(0), "{}", second.said);
+    let all = drill.exported();
+    assert_eq!((scalings_done(&all), &only(&all, "finished")["ended_at"]), (1, &6.into()));
+    assert_eq!(drill.world(), None);
+    posted_once(&drill, all.len());
 }

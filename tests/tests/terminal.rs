@@ -3,7 +3,7 @@
 // Whatever a test meets and did not expect should stop it right there.
 #![allow(clippy::unwrap_used)]
 
-use scalebot_tests::binary::{Drill, only};
+use scalebot_tests::binary::{Drill, kinds, only};
 use scalebot_tests::schemas::validate;
 use scalebot_tests::terminal::Terminal;
 
@@ -28,6 +28,27 @@ fn a_second_command_is_answered_at_once_with_who_has_the_fleet_since_when() {
     for event in &all {
         validate(event).unwrap();
     }
+}
+
+#[test]
+fn a_command_typed_as_another_operation_ends_is_carried_out() {
+    let drill = Drill::new();
+    let mut terminal = Terminal::drill(&drill, "--monitor 3s");
+    terminal.until("operator> ");
+    terminal.types("/scale up 5");
+    // The end is on record and the fleet is free again, while the chart is still being drawn.
+    terminal.until("Done, ");
+    terminal.types("/scale up 6");
+    terminal.until("/scale up 6 by operator: looking.");
+    terminal.until("Done, ");
+    terminal.until("operator> ");
+    terminal.types("quit");
+    terminal.end();
+
+    let all = drill.exported();
+    let ended: Vec<_> = all.iter().filter(|event| event["kind"] == "finished").map(|event| &event["body"]).collect();
+    assert_eq!(ended.len(), 2, "{:?}", kinds(&all));
+    assert_eq!((&ended[1]["outcome"], &ended[1]["ended_at"]), (&"completed".into(), &6.into()));
 }
 
 #[test]

@@ -110,6 +110,8 @@ pub enum Permit {
 pub struct Approval {
     /// What was asked.
     pub asked: Asked,
+    /// Where in the operation it was asked.
+    pub asked_at: u64,
     /// When the time to decide was over.
     pub decide_by: Timestamp,
     /// When it was given.
@@ -294,6 +296,7 @@ async fn ask(
             overridden(cx, journal, round, &asked.body, &decided.body).await?;
             return Ok(Ok(Approval {
                 asked: asked.body,
+                asked_at: asked.op_seq,
                 decide_by,
                 // Counted from the vote: what came between it and this record does not lengthen anything.
                 given_at: decided.body.voted_at.unwrap_or(decided.at),
@@ -433,8 +436,8 @@ impl<'a> Votes<'a> {
     }
 
     fn question(&self, cx: &'a Context<'_>) -> Question<'a> {
-        let Self { digest, requester_may, quorum, needs_reason, decide_by, .. } = *self;
-        Question { digest, requester: &cx.request.by, requester_may, quorum, needs_reason, decide_by }
+        let Self { digest, asked_at: asked, requester_may, quorum, needs_reason, decide_by } = *self;
+        Question { digest, asked, requester: &cx.request.by, requester_may, quorum, needs_reason, decide_by }
     }
 }
 
@@ -447,7 +450,8 @@ pub(super) async fn count(
 ) -> Result<(Tally, bool), Interrupted> {
     let refused: Vec<VoteRefused> = journal.notes(Kind::VoteRefused)?.into_iter().map(|(_, refused)| refused).collect();
     let mut votes = approval::standing_votes(&journal.heard().cast(), &journal.heard().withdrawn(), &refused);
-    votes.retain(|vote| vote.op_seq > asked.asked_at);
+    // What was said before and carries another request answered that one.
+    votes.retain(|vote| vote.op_seq > asked.asked_at || vote.ballot.request == asked.digest);
     let standing = standings(cx, votes.iter().map(|vote| &vote.ballot.by), limit).await;
     let (tally, never) = approval::decide(&asked.question(cx), &votes, &standing);
     for (vote, why) in never {
@@ -490,7 +494,7 @@ impl Approval {
             let within = Millis::from(self.execute_within);
             return Err(Doubt::Void(format!("the approval was given more than {within} ago")));
         }
-        let votes = Votes::on(&self.asked, 0, self.decide_by);
+        let votes = Votes::on(&self.asked, self.asked_at, self.decide_by);
         let question = votes.question(cx);
         // Here a vote against counts whenever it came: nobody is overruled by a deadline that has passed meanwhile.
         let votes = approval::standing_votes(&heard.cast(), &heard.withdrawn(), &[]);

@@ -110,7 +110,9 @@ async fn while_stale(
 ) -> Result<Recorded<Prechecked>, Interrupted> {
     for number in 2.. {
         let key = format!("{key}/anew-{number}");
-        let stale = || elapsed(checked.at, cx.ports.world.now()) > STALE_AFTER;
+        // After the clock went back their age cannot be told.
+        let age = || elapsed(checked.at, cx.ports.world.now());
+        let stale = || journal.heard().clock_jumped_after(checked.op_seq) || age() > STALE_AFTER;
         // What was decided then stands further on in the log; only where it ends is it decided now.
         if !journal.may_take(&key).unwrap_or_else(stale) {
             break;

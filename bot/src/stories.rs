@@ -1,0 +1,460 @@
+//! What becomes of an operation when something happens in the middle: the process dies and minutes pass, the clock is set
+//! back, a lead thinks better of it, instances do not answer. The real runbook, played on the stage.
+
+use std::time::Duration;
+
+use scalebot_commands::approval::{Ballot, Mark};
+use scalebot_commands::event::Event;
+use scalebot_commands::journal::Signal;
+use scalebot_commands::ports::{InstanceState, PoolBudget};
+use scalebot_commands::units::Person;
+use serde_json::Value;
+
+use crate::testing::{Ill, Script, Stage, halted, unreachable};
+
+const UP: &str = "/scale up 6";
+
+fn body(event: &Event) -> Value {
+    serde_json::from_str(&event.body).unwrap()
+}
+
+/// The steps that are on record, in order.
+fn steps(stage: &Stage) -> Vec<String> {
+    let script = stage.script();
+    script.events.iter().filter_map(|event| body(event)["step"].as_str().map(str::to_owned)).collect()
+}
+
+/// How often something of that kind is on record.
+fn times(stage: &Stage, kind: &str) -> usize {
+    stage.script().events.iter().filter(|event| event.kind == kind).count()
+}
+
+/// The last event of that kind.
+fn last(stage: &Stage, kind: &str) -> Value {
+    let script = stage.script();
+    script.events.iter().rfind(|event| event.kind == kind).map(body).unwrap_or_default()
+}
+
+fn ended(stage: &Stage) -> (String, String) {
+    let finished = last(stage, "finished");
+    let text = |name: &str| finished[name].as_str().unwrap_or_default().to_owned();
+    (text("outcome"), text("reason"))
+}
+
+fn passes(stage: &Stage, seconds: u64) {
+    stage.script().clock += Duration::from_secs(seconds);
+}
+
+fn both_halted(script: &mut Script) {
+    script.halt = [Ok(halted(true)), Ok(halted(true))];
+}
+
+fn the_lead_approves(script: &mut Script) {
+    both_halted(script);
+    script.on_show = |script, _, card| script.vote(card, "lead", Mark::Approve);
+}
+
+/// The lead takes the mark on the last request back.
+fn the_lead_withdraws(script: &Script) {
+    let asked = script.events.iter().rfind(|event| event.kind == "approval_requested").map(body).unwrap();
+    let request = asked["digest"].as_str().unwrap().to_owned();
+    script.signal(Signal::Withdrawn(Ballot { by: Person::new("lead"), mark: Mark::Approve, request, reason: None }));
+}
+
+/// Others take so many connections of the database that two more instances do not fit.
+fn the_database_fills(script: &mut Script) {
+    script.pools[0] = Ok(PoolBudget { limit: 100, reserved: 3, others: 20, per_instance: 15, surge: 0 });
+}
+
+mod checks_have_an_age {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_checked_more_than_a_minute_ago_is_checked_anew_before_anything_is_changed() {
+        let stage = Stage::new();
+        stage.play_until(UP, "prechecked").await;
+        passes(&stage, 61);
+        stage.resume().await;
+        assert_eq!(steps(&stage)[..4], ["assess", "precheck", "precheck/1/anew-2", "scale"]);
+        assert_eq!(ended(&stage).0, "completed");
+    }
+
+    #[tokio::test]
+    async fn what_was_checked_a_minute_ago_still_holds() {
+        let stage = Stage::new();
+        stage.play_until(UP, "prechecked").await;
+        passes(&stage, 60);
+        stage.resume().await;
+        assert_eq!(steps(&stage)[..3], ["assess", "precheck", "scale"]);
+    }
+
+    #[tokio::test]
+    async fn what_got_worse_meanwhile_stops_it() {
+        let stage = Stage::new();
+        stage.play_until(UP, "prechecked").await;
+        passes(&stage, 61);
+        the_database_fills(&mut stage.script());
+        stage.resume().await;
+        let (outcome, reason) = ended(&stage);
+        assert!(outcome == "refused" && reason.contains("110 needed"), "{outcome}: {reason}");
+        assert_eq!(times(&stage, "scaling"), 0);
+    }
+
+    #[tokio::test]
+    async fn a_halt_that_began_meanwhile_is_put_to_governance() {
+        let stage = Stage::new();
+        stage.play_until(UP, "prechecked").await;
+        passes(&stage, 61);
+        both_halted(&mut stage.script());
+        stage.resume().await;
+        assert_eq!(steps(&stage)[2..4], ["precheck/1/anew-2", "approve/1/ask"]);
+        assert_eq!((ended(&stage).0.as_str(), times(&stage, "scaling")), ("expired", 0));
+    }
+
+    #[tokio::test]
+    async fn checks_that_were_made_anew_grow_old_as_well_and_are_read_again_as_they_were_recorded() {
+        let stage = Stage::new();
+        stage.play_until(UP, "prechecked").await;
+        passes(&stage, 61);
+        stage.resume_until("prechecked").await;
+        passes(&stage, 61);
+        stage.resume_until("scaled").await;
+        passes(&stage, 61);
+        stage.resume().await;
+        let all = steps(&stage);
+        assert_eq!(all[..5], ["assess", "precheck", "precheck/1/anew-2", "precheck/1/anew-3", "scale"]);
+        assert_eq!((ended(&stage).0.as_str(), times(&stage, "parked")), ("completed", 0));
+    }
+
+    #[tokio::test]
+    async fn what_was_checked_before_the_clock_went_back_is_of_an_age_that_nobody_knows() {
+        let stage = Stage::new();
+        stage.play_until(UP, "prechecked").await;
+        passes(&stage, 7_200);
+        stage.script().set_back = Duration::from_hours(3);
+        the_database_fills(&mut stage.script());
+        stage.resume().await;
+        assert_eq!((ended(&stage).0.as_str(), times(&stage, "scaling")), ("refused", 0));
+    }
+
+    #[tokio::test]
+    async fn under_an_approval_they_are_made_anew_too_and_what_got_worse_stops_it() {
+        let approved = async || {
+            let stage = Stage::with(the_lead_approves);
+            stage.play_until(UP, "approved").await;
+            stage.resume_until("prechecked").await;
+            passes(&stage, 61);
+            stage
+        };
+        let stage = approved().await;
+        stage.resume().await;
+        assert!(steps(&stage).contains(&"approve/1/again/anew-2".to_owned()), "{:?}", steps(&stage));
+        assert_eq!(ended(&stage).0, "completed");
+
+        let stage = approved().await;
+        the_database_fills(&mut stage.script());
+        stage.resume().await;
+        assert_eq!((ended(&stage).0.as_str(), times(&stage, "scaling")), ("refused", 0));
+    }
+}
+
+mod readiness_has_a_deadline {
+    use super::*;
+
+    /// What was waited for, and how many seconds after the count was set that was said.
+    fn waited(stage: &Stage) -> (String, String, u64) {
+        let kind = if times(stage, "scaled") == 1 { "scaled" } else { "not_ready" };
+        let said = last(stage, kind);
+        let problem = said["problem"].as_str().unwrap_or_default().to_owned();
+        (said["ended"].as_str().unwrap().to_owned(), problem, said["took"].as_u64().unwrap() / 1000)
+    }
+
+    fn arrive(script: &mut Script, state: InstanceState) {
+        for instance in &mut script.fleet.as_mut().unwrap().instances {
+            if ["api-5", "api-6"].contains(&instance.id.as_str()) {
+                instance.state = state;
+            }
+        }
+    }
+
+    async fn set(becomes: InstanceState) -> Stage {
+        let stage = Stage::with(|script| script.arrive = (becomes, None));
+        stage.play_until(UP, "scaling_answered").await;
+        stage
+    }
+
+    #[tokio::test]
+    async fn it_is_where_the_log_says_and_a_restart_does_not_move_it() {
+        let stage = set(InstanceState::Starting).await;
+        passes(&stage, 20);
+        let (ended, problem, after) = waited(stage.resume().await);
+        assert_eq!((ended.as_str(), after), ("too_late", 30));
+        assert!(problem.contains("api-5") && problem.contains("api-6"), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn who_comes_back_after_it_says_so_at_the_first_look_where_one_is_not_ready() {
+        let stage = set(InstanceState::Starting).await;
+        passes(&stage, 600);
+        stage.script().on_look = |script| {
+            // Just too late.
+            if script.clock > Duration::from_millis(600_200) {
+                arrive(script, InstanceState::Ready);
+            }
+        };
+        let (ended, _, after) = waited(stage.resume().await);
+        assert_eq!((ended.as_str(), after), ("too_late", 600));
+    }
+
+    #[tokio::test]
+    async fn who_comes_back_after_it_looks_for_long_enough_to_tell_that_they_stay_ready() {
+        let stage = set(InstanceState::Ready).await;
+        passes(&stage, 600);
+        let (ended, _, after) = waited(stage.resume().await);
+        assert_eq!((ended.as_str(), after), ("ready", 603));
+    }
+
+    #[tokio::test]
+    async fn one_that_is_not_ready_for_a_moment_has_no_second_grace() {
+        let stage = set(InstanceState::Ready).await;
+        passes(&stage, 600);
+        stage.script().on_look = |script| {
+            let away = script.clock == Duration::from_secs(602);
+            arrive(script, if away { InstanceState::NotReady } else { InstanceState::Ready });
+        };
+        let (ended, _, after) = waited(stage.resume().await);
+        assert_eq!((ended.as_str(), after), ("too_late", 602));
+    }
+
+    #[tokio::test]
+    async fn for_who_was_there_all_the_time_it_is_not_moved_by_one_that_is_ready_at_last() {
+        let stage = Stage::with(|script| {
+            script.arrive = (InstanceState::Starting, None);
+            script.on_look = |script| {
+                if script.clock == Duration::from_secs(28) {
+                    arrive(script, InstanceState::Ready);
+                }
+            };
+        });
+        let (ended, _, after) = waited(stage.play(UP).await);
+        assert_eq!((ended.as_str(), after), ("too_late", 30));
+    }
+}
+
+mod a_clock_that_was_set_back {
+    use super::*;
+
+    fn goes_back(stage: &Stage) {
+        stage.script().set_back = Duration::from_hours(1);
+    }
+
+    #[tokio::test]
+    async fn voids_a_request_that_is_open_whoever_approves_it() {
+        let stage = Stage::with(both_halted);
+        stage.play_until(UP, "approval_requested").await;
+        goes_back(&stage);
+        stage.script().on_show = |script, _, card| script.vote(card, "lead", Mark::Approve);
+        stage.resume().await;
+        let (outcome, reason) = ended(&stage);
+        assert!(outcome == "expired" && reason.contains("clock went back"), "{outcome}: {reason}");
+        assert_eq!((times(&stage, "clock_jump"), times(&stage, "approved"), times(&stage, "scaling")), (1, 0, 0));
+    }
+
+    #[tokio::test]
+    async fn voids_an_approval_that_was_given_and_governance_is_asked_again() {
+        let stage = Stage::with(the_lead_approves);
+        stage.play_until(UP, "approved").await;
+        goes_back(&stage);
+        stage.script().on_show = |_, _, _| ();
+        stage.resume().await;
+        let again = last(&stage, "approval_requested");
+        assert!(again["changed"].to_string().contains("clock went back"), "{again}");
+        assert_eq!((ended(&stage).0.as_str(), times(&stage, "scaling")), ("expired", 0));
+    }
+
+    #[tokio::test]
+    async fn by_a_moment_only_does_so_too_and_the_mark_from_before_answers_no_later_request() {
+        let stage = Stage::with(the_lead_approves);
+        stage.play_until(UP, "approved").await;
+        stage.script().set_back = Duration::from_secs(5);
+        stage.script().on_show = |_, _, _| ();
+        stage.resume().await;
+        assert_eq!((times(&stage, "approval_requested"), times(&stage, "approved")), (2, 1));
+        assert_eq!((ended(&stage).0.as_str(), times(&stage, "scaling")), ("expired", 0));
+    }
+
+    #[tokio::test]
+    async fn does_not_void_what_is_asked_afterwards() {
+        let stage = Stage::with(the_lead_approves);
+        stage.play_until(UP, "approved").await;
+        goes_back(&stage);
+        stage.resume().await;
+        assert_eq!((times(&stage, "approval_requested"), times(&stage, "scaling")), (2, 1));
+        assert_eq!(ended(&stage).0, "completed");
+    }
+}
+
+mod an_approval_that_is_taken_back {
+    use super::*;
+
+    fn nothing_was_done(stage: &Stage) {
+        assert_eq!((times(stage, "approved"), times(stage, "vote_withdrawn"), times(stage, "scaling")), (1, 1, 0));
+        let again = last(stage, "approval_requested");
+        assert!(again["changed"].to_string().contains("withdrawn"), "{again}");
+        assert_eq!(ended(stage).0, "expired");
+    }
+
+    /// Approves the first request only.
+    fn approves_once(script: &mut Script) {
+        both_halted(script);
+        script.on_show = |script, _, card| {
+            if !script.events.iter().any(|event| event.kind == "approved") {
+                script.vote(card, "lead", Mark::Approve);
+            }
+        };
+    }
+
+    #[tokio::test]
+    async fn right_after_it_was_given_counts() {
+        let stage = Stage::with(|script| {
+            approves_once(script);
+            script.on_event = |script, event| {
+                if event.kind == "approved" {
+                    the_lead_withdraws(script);
+                }
+            };
+        });
+        nothing_was_done(stage.play(UP).await);
+    }
+
+    #[tokio::test]
+    async fn while_the_guard_reads_for_the_last_time_counts() {
+        let stage = Stage::with(|script| {
+            approves_once(script);
+            script.on_look = |script| {
+                let checks = script.events.iter().filter(|event| event.kind == "prechecked").count();
+                let at_the_guard = script.events.last().is_some_and(|event| event.kind == "prechecked") && checks == 2;
+                if at_the_guard {
+                    the_lead_withdraws(script);
+                }
+            };
+        });
+        nothing_was_done(stage.play(UP).await);
+    }
+
+    #[tokio::test]
+    async fn by_a_mark_against_it_counts_also_where_the_first_mark_stands() {
+        let stage = Stage::with(|script| {
+            approves_once(script);
+            script.on_event = |script, event| {
+                if event.kind == "approved" {
+                    let request = body(event)["request"].as_str().unwrap().to_owned();
+                    script.signal(Signal::Cast(Ballot { by: Person::new("lead"), mark: Mark::Reject, request, reason: None }));
+                }
+            };
+        });
+        stage.play(UP).await;
+        let again = last(&stage, "approval_requested");
+        assert!(again["changed"].to_string().contains("lead has rejected it since"), "{again}");
+        // The very same is asked again, and a rejection of it stands.
+        assert_eq!((ended(&stage).0.as_str(), times(&stage, "scaling")), ("rejected", 0));
+    }
+
+    #[tokio::test]
+    async fn once_the_change_is_announced_comes_too_late() {
+        let stage = Stage::with(|script| {
+            approves_once(script);
+            script.on_event = |script, event| {
+                if event.kind == "scaling" {
+                    the_lead_withdraws(script);
+                }
+            };
+        });
+        stage.play(UP).await;
+        assert_eq!((times(&stage, "vote_withdrawn"), ended(&stage).0.as_str()), (1, "completed"));
+    }
+}
+
+mod an_approval_that_is_too_old {
+    use super::*;
+
+    async fn approved_eleven_minutes_ago() -> Stage {
+        let stage = Stage::with(the_lead_approves);
+        stage.play_until(UP, "approved").await;
+        passes(&stage, 660);
+        stage
+    }
+
+    #[tokio::test]
+    async fn is_void_and_its_mark_answers_no_later_request() {
+        let stage = approved_eleven_minutes_ago().await;
+        stage.script().on_show = |_, _, _| ();
+        stage.resume().await;
+        assert_eq!((times(&stage, "approval_requested"), times(&stage, "approved")), (2, 1));
+        assert_eq!((ended(&stage).0.as_str(), times(&stage, "scaling")), ("expired", 0));
+    }
+
+    #[tokio::test]
+    async fn is_replaced_by_a_new_one() {
+        let stage = approved_eleven_minutes_ago().await;
+        stage.resume().await;
+        assert_eq!((times(&stage, "approval_requested"), times(&stage, "approved")), (2, 2));
+        assert_eq!(ended(&stage).0, "completed");
+    }
+}
+
+mod verification {
+    use super::*;
+
+    /// Nothing that could not be told is a pass: it stops there, and says that.
+    fn is_inconclusive(stage: &Stage, because: &str) {
+        let verified = last(stage, "verified");
+        assert_eq!(verified["result"], "inconclusive", "{verified}");
+        assert!(verified["problems"].to_string().contains(because), "{verified}");
+        assert_eq!((ended(stage).0.as_str(), times(stage, "monitored")), ("failed", 0));
+    }
+
+    /// That happens to the fleet once every instance is ready.
+    async fn after(happens: fn(&mut Script, &Event)) -> Stage {
+        let stage = Stage::with(|script| script.on_event = happens);
+        stage.play(UP).await;
+        stage
+    }
+
+    #[tokio::test]
+    async fn of_a_fleet_that_cannot_be_seen_is_no_pass() {
+        let stage = after(|script, event| {
+            if event.kind == "scaled" {
+                script.fleet = unreachable("the rehearsal's world");
+            }
+        });
+        is_inconclusive(&stage.await, "the rehearsal's world cannot be reached");
+    }
+
+    #[tokio::test]
+    async fn of_no_instance_at_all_is_no_pass() {
+        let stage = after(|script, event| {
+            if event.kind == "scaled" {
+                script.fleet.as_mut().unwrap().instances.clear();
+            }
+        });
+        is_inconclusive(&stage.await, "Only 0 of 6 instances were seen.");
+    }
+
+    #[tokio::test]
+    async fn of_fewer_than_there_are_to_be_is_no_pass_however_well_they_do() {
+        let stage = after(|script, event| {
+            if event.kind == "scaled" {
+                script.fleet.as_mut().unwrap().instances.truncate(5);
+            }
+        });
+        is_inconclusive(&stage.await, "Only 5 of 6 instances were seen.");
+    }
+
+    #[tokio::test]
+    async fn one_that_does_not_say_what_the_others_say_is_not_known_and_never_not_configured() {
+        let stage = Stage::with(|script| _ = script.ill.insert("api-6", Ill::Older));
+        is_inconclusive(stage.play(UP).await, "api-6, keys");
+        is_inconclusive(&stage, "api-6, halt");
+    }
+}
