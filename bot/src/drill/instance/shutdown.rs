@@ -50,12 +50,12 @@ pub(super) async fn serve(
     }
     let began = Instant::now();
     let requests = || app.requests.under_way();
-    log::info(format_args!("SIGTERM: no new connections, {} requests in flight", requests()));
+    log::info(format_args!("SIGTERM: no new connections; requests in flight: {}", requests()));
     let _ = close.send(());
     if timeout(IN_FLIGHT, &mut serving).await.is_ok() {
         log::info(format_args!("nothing in flight any more after {:.1} s", began.elapsed().as_secs_f64()));
     } else {
-        log::warning(format_args!("{} requests cut off after {} s", requests(), IN_FLIGHT.as_secs()));
+        log::warning(format_args!("cut off after {} s; requests in flight: {}", IN_FLIGHT.as_secs(), requests()));
     }
     app.operations.finish(CONSTITUTIONAL).await;
     log::info("ended");
