@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
-use crate::binary::{Drill, program};
+use crate::binary::{Drill, kill, program};
 
 /// A program at a terminal.
 pub struct Terminal {
@@ -79,7 +79,8 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // It passes that on to the terminal, with which the program ends; killed itself, it would leave both behind.
+        kill(self.child.id(), "TERM");
         let _ = self.child.wait();
     }
 }

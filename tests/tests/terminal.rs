@@ -59,6 +59,8 @@ fn without_trigger_and_reason_the_operator_is_asked_why_and_the_answer_is_on_rec
     terminal.types("/scale up 6");
     terminal.until("Why is this done?");
     terminal.types("reason: the campaign begins at noon");
+    // What was typed is echoed before; here it is to stand on the card.
+    terminal.until("Precheck passed");
     let seen = terminal.until("Verified");
     assert!(seen.contains("the campaign begins at noon"), "{seen}");
     terminal.until("operator> ");
