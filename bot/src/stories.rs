@@ -349,7 +349,12 @@ mod an_approval_that_is_taken_back {
             script.on_event = |script, event| {
                 if event.kind == "approved" {
                     let request = body(event)["request"].as_str().unwrap().to_owned();
-                    script.signal(Signal::Cast(Ballot { by: Person::new("lead"), mark: Mark::Reject, request, reason: None }));
+                    script.signal(Signal::Cast(Ballot {
+                        by: Person::new("lead"),
+                        mark: Mark::Reject,
+                        request,
+                        reason: None,
+                    }));
                 }
             };
         });
