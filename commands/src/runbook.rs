@@ -34,7 +34,7 @@ pub async fn carry_out(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Fi
 
     // Escalation
     if let Some(condition) = ending.escalation {
-        escalate::to_role(cx, journal, "escalate", condition, &ending.reason).await?;
+        escalate::to_role(cx, journal, "escalate", condition, &ending.in_full()).await?;
     }
 
     // Step 6: Document Scaling Event

@@ -120,7 +120,7 @@ fn next(condition: Condition) -> &'static str {
         Condition::InfrastructureLimits => "Remove what is in the way; then the operator asks again.",
         Condition::ScalingDuringHalt => "The request to decide on follows.",
         Condition::Consistency => "Look at the instances named before anything else is changed.",
-        Condition::NotImproving => "Capacity stays. Look at the figures, and at what else may be slow.",
+        Condition::NotImproving => "Look at the figures, and at what else may be slow.",
         Condition::Parked => "On the host, look at it with scalebot operation show; then carry it on or abandon it.",
     }
 }

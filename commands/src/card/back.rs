@@ -11,14 +11,15 @@ use crate::steps::halt_offer::{HaltAnswered, HaltOffered};
 use crate::units::{Millis, Person};
 
 /// That the fleet is brought back, or that it is not.
-pub fn way_back(cx: &Context<'_>, way_back: &WayBack) -> Card {
+pub fn way_back(cx: &Context<'_>, trouble: &Trouble, way_back: &WayBack) -> Card {
     let to = instances(way_back.to);
+    let how = if trouble.plan.to < way_back.to {
+        "As many instances are started as are missing."
+    } else {
+        "What is new gets no requests, its logs are kept, and it is ended."
+    };
     let (tone, title, next) = match way_back.decided {
-        WayBackDecided::Automatic | WayBackDecided::Agreed => (
-            Tone::Warn,
-            format!("Going back to {to}"),
-            "What is new gets no requests, its logs are kept, and it is ended.",
-        ),
+        WayBackDecided::Automatic | WayBackDecided::Agreed => (Tone::Warn, format!("Going back to {to}"), how),
         WayBackDecided::Never => {
             (Tone::Bad, format!("Not going back to {to}"), "Policy says never. The fleet is left as it is.")
         }

@@ -42,7 +42,10 @@ pub fn draining(
 ) -> Card {
     let mut card = Card::new(Tone::Info, format!("Draining {instance}: it gets no new requests"), cx);
     card = card.line(match in_flight {
-        Some(count) => format!("{count} requests under way, after {}.", Millis::from(whole_seconds(spent))),
+        Some(count) => {
+            let requests = if count == 1 { "request" } else { "requests" };
+            format!("{count} {requests} under way, after {}.", Millis::from(whole_seconds(spent)))
+        }
         None => format!(
             "{} so far; the balancer does not tell how many requests are under way.",
             Millis::from(whole_seconds(spent))

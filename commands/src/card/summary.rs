@@ -1,6 +1,6 @@
 //! How an operation ended: the verdict with its reasons, before and after side by side, and the chart.
 
-use super::{Card, Chart, ChartMark, Milestone, Row, Tone, change, instances};
+use super::{Card, Chart, ChartMark, Milestone, Row, Tone, change, instances, sentence};
 use crate::context::Context;
 use crate::figures::{Load, percent};
 use crate::judge::{Finding, Judgement, Reason, Statistic, Verdict};
@@ -8,10 +8,18 @@ use crate::steps::monitor::{Monitored, Watched};
 use crate::steps::{Finished, Outcome};
 
 /// The card of a finished operation. `samples` are what monitoring saw.
-pub fn summary(cx: &Context<'_>, finished: &Finished, watched: Option<&Watched>, samples: Vec<Load>) -> Card {
+/// `afterwards` is what came after the verdict.
+pub fn summary(
+    cx: &Context<'_>,
+    finished: &Finished,
+    watched: Option<&Watched>,
+    afterwards: &[String],
+    samples: Vec<Load>,
+) -> Card {
     let what = change(finished.from, finished.to);
     let tone = match (finished.outcome, finished.verdict) {
         (Outcome::Completed, Some(Verdict::Improved | Verdict::Stable)) => Tone::Good,
+        (Outcome::Completed, None) if cx.request.undoes.is_some() => Tone::Good,
         (Outcome::Completed, Some(Verdict::Inconclusive)) => Tone::Unknown,
         (Outcome::Completed | Outcome::Cancelled, _) => Tone::Warn,
         _ => Tone::Bad,
@@ -20,7 +28,9 @@ pub fn summary(cx: &Context<'_>, finished: &Finished, watched: Option<&Watched>,
     let title = format!("{}{verdict}: {what}", capitalised(finished.outcome.words()));
     let mut card = Card::new(tone, title, cx);
     card = match watched {
-        Some(watched) if finished.verdict.is_some() => card.lines(reasons(&watched.monitored.judgement)),
+        Some(watched) if finished.verdict.is_some() => {
+            card.lines(reasons(&watched.monitored.judgement)).lines(afterwards.iter().map(|line| sentence(line)))
+        }
         _ => card.told(&finished.reason),
     };
     card = card.line(match finished.ended_at {
@@ -48,9 +58,11 @@ fn next(finished: &Finished) -> Option<&'static str> {
         (Outcome::Completed, Some(Verdict::NotImproved)) => {
             Some("They stay, but more instances alone do not help. The system architect is told.")
         }
-        (Outcome::Completed, Some(Verdict::Inconclusive)) => {
-            Some("They stay. Whether they help could not be told: look at the figures yourself.")
-        }
+        (Outcome::Completed, Some(Verdict::Inconclusive)) => Some(if finished.from > Some(finished.to) {
+            "Whether fewer are enough could not be told: look at the figures yourself."
+        } else {
+            "They stay. Whether they help could not be told: look at the figures yourself."
+        }),
         (Outcome::Failed, _) if touched && finished.ended_at.is_some() => {
             Some("It is left as it is. Look at it, and decide whether that may stay, before you ask for more.")
         }

@@ -151,7 +151,7 @@ pub async fn decide(
         ended: without_process(cx, trouble).await,
         to: trouble.plan.rollback_to,
     };
-    cx.show(Slot::WayBack, card::way_back(cx, &way_back)).await;
+    cx.show(Slot::WayBack, card::way_back(cx, trouble, &way_back)).await;
     journal.record_step(KEY, way_back).await
 }
 
@@ -538,7 +538,7 @@ pub struct Course {
 /// What the operation comes to after the way back.
 pub fn ending(cx: &Context<'_>, trouble: &Trouble, before: Ending, course: Course) -> Ending {
     let Course { returned, verified, logs, halted } = course;
-    let mut lines: Vec<String> = before.reason.lines().map(ToOwned::to_owned).collect();
+    let mut lines: Vec<String> = Vec::new();
     let to = instances(returned.to);
     let sound = verified.as_ref().is_some_and(|verified| verified.result == Verification::Passed);
     match (&returned.problem, verified) {
@@ -562,7 +562,7 @@ pub fn ending(cx: &Context<'_>, trouble: &Trouble, before: Ending, course: Cours
         (false, _) => Outcome::Failed,
     };
     let escalation = before.escalation.or((outcome == Outcome::Failed).then_some(Condition::Consistency));
-    Ending { outcome, reason: in_lines(lines), escalation, changed_the_fleet: true, ..before }
+    Ending { outcome, afterwards: lines, escalation, changed_the_fleet: true, ..before }
 }
 
 /// The same end where the fleet is not brought back.
@@ -572,8 +572,8 @@ pub fn left_as_it_is(way_back: &WayBack, before: Ending) -> Ending {
         WayBackDecided::Declined => "The fleet is left as it is, as was said.",
         _ => "The fleet is left as it is: nobody said that it is to be taken back.",
     };
-    let reason = format!("{}\n{why}\n/scale rollback brings it back to {}.", before.reason, way_back.to);
-    Ending { reason, ..before }
+    let afterwards = vec![why.to_owned(), format!("/scale rollback brings it back to {}", way_back.to)];
+    Ending { afterwards, ..before }
 }
 
 /// What a command to go back is to undo: what that operation did, if the fleet is still where it left it.

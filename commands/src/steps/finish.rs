@@ -96,6 +96,8 @@ pub struct Ending {
     pub watched: Option<Box<Watched>>,
     /// What somebody else did to the fleet meanwhile.
     pub interference: Option<String>,
+    /// What was done after the reason above, one sentence each.
+    pub afterwards: Vec<String>,
     /// What has to be taken back, where it has to.
     pub trouble: Option<Box<Trouble>>,
 }
@@ -134,6 +136,7 @@ impl Ending {
             escalation: None,
             watched: None,
             interference: None,
+            afterwards: Vec::new(),
             trouble: None,
         }
     }
@@ -149,8 +152,14 @@ impl Ending {
             escalation: None,
             watched: None,
             interference: None,
+            afterwards: Vec::new(),
             trouble: None,
         }
+    }
+
+    /// Why it ended so and what was done then, in lines.
+    pub fn in_full(&self) -> String {
+        in_lines(self.reason.lines().chain(self.afterwards.iter().map(String::as_str)))
     }
 
     /// The same end, to be taken back.
@@ -223,7 +232,8 @@ pub async fn with(
         Some(_) => cx.ports.samples.kept(cx.operation).await?,
         None => Vec::new(),
     };
-    cx.show(Slot::Summary, card::summary(cx, &finished.body, ending.watched.as_deref(), samples)).await;
+    cx.show(Slot::Summary, card::summary(cx, &finished.body, ending.watched.as_deref(), &ending.afterwards, samples))
+        .await;
     Ok(finished)
 }
 
@@ -235,6 +245,6 @@ async fn finished(cx: &Context<'_>, ending: &Ending) -> Finished {
         to: cx.request.to,
         ended_at: cx.fleet().await.ok().map(|state| state.wanted),
         verdict: ending.verdict,
-        reason: ending.reason.clone(),
+        reason: ending.in_full(),
     }
 }

@@ -132,7 +132,7 @@ pub(super) fn who_set_the_count(fleet: &FleetState) -> String {
 /// Which instance that was in service when the plan was made, and was to stay, has ended since: nobody of this operation
 /// has done that. An instance that is only not ready for a moment has not ended.
 pub(super) fn ended(fleet: &FleetState, plan: &Plan, removed: &[InstanceId]) -> Option<String> {
-    let was_ours_to_keep = |id: &&InstanceId| !removed.contains(id);
+    let was_ours_to_keep = |id: &&InstanceId| !removed.contains(id) && !plan.takes_away(id);
     plan.ready.iter().filter(was_ours_to_keep).find_map(|id| {
         let instance = fleet.instances.iter().find(|instance| instance.id == *id);
         match instance {
