@@ -180,7 +180,6 @@ pub struct Ballot {
     /// The request that carries it, by its digest.
     pub request: String,
     /// Why, in their words; an override needs it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 

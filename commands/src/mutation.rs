@@ -30,6 +30,12 @@ mutations! {
     NoLastLook;
     /// A signal is taken out of the inbox before it is known to be in the log.
     SwallowSignal;
+    /// An instance is ended whatever it still works on.
+    EndBusy;
+    /// The way back ends whoever comes first, old ones too.
+    EndOld;
+    /// An instance that is kept is not sent requests again.
+    LeaveDrained;
 }
 
 #[cfg(feature = "mutation")]

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::journal::{Effected, Interrupted, Journal};
+use crate::ports::Slot;
 use crate::request::Direction;
 use crate::steps::assess::Assessed;
 use crate::steps::finish::Trouble;
@@ -119,7 +120,7 @@ async fn verify_and_watch(
     changed: &Changed,
 ) -> Result<Ending, Interrupted> {
     // Step 4: Verify New Instances
-    let verified = verify::every_instance(cx, journal, "verify", plan).await?;
+    let verified = verify::every_instance(cx, journal, "verify", Slot::Verification, plan).await?;
     let verified = ask::keys(cx, journal, plan, verified).await?;
     if let Some(ending) = verified.body.ending(cx, plan, &changed.newcomers) {
         return Ok(ending);
@@ -145,13 +146,13 @@ async fn to_known_good(
     let stopping = back::stop_routing(cx, journal, trouble, &way_back).await?;
 
     // Rollback 2: Investigate logs on new instances
-    let logs = back::save_logs(cx, journal, trouble).await?.body;
+    let logs = back::save_logs(cx, journal, &way_back).await?.body;
 
     // Rollback 3: If constitutional issues detected, halt system. Nothing waits for the answer
     let offer = halt_offer::make(cx, journal, trouble).await?;
 
     // Rollback 4: Scale back to known-good configuration
-    let returned = back::to_known_good(cx, journal, trouble, stopping).await?.body;
+    let returned = back::to_known_good(cx, journal, trouble, &way_back, stopping).await?.body;
     let verified = back::verify(cx, journal, trouble, &returned).await?;
     let halted = halt_offer::take_answer(cx, journal, offer).await?;
 

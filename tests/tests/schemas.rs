@@ -74,6 +74,7 @@ fn lines() -> BTreeMap<String, Vec<Value>> {
                 "from": 4, "to": 6
             }),
         ),
+        (Kind::FollowUpClosed, json!({ "follow_up": 9, "by": "operator", "because": "Done." })),
         (Kind::Dismissed, json!({ "proposal": "p-1", "trigger": "latency", "by": "operator" })),
     ] {
         let mut line = example.clone();

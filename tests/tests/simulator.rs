@@ -25,7 +25,7 @@ fn seeds() -> std::ops::Range<u64> {
 }
 
 /// What a thousand seeds have to come to, or they prove nothing about it.
-const REACHED: [&str; 24] = [
+const REACHED: [&str; 33] = [
     "a post that came twice",
     "adopted",
     "approved",
@@ -33,6 +33,7 @@ const REACHED: [&str; 24] = [
     "death",
     "death in scale",
     "done",
+    "drained",
     "fenced",
     "finished: cancelled",
     "finished: completed",
@@ -40,13 +41,21 @@ const REACHED: [&str; 24] = [
     "finished: failed",
     "finished: refused",
     "finished: rejected",
+    "finished: rolled back",
     "found late",
+    "halt answered",
+    "interference",
     "late",
+    "not drained in time",
+    "not rolled back",
+    "overridden",
+    "put back",
     "refused by the orchestrator",
     "request lands late",
     "request lands twice",
     "resumed",
     "stopped by the guard",
+    "terminated",
     "the same order twice",
     "untouched",
     "zombie",

@@ -512,7 +512,7 @@ mod approvals {
         let stage = Stage::with(both_halted);
         stage.play("/scale up 6 reason:\"planned campaign\"").await;
         let first = &stage.cards(Slot::Approval)[0];
-        insta::assert_snapshot!(shown(first), @r"
+        insta::assert_snapshot!(shown(first), @"
         ▲ warn  A governance lead has to decide: 4 → 6 (2 more)
           Halt state: halt table and halt signals say halted since 2026-01-08 02:41:00
             UTC (consensus_failure).
@@ -525,9 +525,9 @@ mod approvals {
           ✖ fail  halt signals  halted since 2026-01-08 02:41:00 UTC
           · info  reason        planned campaign
 
-          api · asked by operator · operation 7f3a01 · request 9747cee4
+          api · asked by operator · operation 7f3a01 · request 4295a2a7
         ");
-        insta::assert_snapshot!(text(first, PHONE), @r"
+        insta::assert_snapshot!(text(first, PHONE), @"
         ▲ warn  A governance lead has to decide:
                 4 → 6 (2 more)
           Halt state: halt table and halt
@@ -552,7 +552,7 @@ mod approvals {
                   planned campaign
 
           api · asked by operator · operation
-          7f3a01 · request 9747cee4
+          7f3a01 · request 4295a2a7
         ");
     }
 
@@ -571,7 +571,7 @@ mod approvals {
         });
         stage.play("/scale up 6").await;
         let again = stage.cards(Slot::Approval).into_iter().rfind(|card| card.ask.is_some()).unwrap();
-        insta::assert_snapshot!(shown(&again), @r"
+        insta::assert_snapshot!(shown(&again), @"
         ▲ warn  A governance lead has to decide: 4 → 6 (2 more)
           Halt state: halt table says halted since 2026-01-08 02:41:00 UTC
             (consensus_failure), but halt signals says not halted.
@@ -588,7 +588,7 @@ mod approvals {
           ✔ pass  halt signals  not halted
           · info  reason        none given
 
-          api · asked by operator · operation 7f3a01 · request ca19efbb
+          api · asked by operator · operation 7f3a01 · request a5a82bc0
         ");
     }
 
@@ -599,14 +599,14 @@ mod approvals {
         policy.approval.requester_may = true;
         let stage = Stage::with(both_halted);
         stage.play_under("/scale up 6", &policy).await;
-        insta::assert_snapshot!(said(&stage.cards(Slot::Approval)[0]), @r"
+        insta::assert_snapshot!(said(&stage.cards(Slot::Approval)[0]), @"
         ▲ warn  A governance lead has to decide: 4 → 6 (2 more)
           Halt state: halt table and halt signals say halted since 2026-01-08 02:41:00
             UTC (consensus_failure).
           Scaling during a halt needs a governance lead's approval.
           The count to go back to, should it make things worse: 4.
           Decide within 15 min: 2 ✅ approve it, one ❌ rejects it.
-          api · asked by operator · operation 7f3a01 · request b3bafd42
+          api · asked by operator · operation 7f3a01 · request 7f4eb66a
         ");
     }
 
@@ -619,35 +619,35 @@ mod approvals {
             });
             shown(&stage.play("/scale up 6").await.card(Slot::Approval))
         };
-        insta::assert_snapshot!(decided(|script, _, card| script.vote(card, "lead", Mark::Approve)).await, @r"
+        insta::assert_snapshot!(decided(|script, _, card| script.vote(card, "lead", Mark::Approve)).await, @"
         ✔ pass  Approved: 4 → 6 (2 more)
           Approved by lead.
           It holds for 10 min, and for exactly this.
           Everything is checked once more just before; what has changed makes it void.
-          api · asked by operator · operation 7f3a01 · request 9747cee4
+          api · asked by operator · operation 7f3a01 · request 4295a2a7
         ");
-        insta::assert_snapshot!(decided(|script, _, card| script.vote(card, "lead", Mark::Reject)).await, @r"
+        insta::assert_snapshot!(decided(|script, _, card| script.vote(card, "lead", Mark::Reject)).await, @"
         ✖ fail  Rejected: 4 → 6 (2 more)
           Rejected by lead.
           Nothing was changed.
-          api · asked by operator · operation 7f3a01 · request 9747cee4
+          api · asked by operator · operation 7f3a01 · request 4295a2a7
         ");
-        insta::assert_snapshot!(decided(|_, _, _| ()).await, @r"
+        insta::assert_snapshot!(decided(|_, _, _| ()).await, @"
         ✖ fail  Expired: 4 → 6 (2 more)
           No governance lead decided within 15 min.
           Nothing was changed. Ask again.
-          api · asked by operator · operation 7f3a01 · request 9747cee4
+          api · asked by operator · operation 7f3a01 · request 4295a2a7
         ");
         let cancelled = decided(|script, _, card| {
             if card.ask.is_some() {
                 script.signal(Signal::Cancel(CancelRequested { by: Person::new("operator") }));
             }
         });
-        insta::assert_snapshot!(cancelled.await, @r"
+        insta::assert_snapshot!(cancelled.await, @"
         ▲ warn  Cancelled: 4 → 6 (2 more)
           Cancelled by operator.
           Nothing was changed.
-          api · asked by operator · operation 7f3a01 · request 9747cee4
+          api · asked by operator · operation 7f3a01 · request 4295a2a7
         ");
     }
 }
@@ -690,10 +690,13 @@ mod escalations {
             script.ill.insert("api-5", Ill::OtherChain);
             script.ill.insert("api-6", Ill::Halted);
         });
-        insta::assert_snapshot!(shown(&card.await), @r"
+        insta::assert_snapshot!(shown(&card.await), @"
         ✖ fail  CRITICAL for the system architect: consistency issues after scaling
           api-5, chain: another event than the rest of the fleet at sequence 18.
           api-6, halt: says halted, the source of truth says not halted.
+          Taken back: 4 instances as before, all of them verified.
+          Logs of api-5: logs/api-5.log.
+          Logs of api-6: logs/api-6.log.
           Look at the instances named before anything else is changed.
           Acknowledge it at once. Type: acknowledge
           api · asked by operator · operation 7f3a01
@@ -703,21 +706,21 @@ mod escalations {
     #[tokio::test]
     async fn no_improvement() {
         let card = after("/scale up 6", Slot::Escalation, |script| script.after = script.before).await;
-        insta::assert_snapshot!(shown(&card), @r"
+        insta::assert_snapshot!(shown(&card), @"
         ▲ warn  MEDIUM for the system architect: performance not improving after scaling
           p99 latency 988 ms, limit 500 ms (16 samples).
-          Capacity stays. Look at the figures, and at what else may be slow.
+          Look at the figures, and at what else may be slow.
           Acknowledge it within 1 h. Type: acknowledge
           api · asked by operator · operation 7f3a01
         ");
-        insta::assert_snapshot!(text(&card, PHONE), @r"
+        insta::assert_snapshot!(text(&card, PHONE), @"
         ▲ warn  MEDIUM for the system architect:
                 performance not improving after
                 scaling
           p99 latency 988 ms, limit 500 ms (16
             samples).
-          Capacity stays. Look at the figures,
-            and at what else may be slow.
+          Look at the figures, and at what
+            else may be slow.
           Acknowledge it within 1 h. Type:
             acknowledge
           api · asked by operator · operation
@@ -893,7 +896,7 @@ mod verifications {
         let found = verified(|script| {
             script.ill = [("api-4", Ill::Unrouted), ("api-5", Ill::Unready), ("api-6", Ill::NoKeys)].into();
         });
-        insta::assert_snapshot!(found.await, @r"
+        insta::assert_snapshot!(found.await, @"
         ✖ fail  Verification failed: an instance does not do its work
           api-4, routed: the load balancer knows it but sends it nothing.
           api-5, ready: not ready: database (too many connections).
@@ -908,7 +911,7 @@ mod verifications {
 
           api · asked by operator · operation 7f3a01
         ");
-        insta::assert_snapshot!(verified(|script| _ = script.ill.insert("api-6", Ill::Down)).await, @r"
+        insta::assert_snapshot!(verified(|script| _ = script.ill.insert("api-6", Ill::Down)).await, @"
         ✖ fail  Verification failed: an instance does not do its work
           api-6, health: not healthy.
 
@@ -926,7 +929,7 @@ mod verifications {
     #[tokio::test]
     async fn inconsistent() {
         let found = verified(|script| script.ill = [("api-5", Ill::OtherChain), ("api-6", Ill::Halted)].into());
-        insta::assert_snapshot!(found.await, @r"
+        insta::assert_snapshot!(found.await, @"
         ✖ fail  Verification failed: instances contradict each other
           api-5, chain: another event than the rest of the fleet at sequence 18.
           api-6, halt: says halted, the source of truth says not halted.
@@ -1174,8 +1177,8 @@ mod summaries {
 
     #[tokio::test]
     async fn done_and_regressed() {
-        insta::assert_snapshot!(summary("/scale up 6", |script| script.after = NEW_ONES_SLOW).await, @r"
-        ✖ fail  Failed, regressed: 4 → 6 (2 more)
+        insta::assert_snapshot!(summary("/scale up 6", |script| script.after = NEW_ONES_SLOW).await, @"
+        ✖ fail  Taken back, regressed: 4 → 6 (2 more)
           Mean latency of the new instances (api-5 and api-6) was 748 ms, of the
             others at the same time 160 ms, more than chance explains (16 samples).
           p99 latency 2286 ms, limit 500 ms (16 samples).
@@ -1183,9 +1186,10 @@ mod summaries {
           All instances agree on halt and hash chain.
           0 % of the requests failed on the new instances, 0 % on the others at the
             same time (16 samples).
-          The fleet has 6 instances now.
-          It is left as it is. Look at it, and decide whether that may stay, before
-            you ask for more.
+          Taken back: 4 instances as before, all of them verified.
+          Logs of api-5: logs/api-5.log.
+          Logs of api-6: logs/api-6.log.
+          The fleet has 4 instances, as before.
 
           · info  p50       500 ms → 209 ms
           · info  p95       950 ms → 1431 ms
@@ -1209,8 +1213,8 @@ mod summaries {
                 }
             };
         });
-        insta::assert_snapshot!(card.await, @r"
-        ✖ fail  Failed, inconsistent: 4 → 6 (2 more)
+        insta::assert_snapshot!(card.await, @"
+        ✖ fail  Taken back, inconsistent: 4 → 6 (2 more)
           The instances contradict one another (api-5): another event than the rest of
             the fleet at sequence 18.
           Mean latency of the new instances was 214 ms, of the others at the same time
@@ -1218,9 +1222,10 @@ mod summaries {
           0 % of the requests failed on the new instances, 0 % on the others at the
             same time (16 samples).
           p99 latency 492 ms, before 990 ms, more than chance explains (16 samples).
-          The fleet has 6 instances now.
-          It is left as it is. Look at it, and decide whether that may stay, before
-            you ask for more.
+          Taken back: 4 instances as before, all of them verified.
+          Logs of api-5: logs/api-5.log.
+          Logs of api-6: logs/api-6.log.
+          The fleet has 4 instances, as before.
 
           · info  p50       500 ms → 198 ms
           · info  p95       950 ms → 460 ms
@@ -1239,33 +1244,36 @@ mod summaries {
     async fn failed_on_the_way() {
         let never =
             summary("/scale up 6", |script| script.arrive = (InstanceState::NotReady, Some("answers 503".into())));
-        insta::assert_snapshot!(never.await, @r"
-        ✖ fail  Failed: 4 → 6 (2 more)
+        insta::assert_snapshot!(never.await, @"
+        ✖ fail  Taken back: 4 → 6 (2 more)
           Not ready: api-5 (answers 503), api-6 (answers 503).
-          The fleet has 6 instances now.
-          It is left as it is. Look at it, and decide whether that may stay, before
-            you ask for more.
+          Taken back: 4 instances as before, all of them verified.
+          Logs of api-5: logs/api-5.log.
+          Logs of api-6: logs/api-6.log.
+          The fleet has 4 instances, as before.
           api · asked by operator · operation 7f3a01
         ");
         let failed =
             summary("/scale up 6", |script| script.arrive = (InstanceState::Failed, Some("exit status 1".into())));
-        insta::assert_snapshot!(failed.await, @r"
-        ✖ fail  Failed: 4 → 6 (2 more)
+        insta::assert_snapshot!(failed.await, @"
+        ✖ fail  Taken back: 4 → 6 (2 more)
           Instance api-5 has failed: exit status 1.
-          The fleet has 6 instances now.
-          It is left as it is. Look at it, and decide whether that may stay, before
-            you ask for more.
+          Taken back: 4 instances as before, all of them verified.
+          Logs of api-5: logs/api-5.log.
+          Logs of api-6: logs/api-6.log.
+          The fleet has 4 instances, as before.
           api · asked by operator · operation 7f3a01
         ");
         let unready =
             summary("/scale up 6", |script| script.ill = [("api-5", Ill::NoKeys), ("api-6", Ill::Unready)].into());
-        insta::assert_snapshot!(unready.await, @r"
-        ✖ fail  Failed: 4 → 6 (2 more)
+        insta::assert_snapshot!(unready.await, @"
+        ✖ fail  Taken back: 4 → 6 (2 more)
           api-5, keys: does not reach its keys: HSM slot 3: session refused.
           api-6, ready: not ready: database (too many connections).
-          The fleet has 6 instances now.
-          It is left as it is. Look at it, and decide whether that may stay, before
-            you ask for more.
+          Taken back: 4 instances as before, all of them verified.
+          Logs of api-5: logs/api-5.log.
+          Logs of api-6: logs/api-6.log.
+          The fleet has 4 instances, as before.
           api · asked by operator · operation 7f3a01
         ");
         let refused = summary("/scale up 6", |script| {
@@ -1362,10 +1370,10 @@ mod summaries {
                 cancel(script);
             }
         });
-        insta::assert_snapshot!(while_watching.await, @r"
+        insta::assert_snapshot!(while_watching.await, @"
         ▲ warn  Cancelled: 4 → 6 (2 more)
           Cancelled by operator.
-          The fleet is left as it is.
+          The fleet stays at 6; /scale rollback brings it back to 4.
           The fleet has 6 instances now.
 
           · info  p50       500 ms → 198 ms

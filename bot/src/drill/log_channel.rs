@@ -76,26 +76,26 @@ async fn a_scaling_during_a_halt_that_was_approved() {
             script.vote(card, "lead", Mark::Approve);
         };
     });
-    insta::assert_snapshot!(told(stage.play("/scale up 6 reason:\"planned campaign\"").await).await, @r"
+    insta::assert_snapshot!(told(stage.play("/scale up 6 reason:\"planned campaign\"").await).await, @"
     2026-01-08 03:12:00 UTC  7f3a01  requested  api up to 6 by operator: planned campaign
 
     2026-01-08 03:12:00 UTC  7f3a01  assessed  4 of 4 ready; 38.0 requests/s, p99 990 ms, errors 0 %
 
     2026-01-08 03:12:00 UTC  7f3a01  prechecked  needs approval: halt state (15 checks)
 
-    2026-01-08 03:12:00 UTC  7f3a01  approval requested  4 → 6, within 15 min, request 9747cee4. Halt state: halt table and halt signals say halted since 2026-01-08 02:41:00 UTC (consensus_failure). Scaling during a halt needs a governance lead's approval.
+    2026-01-08 03:12:00 UTC  7f3a01  approval requested  4 → 6, within 15 min, request 4295a2a7. Halt state: halt table and halt signals say halted since 2026-01-08 02:41:00 UTC (consensus_failure). Scaling during a halt needs a governance lead's approval.
 
     2026-01-08 03:12:00 UTC  7f3a01  escalated  CRITICAL to the governance lead: scaling during halt. Halt state: halt table and halt signals say halted since 2026-01-08 02:41:00 UTC (consensus_failure). Scaling during a halt needs a governance lead's approval.
 
-    2026-01-08 03:12:00 UTC  7f3a01  vote cast  viewer: approve, request 9747cee4
-    2026-01-08 03:12:00 UTC  7f3a01  vote cast  lead: approve, request 9747cee4
+    2026-01-08 03:12:00 UTC  7f3a01  vote cast  viewer: approve, request 4295a2a7
+    2026-01-08 03:12:00 UTC  7f3a01  vote cast  lead: approve, request 4295a2a7
     2026-01-08 03:12:00 UTC  7f3a01  vote refused  viewer: Only a governance lead can decide. Ask one.
 
-    2026-01-08 03:12:00 UTC  7f3a01  approved  Approved by lead. Request 9747cee4
+    2026-01-08 03:12:00 UTC  7f3a01  approved  Approved by lead. Request 4295a2a7
 
     2026-01-08 03:12:00 UTC  7f3a01  prechecked  needs approval: halt state (15 checks)
 
-    2026-01-08 03:12:00 UTC  7f3a01  scaling  about to set the count: 4 → 6, approved by request 9747cee4
+    2026-01-08 03:12:00 UTC  7f3a01  scaling  about to set the count: 4 → 6, approved by request 4295a2a7
     2026-01-08 03:12:00 UTC  7f3a01  scaling answered  the count is set
 
     2026-01-08 03:12:03 UTC  7f3a01  scaled  6 of 6 ready after 3 s
@@ -174,16 +174,16 @@ async fn what_was_refused_rejected_expired_or_cancelled() {
         both(script);
         script.on_show = |script, _, card| script.vote(card, "lead", Mark::Reject);
     });
-    insta::assert_snapshot!(rejected.await, @r"
+    insta::assert_snapshot!(rejected.await, @"
     2026-01-08 03:12:00 UTC  7f3a01  prechecked  needs approval: halt state (15 checks)
     2026-01-08 03:12:00 UTC  7f3a01  escalated  CRITICAL to the governance lead: scaling during halt. Halt state: halt table and halt signals say halted since 2026-01-08 02:41:00 UTC (consensus_failure). Scaling during a halt needs a governance lead's approval.
-    2026-01-08 03:12:00 UTC  7f3a01  rejected  Rejected by lead. Nothing was changed. Request 9747cee4
+    2026-01-08 03:12:00 UTC  7f3a01  rejected  Rejected by lead. Nothing was changed. Request 4295a2a7
     2026-01-08 03:12:00 UTC  7f3a01  finished  rejected: 4 → 6, 4 now. Rejected by lead. Nothing was changed.
     ");
-    insta::assert_snapshot!(of(&ends, "/scale up 6", both).await, @r"
+    insta::assert_snapshot!(of(&ends, "/scale up 6", both).await, @"
     2026-01-08 03:12:00 UTC  7f3a01  prechecked  needs approval: halt state (15 checks)
     2026-01-08 03:12:00 UTC  7f3a01  escalated  CRITICAL to the governance lead: scaling during halt. Halt state: halt table and halt signals say halted since 2026-01-08 02:41:00 UTC (consensus_failure). Scaling during a halt needs a governance lead's approval.
-    2026-01-08 03:27:00 UTC  7f3a01  expired  No governance lead decided within 15 min. Nothing was changed. Ask again. Request 9747cee4
+    2026-01-08 03:27:00 UTC  7f3a01  expired  No governance lead decided within 15 min. Nothing was changed. Ask again. Request 4295a2a7
     2026-01-08 03:27:00 UTC  7f3a01  finished  expired: 4 → 6, 4 now. No governance lead decided within 15 min. Nothing was changed. Ask again.
     ");
     let cancelled = of(&ends, "/scale up 6", |script| {
@@ -211,30 +211,33 @@ async fn what_went_wrong() {
     let failed = of(&found, "/scale up 6", |script| {
         script.arrive = (scalebot_commands::ports::InstanceState::Failed, Some("exit status 1".into()));
     });
-    insta::assert_snapshot!(failed.await, @r"
+    insta::assert_snapshot!(failed.await, @"
     2026-01-08 03:12:00 UTC  7f3a01  assessed  4 of 4 ready; 38.0 requests/s, p99 990 ms, errors 0 %
     2026-01-08 03:12:00 UTC  7f3a01  not ready  4 of 6 ready after 0 s: instance api-5 has failed: exit status 1
-    2026-01-08 03:12:00 UTC  7f3a01  escalated  HIGH to the infrastructure team: cannot scale due to infrastructure limits. instance api-5 has failed: exit status 1
+    2026-01-08 03:12:00 UTC  7f3a01  verified  passed: 4 instances, 0 new, chain compared at 18-20, in 0 s
+    2026-01-08 03:12:00 UTC  7f3a01  escalated  HIGH to the infrastructure team: cannot scale due to infrastructure limits. Instance api-5 has failed: exit status 1. Taken back: 4 instances as before, all of them verified. Logs of api-5: logs/api-5.log. Logs of api-6: logs/api-6.log.
     2026-01-08 03:12:00 UTC  7f3a01  documented  capacity document: CAPACITY.md
-    2026-01-08 03:12:00 UTC  7f3a01  finished  failed: 4 → 6, 6 now. instance api-5 has failed: exit status 1
+    2026-01-08 03:12:00 UTC  7f3a01  finished  taken back: 4 → 6, 4 now. Instance api-5 has failed: exit status 1. Taken back: 4 instances as before, all of them verified. Logs of api-5: logs/api-5.log. Logs of api-6: logs/api-6.log.
     ");
     let forked = of(&found, "/scale up 6", |script| _ = script.ill.insert("api-5", Ill::OtherChain));
-    insta::assert_snapshot!(forked.await, @r"
+    insta::assert_snapshot!(forked.await, @"
     2026-01-08 03:12:00 UTC  7f3a01  assessed  4 of 4 ready; 38.0 requests/s, p99 990 ms, errors 0 %
     2026-01-08 03:12:03 UTC  7f3a01  verified  inconsistent: 6 instances, 2 new, chain compared at 18-20, in 0 s. api-5, chain: another event than the rest of the fleet at sequence 18
-    2026-01-08 03:12:03 UTC  7f3a01  escalated  CRITICAL to the system architect: consistency issues after scaling. api-5, chain: another event than the rest of the fleet at sequence 18.
+    2026-01-08 03:12:03 UTC  7f3a01  verified  passed: 4 instances, 0 new, chain compared at 18-20, in 0 s
+    2026-01-08 03:12:03 UTC  7f3a01  escalated  CRITICAL to the system architect: consistency issues after scaling. api-5, chain: another event than the rest of the fleet at sequence 18. Taken back: 4 instances as before, all of them verified. Logs of api-5: logs/api-5.log. Logs of api-6: logs/api-6.log.
     2026-01-08 03:12:03 UTC  7f3a01  documented  capacity document: CAPACITY.md
-    2026-01-08 03:12:03 UTC  7f3a01  finished  failed: 4 → 6, 6 now. api-5, chain: another event than the rest of the fleet at sequence 18.
+    2026-01-08 03:12:03 UTC  7f3a01  finished  taken back: 4 → 6, 4 now. api-5, chain: another event than the rest of the fleet at sequence 18. Taken back: 4 instances as before, all of them verified. Logs of api-5: logs/api-5.log. Logs of api-6: logs/api-6.log.
     ");
     let worse = of(&found, "/scale up 6", |script| {
         script.after = Some(Manner { old_ms: 300.0, new_ms: 1_400.0, failing: 0 });
     });
-    insta::assert_snapshot!(worse.await, @r"
+    insta::assert_snapshot!(worse.await, @"
     2026-01-08 03:12:00 UTC  7f3a01  assessed  4 of 4 ready; 38.0 requests/s, p99 990 ms, errors 0 %
     2026-01-08 03:12:03 UTC  7f3a01  verified  passed: 6 instances, 2 new, chain compared at 18-20, in 0 s
     2026-01-08 03:13:03 UTC  7f3a01  monitored  regressed: p99 2286 ms, errors 0 %; 60 s of 60 s observed, 20 samples. Mean latency of the new instances (api-5 and api-6) was 748 ms, of the others at the same time 160 ms, more than chance explains (16 samples).
+    2026-01-08 03:13:03 UTC  7f3a01  verified  passed: 4 instances, 0 new, chain compared at 18-20, in 0 s
     2026-01-08 03:13:03 UTC  7f3a01  escalated  MEDIUM to the system architect: performance not improving after scaling. Mean latency of the new instances (api-5 and api-6) was 748 ms, of the others at the same time 160 ms, more than chance explains (16 samples). p99 latency 2286 ms, limit 500 ms (16 samples). p99 latency 2286 ms, before 990 ms, …
     2026-01-08 03:13:03 UTC  7f3a01  documented  capacity document: CAPACITY.md
-    2026-01-08 03:13:03 UTC  7f3a01  finished  failed, regressed: 4 → 6, 6 now
+    2026-01-08 03:13:03 UTC  7f3a01  finished  taken back, regressed: 4 → 6, 4 now
     ");
 }

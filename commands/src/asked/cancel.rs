@@ -253,7 +253,7 @@ mod tests {
     fn on_the_way_back_draining_is_part_of_it_and_is_not_stopped() {
         let decided = |how: &str| {
             let body = format!(
-                r#"{{"step":"back","v":1,"decided":"{how}","by":null,"because":"b","culprits":[],"ended":[],"to":4}}"#
+                r#"{{"step":"back","v":1,"decided":"{how}","by":null,"because":"b","culprits":[],"newcomers":[],"ended":[],"to":4}}"#
             );
             [event("scaled", "{}"), event("way_back", &body), event("draining", "{}")]
         };

@@ -18,7 +18,8 @@ use crate::card::{self, in_lines, instances};
 use crate::context::Context;
 use crate::event::{Event, Hash, Kind};
 use crate::journal::{Acted, Effect, Effected, Fence, Found, Heard, Interrupted, Journal, Recorded, Stop};
-use crate::patience::{Deadline, Stopwatch, ask_all, within};
+use crate::mutation::mutated;
+use crate::patience::{Deadline, Stopwatch, ask_all, ask_until, within};
 use crate::policy::TakeBack;
 use crate::ports::{FleetState, Instance, InstanceState, PortError, RemoveOrder, Role, ScaleOrder, Slot};
 use crate::units::{InstanceId, Millis, OperationId, Person, Replicas, Timestamp};
@@ -36,7 +37,9 @@ pub struct WayBack {
     pub because: String,
     /// The instances that are the cause.
     pub culprits: Vec<InstanceId>,
-    /// The new instances that have no process any more: they need not be taken out of the balancer.
+    /// The instances that the plan did not find there.
+    pub newcomers: Vec<InstanceId>,
+    /// Which of them have no process any more: they need not be taken out of the balancer.
     pub ended: Vec<InstanceId>,
     /// The known-good count.
     pub to: Replicas,
@@ -143,12 +146,14 @@ pub async fn decide(
         TakeBack::Never => (WayBackDecided::Never, None),
         TakeBack::Ask => ask(cx, journal, trouble).await?,
     };
+    let (newcomers, ended) = newcomers(cx, trouble).await;
     let way_back = WayBack {
         decided,
         by,
         because: trouble.because.clone(),
         culprits: trouble.culprits.clone(),
-        ended: without_process(cx, trouble).await,
+        newcomers,
+        ended,
         to: trouble.plan.rollback_to,
     };
     cx.show(Slot::WayBack, card::way_back(cx, trouble, &way_back)).await;
@@ -211,20 +216,26 @@ impl WayBack {
     }
 }
 
-/// Of an instance that cannot be seen it is not known that it has ended.
-async fn without_process(cx: &Context<'_>, trouble: &Trouble) -> Vec<InstanceId> {
-    let Ok(fleet) = cx.fleet().await else { return Vec::new() };
-    let has_ended = |id: &&InstanceId| {
-        let now = fleet.instances.iter().find(|instance| instance.id == **id);
-        now.is_none_or(|instance| instance.state == InstanceState::Failed)
+/// Who is new, and who of them has no process. A fleet that cannot be seen is looked for; then what was seen before has
+/// to do, and nobody else is ended.
+async fn newcomers(cx: &Context<'_>, trouble: &Trouble) -> (Vec<InstanceId>, Vec<InstanceId>) {
+    let world = &*cx.ports.world;
+    let deadline = Deadline::after(world, world.now(), cx.policy.time.assess);
+    let Ok(fleet) = ask_until(world, deadline, cx.policy.time.poll, || cx.fleet()).await else {
+        return (trouble.newcomers.clone(), Vec::new());
     };
-    trouble.newcomers.iter().filter(has_ended).cloned().collect()
+    let new = || fleet.instances.iter().filter(|instance| !trouble.plan.present.contains(&instance.id));
+    let ids = |some: &mut dyn Iterator<Item = &Instance>| some.map(|instance| instance.id.clone()).collect();
+    (ids(&mut new()), ids(&mut new().filter(|instance| instance.state == InstanceState::Failed)))
 }
 
 /// Who is to get no new requests any more, and who does not.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stopping {
+    /// Who gets none: taken out, or without a process.
     out: Vec<InstanceId>,
+    /// Who was taken out.
+    taken: Vec<InstanceId>,
     since: Option<Timestamp>,
     /// Why somebody could not be taken out of the balancer.
     problem: Option<String>,
@@ -238,7 +249,7 @@ pub async fn stop_routing(
     way_back: &WayBack,
 ) -> Result<Stopping, Interrupted> {
     let mut stopping = Stopping { out: way_back.ended.clone(), ..Stopping::default() };
-    for instance in &trouble.culprits {
+    for instance in way_back.newcomers.iter().filter(|instance| trouble.culprits.contains(instance)) {
         out(cx, journal, instance, &mut stopping).await?;
     }
     Ok(stopping)
@@ -259,6 +270,7 @@ async fn out(
         Effected::Done(_, at) => {
             stopping.since.get_or_insert(at);
             stopping.out.push(instance.clone());
+            stopping.taken.push(instance.clone());
         }
         otherwise => {
             let why = otherwise.why_not().unwrap_or_default();
@@ -272,14 +284,14 @@ async fn out(
 pub async fn save_logs(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
-    trouble: &Trouble,
+    way_back: &WayBack,
 ) -> Result<Recorded<LogsSaved>, Interrupted> {
-    journal.step("back/logs", |_| keep_logs(cx, trouble)).await
+    journal.step("back/logs", |_| keep_logs(cx, &way_back.newcomers)).await
 }
 
-async fn keep_logs(cx: &Context<'_>, trouble: &Trouble) -> LogsSaved {
+async fn keep_logs(cx: &Context<'_>, newcomers: &[InstanceId]) -> LogsSaved {
     let most = cx.policy.back.log_bytes;
-    let saved = ask_all(trouble.newcomers.iter().map(|instance| async move {
+    let saved = ask_all(newcomers.iter().map(|instance| async move {
         let (world, limit) = (&*cx.ports.world, cx.policy.time.look);
         let what = format!("the logs of {instance}");
         let text = within(world, limit, &what, cx.ports.target.fleet.logs(instance, most)).await?;
@@ -288,7 +300,7 @@ async fn keep_logs(cx: &Context<'_>, trouble: &Trouble) -> LogsSaved {
     }))
     .await;
     let mut logs = LogsSaved { kept: Vec::new(), problems: Vec::new() };
-    for (instance, saved) in trouble.newcomers.iter().zip(saved) {
+    for (instance, saved) in newcomers.iter().zip(saved) {
         match saved {
             Ok(kept) => logs.kept.push(kept),
             Err(error) => logs.problems.push(format!("the logs of {instance} could not be kept: {error}")),
@@ -301,6 +313,8 @@ async fn keep_logs(cx: &Context<'_>, trouble: &Trouble) -> LogsSaved {
 struct Return<'a> {
     cx: &'a Context<'a>,
     trouble: &'a Trouble,
+    /// Who gets no requests: nobody else is ended.
+    out: &'a [InstanceId],
 }
 
 impl Return<'_> {
@@ -312,8 +326,11 @@ impl Return<'_> {
             .iter()
             .rev()
             .filter(|instance| instance.state != InstanceState::Terminating)
-            .filter(|instance| !self.trouble.plan.present.contains(&instance.id))
+            .filter(|instance| mutated!(EndOld) || !self.trouble.plan.present.contains(&instance.id))
             .collect();
+        if mutated!(EndOld) {
+            new.reverse();
+        }
         new.sort_by_key(|instance| !self.trouble.culprits.contains(&instance.id));
         new.into_iter().take(too_many).map(|instance| instance.id.clone()).collect()
     }
@@ -340,6 +357,10 @@ impl Effect for Return<'_> {
         if instances.len() < fleet.wanted.0.saturating_sub(plan.rollback_to.0) as usize {
             let what = "there are fewer new instances than the count is too high by, and no old one is ended";
             return Err(Stop::Changed(what.to_owned()));
+        }
+        if let Some(late) = instances.iter().find(|instance| !self.out.contains(instance)).filter(|_| !mutated!(EndOld))
+        {
+            return Err(Stop::Changed(format!("{late} is new since, and may get requests")));
         }
         Ok(RollingBack {
             identity: fleet.identity,
@@ -378,28 +399,29 @@ pub async fn to_known_good(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
     trouble: &Trouble,
+    way_back: &WayBack,
     mut stopping: Stopping,
 ) -> Result<Recorded<RolledBack>, Interrupted> {
-    for instance in &trouble.newcomers {
+    for instance in &way_back.newcomers {
         if stopping.problem.is_none() {
             out(cx, journal, instance, &mut stopping).await?;
         }
     }
     if let Some(problem) = &stopping.problem {
-        return not_back(cx, journal, trouble, problem).await;
+        return not_back(cx, journal, trouble, &stopping, problem).await;
     }
     let since = stopping.since.unwrap_or_else(|| cx.ports.world.now());
-    for instance in &trouble.newcomers {
+    for instance in &way_back.newcomers {
         let key = format!("back/drain/{instance}/wait");
         let drained = journal.step(&key, |_| drain::watch(cx, None, instance, since)).await?.body;
         if let Some(why) = drained.objection().filter(|_| trouble.asked_for) {
             // These are in good health: nothing is worth cutting them off for.
-            return not_back(cx, journal, trouble, &why).await;
+            return not_back(cx, journal, trouble, &stopping, &why).await;
         }
     }
-    match journal.effect("back/scale", &Return { cx, trouble }).await? {
+    match journal.effect("back/scale", &Return { cx, trouble, out: &stopping.out }).await? {
         Effected::Done(intent, at) => journal.step("back/wait", |_| until_back(cx, trouble, &intent, at)).await,
-        otherwise => not_back(cx, journal, trouble, &otherwise.why_not().unwrap_or_default()).await,
+        otherwise => not_back(cx, journal, trouble, &stopping, &otherwise.why_not().unwrap_or_default()).await,
     }
 }
 
@@ -409,12 +431,13 @@ async fn not_back(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
     trouble: &Trouble,
+    stopping: &Stopping,
     why: &str,
 ) -> Result<Recorded<RolledBack>, Interrupted> {
     let mut without: Vec<&str> = trouble.culprits.iter().map(InstanceId::as_str).collect();
     // A request to end them whose answer was lost may still arrive: then nobody may be sent requests.
-    let ending = journal.may_still_arrive(&Return { cx, trouble });
-    for instance in trouble.newcomers.iter().filter(|instance| !trouble.culprits.contains(instance)) {
+    let ending = journal.may_still_arrive(&Return { cx, trouble, out: &stopping.out });
+    for instance in stopping.taken.iter().filter(|instance| !trouble.culprits.contains(instance)) {
         if ending || drain::put_back(cx, journal, "back/", instance).await?.is_err() {
             without.push(instance.as_str());
         }
@@ -518,7 +541,7 @@ pub async fn verify(
     if !returned.done {
         return Ok(None);
     }
-    let verified = verify::every_instance(cx, journal, "back/verify", &trouble.plan_back()).await?;
+    let verified = verify::every_instance(cx, journal, "back/verify", Slot::WayBack, &trouble.plan_back()).await?;
     Ok(Some(verified.body))
 }
 

@@ -12,6 +12,7 @@ use crate::card::{in_lines, sentence};
 use crate::context::Context;
 use crate::halt::SourceSays;
 use crate::journal::{Effected, Interrupted, Journal, Stop};
+use crate::mutation::mutated;
 use crate::units::{InstanceId, Replicas, Timestamp};
 
 /// What is gone by now, over every permit that it took.
@@ -181,7 +182,7 @@ pub async fn of_next(
         }
     };
     let last = drain::last_requests(cx, journal, &prefix, instance, since).await?.body;
-    if let Some(why) = last.objection() {
+    if let Some(why) = last.objection().filter(|_| !mutated!(EndBusy)) {
         let cancelled = last.ended == drain::DrainEnded::Cancelled;
         let kept = if cancelled { Kept::stopped(Stop::Cancelled(why)) } else { Kept::failed(why) };
         return put_back(cx, journal, &prefix, instance, kept).await;
@@ -229,6 +230,9 @@ async fn put_back(
     instance: &InstanceId,
     mut kept: Kept,
 ) -> Result<Result<(), Kept>, Interrupted> {
+    if mutated!(LeaveDrained) {
+        return Ok(Err(kept));
+    }
     kept.state = Some(match drain::put_back(cx, journal, prefix, instance).await? {
         Ok(()) => format!("{instance} gets requests again"),
         Err(why) => {

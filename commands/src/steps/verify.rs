@@ -135,10 +135,11 @@ pub async fn every_instance(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
     key: &str,
+    slot: Slot,
     plan: &Plan,
 ) -> Result<Recorded<Verified>, Interrupted> {
     let verified = journal.step(key, |_| examine(cx, plan)).await?;
-    cx.show(Slot::Verification, card::verification(cx, &verified.body)).await;
+    cx.show(slot, card::verification(cx, &verified.body)).await;
     Ok(verified)
 }
 

@@ -90,6 +90,11 @@ impl SimFleet {
         }
     }
 
+    /// Anything of it has changed.
+    pub(super) fn touched(&mut self) {
+        self.version += 1;
+    }
+
     pub(super) fn instance(&self, id: &InstanceId) -> Option<&SimInstance> {
         self.instances.iter().find(|instance| instance.shown.id == *id)
     }
@@ -206,7 +211,7 @@ impl Model {
                     self.after(soon + Duration::from_secs(1), Happening::Instance(id, InstanceState::Failed));
                 }
                 _ => {
-                    if luck < 110
+                    if luck < 160
                         && let Some(last) = self.fleet.instances.last_mut()
                     {
                         last.diverged = true;

@@ -155,7 +155,7 @@ impl Model {
         policy.approval.decide_within = Duration::from_mins(3);
         policy.approval.execute_within = Duration::from_mins(2);
         let fleet = SimFleet::draw(&mut dice);
-        let people = People { attended: dice.u8(..100) < 30 };
+        let people = People { attended: dice.u8(..100) < 50 };
         let declared = dice.bool().then_some(fleet.wanted);
         let clear = HaltReading { halted: false, since: None, reason: None, cleared_at: None };
         let halts = vec![clear.clone(), clear];

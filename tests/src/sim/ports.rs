@@ -11,10 +11,11 @@ use scalebot_commands::event::{Draft, Event, Hash, Kind};
 use scalebot_commands::figures::{BACKEND_BOUNDS_MS, Histogram, InstanceLoad, Load};
 use scalebot_commands::journal::Fence;
 use scalebot_commands::ports::{
-    Announced, AppendError, Chain, ChainLink, ClaimHeld, Declared, DisruptionBudget, Documents, EarlyWarning, Fleet,
-    FleetState, HaltReading, HaltSource, Headroom, Instance, InstanceState, Ledger, LedgerError, LogChannel, Metrics,
-    NamedCheck, OrderAnswer, Pool, PoolBudget, PortError, Ports, Post, Posts, Precondition, Probe, Readiness,
-    RemoveOrder, Role, Room, RouteOrder, Routed, Samples, ScaleOrder, Slot, Steering, Target, Traffic, Work, World,
+    Announced, AppendError, Chain, ChainLink, ClaimHeld, ComplexityBudget, Declared, DisruptionBudget, Documents,
+    EarlyWarning, Fleet, FleetState, Governance, HaltOrder, HaltReading, HaltSource, Headroom, Instance, InstanceState,
+    Ledger, LedgerError, LogChannel, Metrics, NamedCheck, OrderAnswer, Pool, PoolBudget, PortError, Ports, Post, Posts,
+    Precondition, Probe, Readiness, RemoveOrder, Role, Room, RouteOrder, Routed, Samples, ScaleOrder, Slot, Steering,
+    Target, Traffic, Work, World,
 };
 use scalebot_commands::units::{
     Epoch, InstanceId, Millis, OperationId, Person, Replicas, TargetName, Timestamp, elapsed,
@@ -52,8 +53,8 @@ impl Port {
                 halt,
                 probe: port.clone(),
                 chain: Some(port.clone()),
+                governance: Some(port.clone()),
                 pools: vec![port],
-                governance: None,
                 dashboards: Vec::new(),
             },
         }
@@ -96,6 +97,10 @@ impl Port {
             let routing = order.is_routing();
             let flight = InFlight { process: self.process, order, answer: None, landed: false };
             model.in_flight.push(flight);
+            if !routing && !model.calm && model.chance(25) {
+                // Something of the fleet changes just then, and the order no longer fits.
+                model.fleet.touched();
+            }
             let arrives = model.now + before;
             match way {
                 Way::Unreachable | Way::DiesBefore | Way::Silent if !late => model.in_flight[ticket].landed = true,
@@ -325,6 +330,22 @@ impl Probe for Port {
 
 fn is_ready(model: &Model, instance: &Instance) -> bool {
     model.fleet.instance(&instance.id).is_some_and(|one| one.shown.state == InstanceState::Ready)
+}
+
+#[async_trait]
+impl Governance for Port {
+    async fn complexity(&self) -> Result<ComplexityBudget, PortError> {
+        let within = ComplexityBudget { dimensions: Vec::new(), overall: "within_budget".to_owned() };
+        self.ask("governance.complexity", |_| within).await
+    }
+
+    async fn halt(&self, _: &HaltOrder, _: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        self.ask("governance.halt", |model| {
+            (0..2).for_each(|source| model.halt(source, true));
+            OrderAnswer::Done
+        })
+        .await
+    }
 }
 
 #[async_trait]

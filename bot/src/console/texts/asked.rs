@@ -332,8 +332,8 @@ mod histories {
           /scale up 9 is under way and not listed. See /scale status.
           There are no more.
 
-          ✖ fail  2026-01-08 03:13 UTC  /scale up 8 reason:"planned campaign" by
-                                        operator: failed; 6 → 8 (7f3a03)
+          ▲ warn  2026-01-08 03:13 UTC  /scale up 8 reason:"planned campaign" by
+                                        operator: taken back; still 6 (7f3a03)
           ▲ warn  2026-01-08 03:13 UTC  /scale up 6 by operator: refused; still 6
                                         (7f3a02)
           ✔ pass  2026-01-08 03:13 UTC  /scale up 6 by operator: done, improved; 4 → 6
@@ -348,10 +348,10 @@ mod histories {
           /scale up 9 is under way and not
             listed. See /scale status.
 
-          ✖ fail  2026-01-08 03:13 UTC
+          ▲ warn  2026-01-08 03:13 UTC
                   /scale up 8 reason:"planned
-                  campaign" by operator: failed;
-                  6 → 8 (7f3a03)
+                  campaign" by operator: taken
+                  back; still 6 (7f3a03)
 
           api · asked by operator
         "#);
