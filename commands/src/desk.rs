@@ -94,6 +94,22 @@ impl Desk<'_> {
         if let Err(refusal) = self.may(by, action).await {
             return self.refuse(request, by, refusal.to_string()).await;
         }
+        self.open(request, by).await
+    }
+
+    /// Takes what policy lets the bot begin by itself ([`crate::trigger::BY_ITSELF`]). No person can speak under that
+    /// name, and no role is asked for; every check and approval is.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub async fn take_by_itself(&self, request: &Request) -> Result<Received, LedgerError> {
+        match request {
+            Request::Change { .. } => self.open(request, &Person::new(crate::trigger::BY_ITSELF)).await,
+            _ => Ok(Received::Question),
+        }
+    }
+
+    async fn open(&self, request: &Request, by: &Person) -> Result<Received, LedgerError> {
         let target = match self.target(request.target()) {
             Ok(target) => target.clone(),
             Err(reason) => return self.refuse(request, by, reason).await,

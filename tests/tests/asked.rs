@@ -137,8 +137,8 @@ fn what_is_no_command_is_met_with_the_right_form_of_that_command_and_is_not_reco
         ("/scale stauts", "/scale status"),
         ("lead> halt", "No halt is offered now"),
         ("architect> acknowledge 4", "Nothing is open that could be acknowledged."),
-        ("start", "Nothing is proposed that could be started."),
-        ("dismiss", "Nothing is proposed that could be dismissed."),
+        ("start", "Nothing is proposed now."),
+        ("dismiss", "Nothing is proposed now."),
         ("lead> approve", "Nothing is asked of governance now."),
         ("cancel", "Nothing is under way that could be cancelled."),
     ];

@@ -226,7 +226,11 @@ impl Rehearsal {
                 return Taken::Refused;
             }
         };
-        let taken = match self.desk().take(&request, by).await {
+        // Nobody can type under that name: a name that is nobody's is part of the text.
+        let by_itself = by.as_str() == scalebot_commands::trigger::BY_ITSELF;
+        let desk = self.desk();
+        let received = if by_itself { desk.take_by_itself(&request).await } else { desk.take(&request, by).await };
+        let taken = match received {
             Ok(Received::Opened(operation)) => {
                 let monitor = Millis::from(self.policy.time.monitor);
                 self.say(&format!("{request} by {by}: looking. Operation {}.", operation.short()));
