@@ -43,7 +43,7 @@ pub fn run() -> ExitCode {
         match cli.command {
             cli::Command::Drill(args) => drill::command::run(args).await,
             cli::Command::Ledger(command) => ledger_command::run(command).await,
-            cli::Command::Operation(command) => operation_command::run(command).await,
+            cli::Command::Operation(command) => Box::pin(operation_command::run(command)).await,
             cli::Command::Status(args) => operation_command::status(args).await,
             cli::Command::Cancel(args) => operation_command::cancel(args).await,
             cli::Command::DrillWorld(args) => drill::world::run(args).await,

@@ -267,9 +267,9 @@ impl Default for Policy {
             },
             drain: DrainRules {
                 in_flight: Duration::from_secs(30),
-                constitutional: Duration::from_secs(60),
+                constitutional: Duration::from_mins(1),
                 exit: Duration::from_secs(30),
-                quiet: Duration::from_secs(60),
+                quiet: Duration::from_mins(1),
                 unmeasured: None,
             },
             back: BackRules { rule: TakeBack::Automatic, log_bytes: 1 << 20, incident_runbook: None },

@@ -36,7 +36,6 @@ pub fn of(kind: Kind) -> Schema {
         Kind::Assessed => step::<assess::Assessed>(kind),
         Kind::Prechecked => step::<precheck::Prechecked>(kind),
         Kind::Scaling => step::<scale::Scaling>(kind),
-        Kind::ScalingAnswered => named::<Answered>(kind, Answered::VERSION),
         Kind::Scaled | Kind::NotReady => step::<wait::Waited>(kind),
         Kind::Verified => step::<verify::Verified>(kind),
         Kind::Monitored => step::<monitor::Monitored>(kind),
@@ -70,7 +69,8 @@ pub fn of(kind: Kind) -> Schema {
         Kind::Halting => step::<halt_offer::Halting>(kind),
         Kind::Interference => step::<interference::Interference>(kind),
         Kind::Overridden => step::<permit::Overridden>(kind),
-        Kind::DrainingAnswered
+        Kind::ScalingAnswered
+        | Kind::DrainingAnswered
         | Kind::ReadmittingAnswered
         | Kind::TerminatingAnswered
         | Kind::RollingBackAnswered

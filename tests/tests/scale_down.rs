@@ -250,7 +250,8 @@ fn a_halt_that_begins_between_two_removals_stops_the_second_until_a_lead_approve
     let asked = running.until("approval_requested")["body"].clone();
     assert_eq!((&asked["bound"]["from"], &asked["bound"]["to"]), (&json!(5), &json!(4)), "{asked}");
     assert_eq!(asked["bound"]["rollback_to"], 6, "{asked}");
-    running.types("lead> approve");
+    // With a reason, should the short window since the first removal need one.
+    running.types("lead> override: it is known");
     running.until("terminated");
     running.hangs_up();
     let ended = running.end();

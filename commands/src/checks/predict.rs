@@ -24,10 +24,14 @@ pub(super) async fn checks(cx: &Context<'_>, known: &FleetState) -> Vec<Check> {
                     .advice(format!("Without figures nothing tells whether fewer can carry the load. {LIFTED}"))
             })
             .collect(),
-        Reading::Known(load) => of(cx, known.wanted.0, cx.request.to.0, &load, &source)
-            .into_iter()
-            .map(|check| check.over(load.window))
-            .collect(),
+        Reading::Known(mut load) => {
+            // Who is gone has no share of the load any more that could be missing.
+            load.missing.retain(|missing| known.instances.iter().any(|instance| instance.id == *missing));
+            of(cx, known.wanted.0, cx.request.to.0, &load, &source)
+                .into_iter()
+                .map(|check| check.over(load.window))
+                .collect()
+        }
     }
 }
 

@@ -58,6 +58,8 @@ pub trait Effect: Sync {
     /// The kind of the event that tells what became of it.
     fn answered(&self) -> Kind;
     /// What it changes, where several effects of one operation have answers of the same kind: the instance's name.
+    // What implements it borrows from itself.
+    #[allow(clippy::unnecessary_literal_bound)]
     fn subject(&self) -> &str {
         ""
     }

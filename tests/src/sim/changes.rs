@@ -9,7 +9,7 @@ use scalebot_commands::event::Kind;
 use scalebot_commands::halt::SourceSays;
 use scalebot_commands::journal::{Fence, GUARD_LIMIT};
 use scalebot_commands::ports::{InstanceState, RemoveOrder};
-use scalebot_commands::units::{Epoch, OperationId};
+use scalebot_commands::units::{Epoch, InstanceId, OperationId};
 use serde_json::Value;
 
 use super::fleet::SimFleet;
@@ -146,17 +146,14 @@ impl Changes {
         must(intent.epoch == known.fence.epoch(), "the fence is of another epoch than the intent");
         let body = &intent.body;
         if let Ordered::Remove(order) = order {
-            let named: Vec<&str> = order.instances.iter().map(|id| id.as_str()).collect();
+            let named: Vec<&str> = order.instances.iter().map(InstanceId::as_str).collect();
             must(texts(&body["instances"]) == named, "others are ended than the intent names");
-            match kind {
-                Kind::Terminating => {
-                    must(named.iter().all(|id| victims.iter().any(|victim| victim == id)), "was not announced");
-                }
-                _ => {
-                    let new = |present: &[String]| !named.iter().any(|id| present.iter().any(|there| there == id));
-                    let known = |(from, present): &(u64, Vec<String>)| body["to"] == *from && new(present);
-                    must(plans.is_empty() || plans.iter().any(known), "was there before, or leads to another count");
-                }
+            if kind == Kind::Terminating {
+                must(named.iter().all(|id| victims.iter().any(|victim| victim == id)), "was not announced");
+            } else {
+                let new = |present: &[String]| !named.iter().any(|id| present.iter().any(|there| there == id));
+                let known = |(from, present): &(u64, Vec<String>)| body["to"] == *from && new(present);
+                must(plans.is_empty() || plans.iter().any(known), "was there before, or leads to another count");
             }
         } else if kind == Kind::RollingBack {
             let known = plans.is_empty() || plans.iter().any(|(from, _)| body["to"] == *from);
