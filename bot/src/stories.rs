@@ -463,3 +463,252 @@ mod verification {
         is_inconclusive(&stage, "api-6, halt");
     }
 }
+
+mod taking_back {
+    use scalebot_commands::policy::{Policy, TakeBack};
+    use scalebot_commands::ports::Slot;
+
+    use super::*;
+
+    async fn under(rule: TakeBack, set_up: impl FnOnce(&mut Script)) -> Stage {
+        let mut policy = Policy::rehearsal(Duration::from_mins(1));
+        policy.back.rule = rule;
+        policy.back.incident_runbook = Some("https://runbooks.example/incident-response".to_owned());
+        let stage = Stage::with(|script| {
+            script.ill = [("api-6", Ill::NoKeys)].into();
+            set_up(script);
+        });
+        stage.play_under(UP, &policy).await;
+        stage
+    }
+
+    fn count(stage: &Stage) -> u32 {
+        stage.script().fleet.as_ref().unwrap().wanted.0
+    }
+
+    #[tokio::test]
+    async fn by_itself_it_says_what_happened_and_links_the_incident_runbook() {
+        let stage = under(TakeBack::Automatic, |_| ()).await;
+        let (outcome, reason) = ended(&stage);
+        assert_eq!((outcome.as_str(), count(&stage)), ("rolled_back", 4), "{reason}");
+        assert!(reason.contains("Incident runbook: https://runbooks.example/incident-response"), "{reason}");
+        assert!(reason.contains("Logs of api-6"), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn where_policy_says_never_it_is_left_and_how_to_bring_it_back_is_said() {
+        let stage = under(TakeBack::Never, |_| ()).await;
+        let (outcome, reason) = ended(&stage);
+        assert_eq!((outcome.as_str(), count(&stage)), ("failed", 6), "{reason}");
+        assert!(reason.contains("/scale rollback brings it back to 4"), "{reason}");
+        assert_eq!(times(&stage, "rolling_back"), 0);
+    }
+
+    #[tokio::test]
+    async fn where_it_is_asked_an_operator_decides_and_a_viewer_does_not() {
+        for (mark, outcome, left) in [(Mark::Approve, "rolled_back", 4), (Mark::Reject, "failed", 6)] {
+            let stage = under(TakeBack::Ask, |script| {
+                script.attended = true;
+                script.keys = true;
+                let opposite: fn(&mut Script, Slot, &scalebot_commands::card::Card) = match mark {
+                    Mark::Approve => |script, _, card| {
+                        script.vote(card, "viewer", Mark::Reject);
+                        script.vote(card, "operator", Mark::Approve);
+                    },
+                    Mark::Reject => |script, _, card| {
+                        script.vote(card, "viewer", Mark::Approve);
+                        script.vote(card, "operator", Mark::Reject);
+                    },
+                };
+                script.on_show = opposite;
+            })
+            .await;
+            assert_eq!((ended(&stage).0.as_str(), count(&stage)), (outcome, left), "{}", ended(&stage).1);
+            assert_eq!(last(&stage, "way_back")["by"], "operator");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lead_who_takes_up_the_offer_halts_the_system_and_the_fleet_is_back_before_that() {
+        let stage = under(TakeBack::Automatic, |script| {
+            script.attended = true;
+            script.ill = [("api-6", Ill::OtherChain)].into();
+            script.on_show = |script, slot, card| {
+                if slot == Slot::HaltOffer {
+                    script.vote(card, "lead", Mark::Approve);
+                }
+            };
+        })
+        .await;
+        let (outcome, reason) = ended(&stage);
+        assert_eq!((outcome.as_str(), count(&stage)), ("rolled_back", 4), "{reason}");
+        assert!(reason.contains("The system was halted on the word of lead"), "{reason}");
+        let kinds: Vec<String> = stage.script().events.iter().map(|event| event.kind.clone()).collect();
+        let place = |kind: &str| kinds.iter().position(|one| one == kind).unwrap();
+        assert!(place("rolled_back") < place("halting"), "{kinds:?}");
+    }
+}
+
+mod every_command_at_every_state {
+    use scalebot_commands::desk::Received;
+    use scalebot_commands::policy::Policy;
+    use scalebot_commands::request::Word;
+
+    use super::*;
+
+    /// An operation is at each of these when its process dies.
+    const STATES: [&str; 10] = [
+        "requested",
+        "assessed",
+        "prechecked",
+        "scaling",
+        "scaling_answered",
+        "scaled",
+        "verified",
+        "way_back",
+        "rolling_back",
+        "rolled_back",
+    ];
+
+    #[tokio::test]
+    async fn a_change_is_refused_by_name_a_question_is_answered_and_nothing_is_opened_twice() {
+        let policy = Policy::rehearsal(Duration::from_mins(1));
+        for state in STATES {
+            let stage = Stage::with(|script| {
+                if ["way_back", "rolling_back", "rolled_back"].contains(&state) {
+                    script.ill = [("api-6", Ill::NoKeys)].into();
+                }
+            });
+            stage.play_until(UP, state).await;
+            let begun = times(&stage, "requested");
+            for word in Word::ALL {
+                let before = times(&stage, "command_refused");
+                let received = stage.take_of("operator", word.form(), &policy).await;
+                match word {
+                    Word::Up | Word::Down | Word::Rollback => {
+                        let Received::Refused(why) = received else { panic!("{state}: {word:?}: {received:?}") };
+                        assert!(why.contains("/scale up 6 by operator is under way"), "{state}: {word:?}: {why}");
+                        assert_eq!(times(&stage, "command_refused"), before + 1, "{state}: {word:?}");
+                    }
+                    _ => assert_eq!(received, Received::Question, "{state}: {word:?}"),
+                }
+                if !matches!(word, Word::Up | Word::Down | Word::Rollback | Word::Cancel) {
+                    let length = stage.script().events.len();
+                    stage.ask("operator", word.form()).await;
+                    assert_eq!(stage.script().events.len(), length, "{state}: {word:?} is only a question");
+                }
+            }
+            assert_eq!(times(&stage, "requested"), begun, "{state}");
+        }
+    }
+}
+
+mod going_down {
+    use scalebot_commands::policy::{FreezeWindow, Policy};
+    use scalebot_commands::ports::Work;
+    use scalebot_commands::units::InstanceId;
+
+    use super::*;
+
+    const DOWN: &str = "/scale down 3 reason:\"night\"";
+
+    fn policy() -> Policy {
+        let mut policy = Policy::rehearsal(Duration::from_mins(1));
+        // The stage's instances are busy; here it is about whom, not about how much.
+        (policy.load.busy, policy.load.cpu, policy.load.p99_ms) = (9.0, 9.0, 9_999.0);
+        policy.load.error_share = 1.0;
+        policy
+    }
+
+    fn works(instance: &str) -> (InstanceId, Work) {
+        let work = Work { what: "ceremony 12".to_owned(), constitutional: true, since: None };
+        (InstanceId::new(instance), work)
+    }
+
+    fn victims(stage: &Stage) -> Vec<String> {
+        let plan = last(stage, "prechecked")["plan"]["victims"].clone();
+        plan.as_array().unwrap().iter().map(|one| one["instance"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn the_newest_goes_unless_it_works_on_something_or_another_gets_no_requests_anyway() {
+        let cases: [(&[&str], &[&str], &str); 3] =
+            [(&[], &[], "api-4"), (&["api-4", "api-3"], &[], "api-2"), (&[], &["api-1"], "api-1")];
+        for (working, drained, victim) in cases {
+            let stage = Stage::with(|script| {
+                script.work = working.iter().map(|one| works(one)).collect();
+                script.drained = drained.iter().map(|one| InstanceId::new(*one)).collect();
+            });
+            stage.play_under(DOWN, &policy()).await;
+            assert_eq!(victims(&stage), [victim], "{:?}", ended(&stage));
+            assert_eq!(ended(&stage).0, "completed", "{:?}", ended(&stage));
+            assert!(!stage.script().fleet.as_ref().unwrap().instances.iter().any(|one| one.id.as_str() == victim));
+        }
+    }
+
+    #[tokio::test]
+    async fn where_everybody_works_on_something_nobody_is_ended() {
+        let stage = Stage::with(|script| {
+            script.work = ["api-1", "api-2", "api-3", "api-4"].iter().map(|one| works(one)).collect();
+        });
+        stage.play_under(DOWN, &policy()).await;
+        let (outcome, reason) = ended(&stage);
+        assert_eq!(outcome, "refused");
+        assert!(reason.contains("api-4 works on ceremony 12") && reason.contains("must not be cut off"), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn over_a_limit_it_is_refused_where_nobody_lifts_it() {
+        let mut strict = policy();
+        strict.load.busy = 0.01;
+        let stage = Stage::new();
+        stage.play_under(DOWN, &strict).await;
+        let (outcome, reason) = ended(&stage);
+        assert_eq!(outcome, "refused");
+        assert!(reason.contains("Busy share") && reason.contains("for each of 3"), "{reason}");
+        assert!(reason.contains("A governance lead may lift this, with a reason"), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn each_limit_of_the_count_names_itself_and_who_may_lift_it() {
+        let now = Stage::new().script().now();
+        let freeze =
+            FreezeWindow { from: now, until: now + Duration::from_hours(2), why: "end of the quarter".to_owned() };
+        let limits: [(fn(&mut Policy, &FreezeWindow), &str, &str); 3] = [
+            (
+                |policy, freeze| policy.count.freeze = vec![freeze.clone()],
+                "end of the quarter",
+                "governance lead may lift",
+            ),
+            (|policy, _| policy.count.largest_step_percent = 20, "at most 20 %", "keeps the configuration"),
+            (
+                |policy, _| policy.count.minimum = scalebot_commands::units::Replicas(4),
+                "below 4",
+                "keeps the configuration",
+            ),
+        ];
+        for (limit, rule, who) in limits {
+            let mut policy = policy();
+            limit(&mut policy, &freeze);
+            let stage = Stage::new();
+            stage.play_under(DOWN, &policy).await;
+            let (outcome, reason) = ended(&stage);
+            assert_eq!(outcome, "refused", "{rule}");
+            assert!(reason.contains(rule) && reason.contains(who), "{reason}");
+        }
+    }
+
+    #[tokio::test]
+    async fn soon_after_the_last_one_it_has_to_wait_and_is_told_how_long() {
+        let mut policy = policy();
+        policy.count.cool_down = Duration::from_mins(5);
+        let stage = Stage::new();
+        stage.play_under(DOWN, &policy).await;
+        assert_eq!(ended(&stage).0, "completed", "{:?}", ended(&stage));
+        passes(&stage, 60);
+        stage.play_under("/scale down 2 reason:\"night\"", &policy).await;
+        let (outcome, reason) = ended(&stage);
+        assert_eq!(outcome, "refused");
+        assert!(reason.contains("5 min have to pass. Ask again in"), "{reason}");
+    }
+}

@@ -108,7 +108,12 @@ pub async fn to_role(
     condition: Condition,
     because: &str,
 ) -> Result<(), Interrupted> {
-    let escalated = Escalated::of(condition, because);
+    let mut escalated = Escalated::of(condition, because);
+    escalated.acknowledge_within = match escalated.severity {
+        Severity::Critical => Millis(0),
+        Severity::High => cx.policy.escalation.high.into(),
+        Severity::Medium => cx.policy.escalation.medium.into(),
+    };
     let escalated = journal.step(key, |_| async { escalated }).await?;
     cx.show(Slot::Escalation, card::escalated(cx, &escalated.body)).await;
     Ok(())
