@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
 use scalebot_commands::journal::Signal;
-use scalebot_commands::policy::Policy;
+use scalebot_commands::policy::{Policy, TakeBack};
 use scalebot_commands::ports::{HaltReading, OrderAnswer, Post, RemoveOrder, RouteOrder, ScaleOrder};
 use scalebot_commands::request::Request;
 use scalebot_commands::units::{OperationId, Person, Timestamp};
@@ -154,6 +154,11 @@ impl Model {
         let mut policy = Policy::rehearsal(Duration::from_secs(100));
         policy.approval.decide_within = Duration::from_mins(3);
         policy.approval.execute_within = Duration::from_mins(2);
+        policy.back.rule = match dice.u8(..10) {
+            0 => TakeBack::Ask,
+            1 => TakeBack::Never,
+            _ => TakeBack::Automatic,
+        };
         let fleet = SimFleet::draw(&mut dice);
         let people = People { attended: dice.u8(..100) < 50 };
         let declared = dice.bool().then_some(fleet.wanted);
