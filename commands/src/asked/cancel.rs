@@ -14,6 +14,8 @@ pub enum Point {
     Draining,
     /// The fleet is brought back to the count before.
     GoingBack,
+    /// The fleet is back, and a governance lead's word on the halt is awaited.
+    Offered,
     /// It cannot go on by itself.
     Parked,
     /// It has ended.
@@ -23,7 +25,7 @@ pub enum Point {
 impl Point {
     /// Whether the operation stops here when it is asked to.
     pub fn can_stop(self) -> bool {
-        matches!(self, Self::Before | Self::Changed | Self::Draining)
+        matches!(self, Self::Before | Self::Changed | Self::Draining | Self::Offered)
     }
 
     /// What stopping means here, for who asked for it.
@@ -38,6 +40,9 @@ impl Point {
             }
             Self::GoingBack => {
                 "Going back is not interrupted: it goes on until the fleet is at the count before, or says why it cannot."
+            }
+            Self::Offered => {
+                "The fleet is back already. The wait for a governance lead's word on the halt ends, and so does the operation."
             }
             Self::Parked => {
                 "It waits for a person and does nothing, so there is nothing to stop.\nA governance lead can abandon it, which frees the fleet."
@@ -116,7 +121,11 @@ pub fn point_of(events: &[Event]) -> Point {
     match at {
         Point::Parked | Point::Ended => at,
         Point::GoingBack if way_back(events) == Some(false) => Point::Changed,
-        _ if way_back(events) == Some(true) => Point::GoingBack,
+        _ if way_back(events) == Some(true) => {
+            let has = |kind: Kind| events.iter().any(|event| event.kind == kind.as_str());
+            let offered = has(Kind::RolledBack) && has(Kind::HaltOffered) && !has(Kind::HaltAnswered);
+            if offered { Point::Offered } else { Point::GoingBack }
+        }
         _ => at,
     }
 }
@@ -226,7 +235,15 @@ mod tests {
 
     #[test]
     fn what_it_means_is_said_at_every_point() {
-        let points = [Point::Before, Point::Changed, Point::Draining, Point::GoingBack, Point::Parked, Point::Ended];
+        let points = [
+            Point::Before,
+            Point::Changed,
+            Point::Draining,
+            Point::GoingBack,
+            Point::Offered,
+            Point::Parked,
+            Point::Ended,
+        ];
         let said = points.map(|point| format!("{point:?}: {}\n", point.means())).concat();
         insta::assert_snapshot!(said, @r"
         Before: It stops, and nothing is changed.
@@ -235,6 +252,7 @@ mod tests {
         Draining: It stops. The instance being drained gets requests again; what is gone stays gone.
         To bring that back afterwards, type: /scale rollback
         GoingBack: Going back is not interrupted: it goes on until the fleet is at the count before, or says why it cannot.
+        Offered: The fleet is back already. The wait for a governance lead's word on the halt ends, and so does the operation.
         Parked: It waits for a person and does nothing, so there is nothing to stop.
         A governance lead can abandon it, which frees the fleet.
         Ended: It has ended already. To bring the fleet back, type: /scale rollback
@@ -259,6 +277,16 @@ mod tests {
         };
         assert_eq!(point_of(&decided("automatic")), Point::GoingBack);
         assert_eq!(point_of(&decided("agreed")), Point::GoingBack);
+        let body = r#"{"step":"back","v":1,"decided":"automatic","by":null,"because":"b","culprits":[],"newcomers":[],"ended":[],"to":4}"#;
+        let mut offered = vec![
+            event("way_back", body),
+            event("halt_offered", "{}"),
+            event("rolled_back", "{}"),
+            event("verified", "{}"),
+        ];
+        assert_eq!(point_of(&offered), Point::Offered);
+        offered.push(event("halt_answered", "{}"));
+        assert_eq!(point_of(&offered), Point::GoingBack);
         let never = decided("never");
         assert_eq!(point_of(&never[..2]), Point::Changed);
     }
