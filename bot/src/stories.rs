@@ -612,6 +612,9 @@ mod going_down {
 
     const DOWN: &str = "/scale down 3 reason:\"night\"";
 
+    /// Sets one limit of the policy.
+    type Limit = fn(&mut Policy, &FreezeWindow);
+
     fn policy() -> Policy {
         let mut policy = Policy::rehearsal(Duration::from_mins(1));
         // The stage's instances are busy; here it is about whom, not about how much.
@@ -674,7 +677,7 @@ mod going_down {
         let now = Stage::new().script().now();
         let freeze =
             FreezeWindow { from: now, until: now + Duration::from_hours(2), why: "end of the quarter".to_owned() };
-        let limits: [(fn(&mut Policy, &FreezeWindow), &str, &str); 3] = [
+        let limits: [(Limit, &str, &str); 3] = [
             (
                 |policy, freeze| policy.count.freeze = vec![freeze.clone()],
                 "end of the quarter",

@@ -341,3 +341,55 @@ fn a_way_back_that_is_killed_is_finished_by_the_next_process() {
     assert_eq!(of_kind(&events, "rolled_back").len(), 1);
     proved(&drill, &events);
 }
+
+#[test]
+fn after_a_lead_rejects_the_rest_what_is_gone_is_said_and_nothing_further_is_done() {
+    let drill = Drill::new();
+    let arguments = with(&HALF, &["--approval-timeout", "2m"]);
+    let mut running = talk(&drill, &arguments, "operator> /scale down 4 reason:\"night\"");
+    running.until("quiesced");
+    drill.happen("long-request", &json!({ "instance": "api-5", "seconds": 6 }));
+    running.until("terminated");
+    drill.happen("halt", &json!({ "sources": "both", "reason": "integrity violation" }));
+    running.until("approval_requested");
+    running.types("lead> reject");
+    running.until("finished");
+    assert!(traffic(&drill).iter().all(|one| one["receives"] == true));
+    running.hangs_up();
+    let ended = running.end();
+    let end = finished(&ended);
+    assert_eq!((&end["outcome"], &end["ended_at"]), (&json!("failed"), &json!(5)), "{end}");
+    let reason = end["reason"].as_str().unwrap();
+    assert!(reason.contains("Rejected by lead") && reason.contains("api-6 was ended before that"), "{reason}");
+    assert_eq!(of_kind(&ended.events, "terminating").len(), 1);
+    proved(&drill, &ended.events);
+}
+
+#[test]
+fn a_constitutional_write_that_begins_while_draining_has_a_minute() {
+    let drill = Drill::new();
+    let mut running = drill.start(&with(&HALF, &["/scale down 5 reason:\"night\""]));
+    running.until("quiesced");
+    drill.happen("long-request", &json!({ "instance": "api-6", "seconds": 5 }));
+    running.until("draining_answered");
+    let write = json!({ "instance": "api-6", "what": "witness 7", "constitutional": true, "seconds": 36 });
+    drill.happen("work", &write);
+    let drained = running.until("drained")["body"].clone();
+    assert_eq!(drained["ended"], "idle", "{drained}");
+    assert!(drained["waited"].as_u64().unwrap() > 30_000, "{drained}");
+    let ended = running.end();
+    assert_eq!(finished(&ended)["ended_at"], 5, "{}", ended.said);
+    proved(&drill, &ended.events);
+}
+
+#[test]
+fn a_rollback_of_going_down_starts_as_many_again() {
+    let drill = Drill::new();
+    let ended = drill.run(&with(&HALF, &["/scale down 4 reason:\"night\"", "/scale rollback"]));
+    let ends = of_kind(&ended.events, "finished");
+    assert_eq!((&ends[1]["outcome"], &ends[1]["ended_at"]), (&json!("completed"), &json!(6)), "{}", ended.said);
+    let back = of_kind(&ended.events, "rolling_back")[0];
+    assert_eq!((&back["from"], &back["to"], &back["instances"]), (&json!(4), &json!(6), &json!([])));
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    proved(&drill, &ended.events);
+}
