@@ -224,7 +224,17 @@ async fn newcomers(cx: &Context<'_>, trouble: &Trouble) -> (Vec<InstanceId>, Vec
     let Ok(fleet) = ask_until(world, deadline, cx.policy.time.poll, || cx.fleet()).await else {
         return (trouble.newcomers.clone(), Vec::new());
     };
+    let plan = &trouble.plan;
+    let too_many = fleet.wanted.0.saturating_sub(plan.rollback_to.0) as usize;
+    let left = fleet.identity == plan.identity
+        && fleet.wanted == plan.to
+        && fleet.changed_by.as_deref() == Some(trouble.left_by.as_str());
     let new = || fleet.instances.iter().filter(|instance| !trouble.plan.present.contains(&instance.id));
+    // A fleet that somebody changed since, or whose new instances are not as many as are too many: nobody is touched, and
+    // the guard of the change says why.
+    if !left || too_many == 0 || new().count() != too_many {
+        return (Vec::new(), Vec::new());
+    }
     let ids = |some: &mut dyn Iterator<Item = &Instance>| some.map(|instance| instance.id.clone()).collect();
     (ids(&mut new()), ids(&mut new().filter(|instance| instance.state == InstanceState::Failed)))
 }
@@ -236,6 +246,8 @@ pub struct Stopping {
     out: Vec<InstanceId>,
     /// Who was taken out.
     taken: Vec<InstanceId>,
+    /// Whether they were told to end, and what became of that is not known.
+    may_be_ending: bool,
     since: Option<Timestamp>,
     /// Why somebody could not be taken out of the balancer.
     problem: Option<String>,
@@ -421,7 +433,10 @@ pub async fn to_known_good(
     }
     match journal.effect("back/scale", &Return { cx, trouble, out: &stopping.out }).await? {
         Effected::Done(intent, at) => journal.step("back/wait", |_| until_back(cx, trouble, &intent, at)).await,
-        otherwise => not_back(cx, journal, trouble, &stopping, &otherwise.why_not().unwrap_or_default()).await,
+        otherwise => {
+            stopping.may_be_ending = matches!(otherwise, Effected::Unknown(_));
+            not_back(cx, journal, trouble, &stopping, &otherwise.why_not().unwrap_or_default()).await
+        }
     }
 }
 
@@ -436,7 +451,7 @@ async fn not_back(
 ) -> Result<Recorded<RolledBack>, Interrupted> {
     let mut without: Vec<&str> = trouble.culprits.iter().map(InstanceId::as_str).collect();
     // A request to end them whose answer was lost may still arrive: then nobody may be sent requests.
-    let ending = journal.may_still_arrive(&Return { cx, trouble, out: &stopping.out });
+    let ending = stopping.may_be_ending || journal.may_still_arrive(&Return { cx, trouble, out: &stopping.out });
     for instance in stopping.taken.iter().filter(|instance| !trouble.culprits.contains(instance)) {
         if ending || drain::put_back(cx, journal, "back/", instance).await?.is_err() {
             without.push(instance.as_str());
