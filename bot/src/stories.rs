@@ -715,3 +715,33 @@ mod going_down {
         assert!(reason.contains("5 min have to pass. Ask again in"), "{reason}");
     }
 }
+
+mod other_limits_after_a_restart {
+    use scalebot_commands::policy::Policy;
+
+    use super::*;
+
+    fn others() -> Policy {
+        let mut policy = Policy::rehearsal(Duration::from_mins(1));
+        policy.approval.decide_within = Duration::from_mins(2);
+        policy.load.p99_ms = 1.0;
+        policy
+    }
+
+    #[tokio::test]
+    async fn an_operation_that_was_approved_goes_on_where_its_log_says() {
+        let stage = Stage::with(the_lead_approves);
+        stage.play_until(UP, "scaled").await;
+        stage.resume_under(&others()).await;
+        assert_eq!(times(&stage, "parked"), 0, "{:?}", steps(&stage));
+        assert_eq!((times(&stage, "scaling"), times(&stage, "finished")), (1, 1), "{:?}", steps(&stage));
+    }
+
+    #[tokio::test]
+    async fn whether_it_was_asked_why_is_told_by_the_log() {
+        let stage = Stage::new();
+        stage.play_until(UP, "scaled").await;
+        stage.resume_under(&others()).await;
+        assert_eq!((times(&stage, "parked"), times(&stage, "finished")), (0, 1), "{:?}", steps(&stage));
+    }
+}

@@ -335,11 +335,16 @@ impl Stage {
 
     /// Another process takes the operation up, and carries it through.
     pub(crate) async fn resume(&self) -> &Self {
+        self.resume_under(&Policy::rehearsal(Duration::from_mins(1))).await
+    }
+
+    /// The same, under other limits.
+    pub(crate) async fn resume_under(&self, policy: &Policy) -> &Self {
         let (operation, last) = {
             let script = self.script();
             (script.claims[0].operation.clone(), script.events.last().map_or(0, |event| event.epoch.0))
         };
-        self.carry_out(&operation, &Policy::rehearsal(Duration::from_mins(1)), Epoch(last + 1)).await;
+        self.carry_out(&operation, policy, Epoch(last + 1)).await;
         self
     }
 

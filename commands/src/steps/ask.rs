@@ -56,10 +56,12 @@ pub async fn why(
     assessed: &Assessed,
 ) -> Result<Option<String>, Interrupted> {
     const KEY: &str = "rationale";
-    let triggered = cx.request.direction == Direction::Up
-        && assessed.load.known().is_some_and(|load| checks::is_triggered(cx, load));
-    if cx.reason.is_some() || triggered {
-        return Ok(cx.reason.map(ToOwned::to_owned));
+    // Whether it was asked is told by the log where it goes on, not by the limits in force now.
+    match journal.may_take(KEY) {
+        Some(true) => {}
+        Some(false) => return Ok(cx.reason.map(ToOwned::to_owned)),
+        None if cx.reason.is_some() || is_triggered(cx, assessed) => return Ok(cx.reason.map(ToOwned::to_owned)),
+        None => {}
     }
     if let Some(recorded) = journal.replay::<Rationale>(KEY)? {
         return Ok(recorded.body.reason);
@@ -82,6 +84,10 @@ pub async fn why(
         }
     }
     Ok(journal.record_step(KEY, rationale).await?.body.reason)
+}
+
+fn is_triggered(cx: &Context<'_>, assessed: &Assessed) -> bool {
+    cx.request.direction == Direction::Up && assessed.load.known().is_some_and(|load| checks::is_triggered(cx, load))
 }
 
 /// Asks for a person's word on the keys of new instances for which nothing is configured that tells. Without it,

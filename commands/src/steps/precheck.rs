@@ -72,6 +72,8 @@ pub struct Prechecked {
     pub reasons: Vec<String>,
     /// The checks that refuse it unless a governance lead lifts them, by name.
     pub lifts: Vec<String>,
+    /// SHA-256 of the limits that these checks were held to, in hexadecimal.
+    pub policy: String,
     /// Every check.
     pub checks: Vec<Check>,
     /// What each source of truth said about the halt.
@@ -157,7 +159,15 @@ pub async fn examine(cx: &Context<'_>, fleet: &Reading<FleetState>) -> Prechecke
                 reasons.push("Nothing is done to a fleet that cannot be seen. Ask again when it can be.".to_owned());
                 Decision::Refused
             };
-            return Prechecked { decision, reasons, lifts: vec![], checks: vec![], halt: vec![], plan: None };
+            return Prechecked {
+                decision,
+                reasons,
+                lifts: vec![],
+                policy: digest(cx),
+                checks: vec![],
+                halt: vec![],
+                plan: None,
+            };
         }
     };
     // Each look is bounded; the round is bounded as well, so that a clock or a port that misbehaves cannot stretch it.
@@ -170,6 +180,7 @@ pub async fn examine(cx: &Context<'_>, fleet: &Reading<FleetState>) -> Prechecke
             decision: Decision::Refused,
             reasons: vec![error.to_string()],
             lifts: vec![],
+            policy: digest(cx),
             checks: vec![],
             halt: vec![],
             plan: None,
@@ -224,5 +235,9 @@ fn concluded(cx: &Context<'_>, round: Round) -> Prechecked {
     });
     let lifted = |check: &&Check| decision == Decision::Approval && check.follows == Follows::Override;
     let lifts = round.checks.iter().filter(lifted).map(|check| check.name.clone()).collect();
-    Prechecked { decision, reasons, lifts, checks: round.checks, halt: round.halt, plan }
+    Prechecked { decision, reasons, lifts, policy: digest(cx), checks: round.checks, halt: round.halt, plan }
+}
+
+fn digest(cx: &Context<'_>) -> String {
+    cx.policy.digest().to_string()
 }

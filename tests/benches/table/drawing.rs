@@ -34,6 +34,7 @@ async fn text(table: &mut Table) {
         decision: round.decide(),
         reasons: Vec::new(),
         lifts: Vec::new(),
+        policy: String::new(),
         checks: round.checks,
         halt: round.halt,
         plan: Some(surroundings.plan(&fleet.state(), Replicas(4))),
