@@ -74,7 +74,7 @@ pub(crate) async fn run(command: OperationCommand) -> ExitCode {
     match command {
         OperationCommand::List(args) => Ended::from(list(&at(&args)).await).said(),
         OperationCommand::Show { one } => Ended::from(show(&at(&one.state), &one.id).await).said(),
-        OperationCommand::Resume { one } => resume(&one).await,
+        OperationCommand::Resume { one } => Box::pin(resume(&one)).await,
         OperationCommand::Abandon { one, reason } => {
             Ended::from(abandon(&at(&one.state), &one.id, reason).await).said()
         }

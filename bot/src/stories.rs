@@ -745,3 +745,69 @@ mod other_limits_after_a_restart {
         assert_eq!((times(&stage, "parked"), times(&stage, "finished")), (0, 1), "{:?}", steps(&stage));
     }
 }
+
+mod a_rollback {
+    use scalebot_commands::policy::Policy;
+
+    use super::*;
+    use crate::testing::instance;
+
+    fn drained(stage: &Stage) -> Vec<String> {
+        stage.script().drained.iter().map(ToString::to_string).collect()
+    }
+
+    fn names(stage: &Stage) -> Vec<String> {
+        let script = stage.script();
+        script.fleet.as_ref().unwrap().instances.iter().map(|one| one.id.to_string()).collect()
+    }
+
+    /// Somebody replaces an old instance; count and mark stay as they are.
+    fn replace_an_old_one(stage: &Stage) {
+        let mut script = stage.script();
+        let fleet = script.fleet.as_mut().unwrap();
+        fleet.instances.retain(|one| one.id.as_str() != "api-2");
+        fleet.instances.push(instance("api-9", InstanceState::Ready, None));
+    }
+
+    #[tokio::test]
+    async fn touches_nobody_where_who_is_new_is_not_who_was_added() {
+        let stage = Stage::new();
+        stage.play(UP).await;
+        replace_an_old_one(&stage);
+        stage.play("/scale rollback").await;
+        let (outcome, reason) = ended(&stage);
+        assert_eq!((outcome.as_str(), names(&stage).len()), ("failed", 6), "{reason}");
+        assert_eq!((drained(&stage), times(&stage, "draining")), (vec![], 0), "{reason}");
+        assert!(reason.contains("The count is 6") && reason.contains("/scale down 4"), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn of_going_down_takes_nobody_out_of_the_balancer() {
+        let mut policy = Policy::rehearsal(Duration::from_mins(1));
+        (policy.load.busy, policy.load.cpu, policy.load.p99_ms, policy.load.error_share) = (9.0, 9.0, 9_999.0, 1.0);
+        let stage = Stage::new();
+        stage.play_under("/scale down 3 reason:\"night\"", &policy).await;
+        stage.play_under("/scale rollback", &policy).await;
+        assert_eq!((ended(&stage).0.as_str(), names(&stage).len()), ("completed", 4), "{:?}", ended(&stage));
+        assert_eq!(times(&stage, "draining"), 1, "only the one that went down was drained");
+    }
+
+    #[tokio::test]
+    async fn undoes_what_was_done_of_an_operation_that_was_cancelled_half_way() {
+        let mut policy = Policy::rehearsal(Duration::from_mins(1));
+        (policy.load.busy, policy.load.cpu, policy.load.p99_ms, policy.load.error_share) = (9.0, 9.0, 9_999.0, 1.0);
+        let stage = Stage::with(|script| {
+            script.on_event = |script, event| {
+                if event.kind == "terminated" {
+                    let by = Person::new("operator");
+                    script.signal(Signal::Cancel(scalebot_commands::journal::CancelRequested { by }));
+                }
+            };
+        });
+        stage.play_under("/scale down 2 reason:\"night\"", &policy).await;
+        assert_eq!((ended(&stage).0.as_str(), names(&stage).len()), ("cancelled", 3), "{:?}", ended(&stage));
+        stage.script().on_event = |_, _| ();
+        stage.play_under("/scale rollback", &policy).await;
+        assert_eq!((ended(&stage).0.as_str(), names(&stage).len()), ("completed", 4), "{:?}", ended(&stage));
+    }
+}

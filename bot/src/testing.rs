@@ -484,6 +484,8 @@ impl Fleet for Outside {
             fleet.generation += 1;
             fleet.changed_by = Some(order.operation.to_string());
             fleet.instances.retain(|one| !order.instances.contains(&one.id));
+            // The balancer forgets who is gone; another one of that name is new to it.
+            script.drained.retain(|one| !order.instances.contains(one));
         }
         answer
     }

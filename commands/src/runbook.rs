@@ -28,14 +28,14 @@ pub async fn carry_out(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Fi
     };
     interference::record(cx, journal, ending.interference.as_deref()).await?;
 
+    // Escalation, which waits for nothing that follows
+    if let Some(condition) = ending.escalation {
+        escalate::to_role(cx, journal, "escalate", condition, &ending.reason).await?;
+    }
+
     // Rollback
     if let Some(trouble) = ending.trouble.take() {
         ending = to_known_good(cx, journal, &trouble, ending).await?;
-    }
-
-    // Escalation
-    if let Some(condition) = ending.escalation {
-        escalate::to_role(cx, journal, "escalate", condition, &ending.in_full()).await?;
     }
 
     // Step 6: Document Scaling Event
@@ -154,6 +154,7 @@ async fn to_known_good(
     // Rollback 4: Scale back to known-good configuration
     let returned = back::to_known_good(cx, journal, trouble, &way_back, stopping).await?.body;
     let verified = back::verify(cx, journal, trouble, &returned).await?;
+    back::escalate_unless_sound(cx, journal, &returned, verified.as_ref()).await?;
     let halted = halt_offer::take_answer(cx, journal, offer).await?;
 
     // Rollback 5: Follow Incident Response if needed

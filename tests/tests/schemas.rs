@@ -43,7 +43,7 @@ fn the_committed_schemas_are_what_the_code_derives_now() {
 /// Lines of every kind, as the code itself wrote them.
 fn lines() -> BTreeMap<String, Vec<Value>> {
     const OF_EACH: usize = 12;
-    const SEEDS: u64 = 250;
+    const SEEDS: u64 = 700;
     let mut lines: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for event in (0..SEEDS).flat_map(|seed| sim::run(seed).events) {
         let of_kind = lines.entry(event.kind.clone()).or_default();

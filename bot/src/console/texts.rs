@@ -252,11 +252,11 @@ mod prechecks {
         stage.play_under("/scale up 6", &policy).await;
         stage.script().clock += Duration::from_millis(72_400);
         stage.play_under("/scale up 8", &policy).await;
-        insta::assert_snapshot!(said(&stage.card(Slot::Precheck)), @r"
+        insta::assert_snapshot!(said(&stage.card(Slot::Precheck)), @"
         ✖ fail  Refused: 6 → 8 (2 more)
           Instance count: 6 now, 6 ready; asked for 8.
           The last scaling ended 72 s ago; 5 min have to pass. Ask again in 3 min
-            48 s.
+            48 s. Whoever keeps the configuration can lift that limit.
           Database connections: 127 needed: 8 × 15 + 7 of others.
           The largest count that fits is 6. Raise the server's limit or make each pool
             smaller, then ask again.
@@ -694,9 +694,6 @@ mod escalations {
         ✖ fail  CRITICAL for the system architect: consistency issues after scaling
           api-5, chain: another event than the rest of the fleet at sequence 18.
           api-6, halt: says halted, the source of truth says not halted.
-          Taken back: 4 instances as before, all of them verified.
-          Logs of api-5: logs/api-5.log.
-          Logs of api-6: logs/api-6.log.
           Look at the instances named before anything else is changed.
           Acknowledge it at once. Type: acknowledge
           api · asked by operator · operation 7f3a01

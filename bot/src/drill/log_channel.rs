@@ -214,8 +214,8 @@ async fn what_went_wrong() {
     insta::assert_snapshot!(failed.await, @"
     2026-01-08 03:12:00 UTC  7f3a01  assessed  4 of 4 ready; 38.0 requests/s, p99 990 ms, errors 0 %
     2026-01-08 03:12:00 UTC  7f3a01  not ready  4 of 6 ready after 0 s: instance api-5 has failed: exit status 1
+    2026-01-08 03:12:00 UTC  7f3a01  escalated  HIGH to the infrastructure team: cannot scale due to infrastructure limits. instance api-5 has failed: exit status 1
     2026-01-08 03:12:00 UTC  7f3a01  verified  passed: 4 instances, 0 new, chain compared at 18-20, in 0 s
-    2026-01-08 03:12:00 UTC  7f3a01  escalated  HIGH to the infrastructure team: cannot scale due to infrastructure limits. Instance api-5 has failed: exit status 1. Taken back: 4 instances as before, all of them verified. Logs of api-5: logs/api-5.log. Logs of api-6: logs/api-6.log.
     2026-01-08 03:12:00 UTC  7f3a01  documented  capacity document: CAPACITY.md
     2026-01-08 03:12:00 UTC  7f3a01  finished  taken back: 4 → 6, 4 now. Instance api-5 has failed: exit status 1. Taken back: 4 instances as before, all of them verified. Logs of api-5: logs/api-5.log. Logs of api-6: logs/api-6.log.
     ");
@@ -223,8 +223,8 @@ async fn what_went_wrong() {
     insta::assert_snapshot!(forked.await, @"
     2026-01-08 03:12:00 UTC  7f3a01  assessed  4 of 4 ready; 38.0 requests/s, p99 990 ms, errors 0 %
     2026-01-08 03:12:03 UTC  7f3a01  verified  inconsistent: 6 instances, 2 new, chain compared at 18-20, in 0 s. api-5, chain: another event than the rest of the fleet at sequence 18
+    2026-01-08 03:12:03 UTC  7f3a01  escalated  CRITICAL to the system architect: consistency issues after scaling. api-5, chain: another event than the rest of the fleet at sequence 18.
     2026-01-08 03:12:03 UTC  7f3a01  verified  passed: 4 instances, 0 new, chain compared at 18-20, in 0 s
-    2026-01-08 03:12:03 UTC  7f3a01  escalated  CRITICAL to the system architect: consistency issues after scaling. api-5, chain: another event than the rest of the fleet at sequence 18. Taken back: 4 instances as before, all of them verified. Logs of api-5: logs/api-5.log. Logs of api-6: logs/api-6.log.
     2026-01-08 03:12:03 UTC  7f3a01  documented  capacity document: CAPACITY.md
     2026-01-08 03:12:03 UTC  7f3a01  finished  taken back: 4 → 6, 4 now. api-5, chain: another event than the rest of the fleet at sequence 18. Taken back: 4 instances as before, all of them verified. Logs of api-5: logs/api-5.log. Logs of api-6: logs/api-6.log.
     ");
@@ -235,8 +235,8 @@ async fn what_went_wrong() {
     2026-01-08 03:12:00 UTC  7f3a01  assessed  4 of 4 ready; 38.0 requests/s, p99 990 ms, errors 0 %
     2026-01-08 03:12:03 UTC  7f3a01  verified  passed: 6 instances, 2 new, chain compared at 18-20, in 0 s
     2026-01-08 03:13:03 UTC  7f3a01  monitored  regressed: p99 2286 ms, errors 0 %; 60 s of 60 s observed, 20 samples. Mean latency of the new instances (api-5 and api-6) was 748 ms, of the others at the same time 160 ms, more than chance explains (16 samples).
-    2026-01-08 03:13:03 UTC  7f3a01  verified  passed: 4 instances, 0 new, chain compared at 18-20, in 0 s
     2026-01-08 03:13:03 UTC  7f3a01  escalated  MEDIUM to the system architect: performance not improving after scaling. Mean latency of the new instances (api-5 and api-6) was 748 ms, of the others at the same time 160 ms, more than chance explains (16 samples). p99 latency 2286 ms, limit 500 ms (16 samples). p99 latency 2286 ms, before 990 ms, …
+    2026-01-08 03:13:03 UTC  7f3a01  verified  passed: 4 instances, 0 new, chain compared at 18-20, in 0 s
     2026-01-08 03:13:03 UTC  7f3a01  documented  capacity document: CAPACITY.md
     2026-01-08 03:13:03 UTC  7f3a01  finished  taken back, regressed: 4 → 6, 4 now
     ");

@@ -385,8 +385,8 @@ impl Rehearsal {
             _ => open,
         };
         let signal = match (said, open) {
-            (Said::Reason(text), _) => Signal::Reason(PersonsAnswer { by, text }),
-            (Said::Attest(text), _) => Signal::Attest(PersonsAnswer { by, text }),
+            (Said::Reason(text), _) => Signal::Reason(PersonsAnswer { by, text: bounded(&text) }),
+            (Said::Attest(text), _) => Signal::Attest(PersonsAnswer { by, text: bounded(&text) }),
             (Said::Quit, _) => {
                 self.say(
                     "An operation is under way. Cancel it, or wait for its end; Ctrl-C leaves it to be taken up later.",
@@ -395,7 +395,10 @@ impl Rehearsal {
             }
             // These are taken elsewhere.
             (Said::Nothing | Said::Command(_) | Said::Cancel, _) => return true,
-            (Said::Vote(mark, reason), Some(request)) => Signal::Cast(Ballot { by, mark, request, reason }),
+            (Said::Vote(mark, reason), Some(request)) => {
+                let reason = reason.as_deref().map(bounded);
+                Signal::Cast(Ballot { by, mark, request, reason })
+            }
             (Said::Halt(halt), Some(request)) => {
                 let mark = if halt { Mark::Approve } else { Mark::Reject };
                 Signal::Cast(Ballot { by, mark, request, reason: None })
@@ -441,6 +444,11 @@ impl Rehearsal {
             },
         }
     }
+}
+
+/// What somebody says for the record, as long as a reason may be and with nothing in it that acts on a screen.
+fn bounded(text: &str) -> String {
+    request::escaped(text, request::MAX_REASON)
 }
 
 /// An unfinished operation goes on in the world that it began in.

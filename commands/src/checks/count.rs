@@ -74,7 +74,7 @@ pub(super) fn check(
         Ok(Some(ended)) if elapsed(*ended, now) < cx.policy.count.cool_down => {
             let left = cx.policy.count.cool_down.saturating_sub(elapsed(*ended, now));
             check.came_to(Status::Fail, Follows::Refusal).advice(format!(
-                "The last scaling ended {} ago; {} have to pass. Ask again in {}.",
+                "The last scaling ended {} ago; {} have to pass. Ask again in {}. Whoever keeps the configuration can lift that limit.",
                 Millis::from(whole_seconds(elapsed(*ended, now))),
                 Millis::from(cx.policy.count.cool_down),
                 Millis::from(whole_seconds(left) + Duration::from_secs(1))

@@ -174,6 +174,13 @@ impl Heard {
         cancelled.into_iter().next()
     }
 
+    /// Whether anybody asked for it to stop after that event of the operation.
+    pub fn cancelled_after(&self, op_seq: u64) -> bool {
+        let later =
+            |logged: &Logged| (logged.op_seq > op_seq && matches!(logged.signal, Signal::Cancel(_))).then_some(());
+        !self.pick(later).is_empty()
+    }
+
     /// Every vote that was cast, oldest first.
     pub fn cast(&self) -> Vec<Vote> {
         self.pick(|logged| match &logged.signal {

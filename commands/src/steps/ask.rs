@@ -57,11 +57,9 @@ pub async fn why(
 ) -> Result<Option<String>, Interrupted> {
     const KEY: &str = "rationale";
     // Whether it was asked is told by the log where it goes on, not by the limits in force now.
-    match journal.may_take(KEY) {
-        Some(true) => {}
-        Some(false) => return Ok(cx.reason.map(ToOwned::to_owned)),
-        None if cx.reason.is_some() || is_triggered(cx, assessed) => return Ok(cx.reason.map(ToOwned::to_owned)),
-        None => {}
+    let is_asked = journal.may_take(KEY).unwrap_or_else(|| cx.reason.is_none() && !is_triggered(cx, assessed));
+    if !is_asked {
+        return Ok(cx.reason.map(ToOwned::to_owned));
     }
     if let Some(recorded) = journal.replay::<Rationale>(KEY)? {
         return Ok(recorded.body.reason);

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::assess::{self, Assessed};
-use super::drain::{self, Route};
-use super::escalate::Condition;
+use super::drain::{self, PutBack, Route};
+use super::escalate::{self, Condition};
 use super::finish::Trouble;
 use super::precheck::Plan;
 use super::scale::count_found;
@@ -426,8 +426,10 @@ pub async fn to_known_good(
     for instance in &way_back.newcomers {
         let key = format!("back/drain/{instance}/wait");
         let drained = journal.step(&key, |_| drain::watch(cx, None, instance, since)).await?.body;
-        if let Some(why) = drained.objection().filter(|_| trouble.asked_for) {
-            // These are in good health: nothing is worth cutting them off for.
+        // Who is in good health is not cut off from what takes long; when only asked for, from nothing at all.
+        let healthy = !trouble.culprits.contains(instance);
+        let kept = trouble.asked_for || (healthy && !drained.work.is_empty());
+        if let Some(why) = drained.objection().filter(|_| kept) {
             return not_back(cx, journal, trouble, &stopping, &why).await;
         }
     }
@@ -450,33 +452,31 @@ async fn not_back(
     why: &str,
 ) -> Result<Recorded<RolledBack>, Interrupted> {
     let mut without: Vec<&str> = trouble.culprits.iter().map(InstanceId::as_str).collect();
+    let mut stuck: Vec<&str> = Vec::new();
     // A request to end them whose answer was lost may still arrive: then nobody may be sent requests.
     let ending = stopping.may_be_ending || journal.may_still_arrive(&Return { cx, trouble, out: &stopping.out });
     for instance in stopping.taken.iter().filter(|instance| !trouble.culprits.contains(instance)) {
-        if ending || drain::put_back(cx, journal, "back/", instance).await?.is_err() {
+        if ending {
             without.push(instance.as_str());
+        } else if let PutBack::Unknown(_) = drain::put_back(cx, journal, "back/", instance).await? {
+            stuck.push(instance.as_str());
         }
     }
-    journal.step("back/wait", |_| state_of(cx, trouble, why, &without)).await
+    journal.step("back/wait", |_| state_of(cx, trouble, why, &without, &stuck)).await
 }
 
-async fn state_of(cx: &Context<'_>, trouble: &Trouble, why: &str, without: &[&str]) -> RolledBack {
+/// In what state things are where the way back was not finished. `without` should get no requests, `stuck` should.
+async fn state_of(cx: &Context<'_>, trouble: &Trouble, why: &str, without: &[&str], stuck: &[&str]) -> RolledBack {
     let fleet = cx.fleet().await;
     let to = trouble.plan.rollback_to;
     let mut lines = vec![format!("the way back to {to} could not be finished: {why}")];
-    lines.push(match &fleet {
-        Ok(fleet) => format!("the count is {}, {} ready", fleet.wanted, fleet.ready()),
-        Err(error) => format!("the fleet cannot be seen: {error}"),
-    });
+    lines.extend(standing(to, fleet.as_ref()));
     if !without.is_empty() {
         lines.push(format!("{} should get no requests; see that it is so", without.join(", ")));
     }
-    let word = match &fleet {
-        Ok(fleet) if fleet.wanted > to => format!("Look at the fleet; then type: /scale down {to}"),
-        Ok(fleet) if fleet.wanted < to => format!("Look at the fleet; then type: /scale up {to}"),
-        _ => "Look at the fleet before anything else".to_owned(),
-    };
-    lines.push(word);
+    if !stuck.is_empty() {
+        lines.push(format!("{} may get no requests and could serve: put it back into the balancer", stuck.join(", ")));
+    }
     RolledBack {
         done: false,
         to,
@@ -487,6 +487,20 @@ async fn state_of(cx: &Context<'_>, trouble: &Trouble, why: &str, without: &[&st
     }
 }
 
+/// The count, how many are ready, and what to type.
+fn standing(to: Replicas, fleet: Result<&FleetState, &PortError>) -> [String; 2] {
+    let seen = match fleet {
+        Ok(fleet) => format!("the count is {}, {} ready", fleet.wanted, fleet.ready()),
+        Err(error) => format!("the fleet cannot be seen: {error}"),
+    };
+    let word = match fleet {
+        Ok(fleet) if fleet.wanted > to => format!("Look at the fleet; then type: /scale down {to}"),
+        Ok(fleet) if fleet.wanted < to => format!("Look at the fleet; then type: /scale up {to}"),
+        _ => "Look at the fleet before anything else. /scale status shows it".to_owned(),
+    };
+    [seen, word]
+}
+
 /// Waits until nobody is there any more who was to be ended, and whoever was in service before is again.
 async fn until_back(cx: &Context<'_>, trouble: &Trouble, intent: &RollingBack, at: Timestamp) -> RolledBack {
     let world = &*cx.ports.world;
@@ -495,7 +509,9 @@ async fn until_back(cx: &Context<'_>, trouble: &Trouble, intent: &RollingBack, a
     let to = trouble.plan.rollback_to;
     let enough = trouble.plan.ready.len().min(to.0 as usize);
     loop {
-        let (fleet, open) = match cx.fleet().await {
+        let seen = cx.fleet().await;
+        let lines = standing(to, seen.as_ref());
+        let (fleet, open) = match seen {
             Err(error) => (None, Some(format!("the fleet cannot be seen: {error}"))),
             Ok(fleet) => {
                 let still: Vec<&str> = fleet
@@ -520,7 +536,7 @@ async fn until_back(cx: &Context<'_>, trouble: &Trouble, intent: &RollingBack, a
         if open.is_none() || others || deadline.is_over(world) {
             let problem = open.map(|open| {
                 let what = format!("the count was set to {to}, and the fleet is not as it was: {open}");
-                in_lines([&*what, "Look at the fleet before anything else"])
+                in_lines(std::iter::once(what).chain(lines))
             });
             return RolledBack {
                 done: problem.is_none(),
@@ -560,6 +576,29 @@ pub async fn verify(
     Ok(Some(verified.body))
 }
 
+/// Whether the fleet is back, and all is well with it.
+fn is_sound(returned: &RolledBack, verified: Option<&Verified>) -> bool {
+    returned.done && verified.is_some_and(|verified| verified.result == Verification::Passed)
+}
+
+/// A way back that was not finished, or to a fleet that is not well, is somebody's to see to at once.
+pub async fn escalate_unless_sound(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    returned: &RolledBack,
+    verified: Option<&Verified>,
+) -> Result<(), Interrupted> {
+    if is_sound(returned, verified) {
+        return Ok(());
+    }
+    let because = match (&returned.problem, verified) {
+        (Some(problem), _) => problem.clone(),
+        (None, Some(verified)) => in_lines(&verified.problems),
+        (None, None) => in_lines(["the fleet is back and was not verified"]),
+    };
+    escalate::to_role(cx, journal, "back/escalate", Condition::Consistency, &because).await
+}
+
 /// What the way back came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Course {
@@ -578,7 +617,7 @@ pub fn ending(cx: &Context<'_>, trouble: &Trouble, before: Ending, course: Cours
     let Course { returned, verified, logs, halted } = course;
     let mut lines: Vec<String> = Vec::new();
     let to = instances(returned.to);
-    let sound = verified.as_ref().is_some_and(|verified| verified.result == Verification::Passed);
+    let sound = is_sound(&returned, verified.as_ref());
     match (&returned.problem, verified) {
         (Some(problem), _) => lines.extend(problem.lines().map(ToOwned::to_owned)),
         (None, _) if sound && trouble.asked_for => lines.push(format!("{to} as before, all of them verified")),
@@ -594,13 +633,12 @@ pub fn ending(cx: &Context<'_>, trouble: &Trouble, before: Ending, course: Cours
     if let Some(runbook) = cx.policy.back.incident_runbook.as_deref().filter(|_| !trouble.asked_for) {
         lines.push(format!("Incident runbook: {runbook}"));
     }
-    let outcome = match (returned.done && sound, trouble.asked_for) {
+    let outcome = match (sound, trouble.asked_for) {
         (true, true) => Outcome::Completed,
         (true, false) => Outcome::RolledBack,
         (false, _) => Outcome::Failed,
     };
-    let escalation = before.escalation.or((outcome == Outcome::Failed).then_some(Condition::Consistency));
-    Ending { outcome, afterwards: lines, escalation, changed_the_fleet: true, ..before }
+    Ending { outcome, afterwards: lines, changed_the_fleet: true, ..before }
 }
 
 /// The same end where the fleet is not brought back.
@@ -641,6 +679,11 @@ fn undoable(cx: &Context<'_>, undone: &OperationId, events: &[Event], assessed: 
         plan: Option<Plan>,
     }
     #[derive(Deserialize)]
+    struct Left {
+        from: Option<Replicas>,
+        ended_at: Option<Replicas>,
+    }
+    #[derive(Deserialize)]
     struct Newcomers {
         newcomers: Vec<InstanceId>,
     }
@@ -650,6 +693,13 @@ fn undoable(cx: &Context<'_>, undone: &OperationId, events: &[Event], assessed: 
         last(Kind::Prechecked).map(|event| serde_json::from_str(&event.body)).transpose().map_err(unreadable)?;
     let plan =
         planned.and_then(|planned| planned.plan).ok_or("That operation had no plan, so there is nothing to undo.")?;
+    // Where that operation left the fleet, and the count from before it: a part of its plan may be done.
+    let left: Option<Left> =
+        last(Kind::Finished).map(|event| serde_json::from_str(&event.body)).transpose().map_err(unreadable)?;
+    let (Some(from), Some(ended_at)) = left.map_or((None, None), |left| (left.from, left.ended_at)) else {
+        return Err("It is not known where that operation left the fleet.".to_owned());
+    };
+    let plan = Plan { to: ended_at, rollback_to: from, ..plan };
     let waited: Option<Newcomers> = last(Kind::Scaled)
         .or_else(|| last(Kind::NotReady))
         .map(|event| serde_json::from_str(&event.body))

@@ -7,7 +7,7 @@ use futures::join;
 use serde::{Deserialize, Serialize};
 
 use super::body;
-use super::guard::{Guard, Held};
+use super::guard::{self, Guard, Held};
 use crate::card;
 use crate::checks;
 use crate::context::Context;
@@ -92,6 +92,21 @@ pub(super) struct Route<'a> {
     pub(super) guard: Option<Guard<'a>>,
 }
 
+impl Route<'_> {
+    /// Whoever is ending or gone is not sent requests again, whoever ends it.
+    async fn can_serve(&self) -> Result<(), Stop> {
+        let fleet = self.cx.fleet_within(self.cx.policy.time.guard).await.map_err(guard::unseen)?;
+        let instance = fleet.instances.iter().find(|instance| instance.id == *self.instance);
+        match instance.map(|instance| instance.state) {
+            None => Err(Stop::Changed(format!("{} is gone", self.instance))),
+            Some(InstanceState::Terminating | InstanceState::Failed) => {
+                Err(Stop::Changed(format!("{} is ending or has failed", self.instance)))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+}
+
 #[async_trait]
 impl Effect for Route<'_> {
     type Intent = Routing;
@@ -105,12 +120,14 @@ impl Effect for Route<'_> {
     }
 
     async fn guard(&self, heard: &Heard) -> Result<Routing, Stop> {
-        let (halt, approval) = match &self.guard {
-            Some(guard) => {
-                let Held { halt, approval, .. } = guard.read(heard).await?;
-                (halt, approval)
+        let (halt, approval) = if let Some(guard) = &self.guard {
+            let Held { halt, approval, .. } = guard.read(heard).await?;
+            (halt, approval)
+        } else {
+            if self.receives {
+                self.can_serve().await?;
             }
-            None => (Vec::new(), None),
+            (Vec::new(), None)
         };
         Ok(Routing {
             instance: self.instance.clone(),
@@ -156,16 +173,31 @@ pub async fn out_of_the_balancer(
     journal.effect(&format!("{prefix}drain/{instance}"), &route).await
 }
 
-/// Sends the instance requests again, because it stays after all. Whether it does, or why that is not known.
+/// What became of sending an instance requests again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PutBack {
+    /// It gets requests again.
+    Done,
+    /// It can serve nobody any more, and gets none: how that was seen.
+    Gone(String),
+    /// It may get none although it could serve, and why.
+    Unknown(String),
+}
+
+/// Sends the instance requests again, because it stays after all.
 pub async fn put_back(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
     prefix: &str,
     instance: &InstanceId,
-) -> Result<Result<(), String>, Interrupted> {
+) -> Result<PutBack, Interrupted> {
     let route = Route { cx, instance, receives: true, guard: None };
     let effected = journal.effect(&format!("{prefix}readmit/{instance}"), &route).await?;
-    Ok(effected.why_not().map_or(Ok(()), Err))
+    Ok(match effected {
+        Effected::Done(..) => PutBack::Done,
+        Effected::Stopped(Stop::Changed(how)) => PutBack::Gone(how),
+        otherwise => PutBack::Unknown(otherwise.why_not().unwrap_or_default()),
+    })
 }
 
 /// Waits until the instance has answered all it had: requests within one bound, constitutional writes within another.

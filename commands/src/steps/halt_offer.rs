@@ -132,7 +132,8 @@ async fn answer(
             Tally::Rejected(by) => break HaltAnswered { halt: Some(false), by: vec![by] },
             Tally::Open => {}
         }
-        let over = deadline.is_over(world) || !cx.ports.room.attended() || journal.heard().cancelled_by().is_some();
+        let over =
+            deadline.is_over(world) || !cx.ports.room.attended() || journal.heard().cancelled_after(offered.op_seq);
         if over {
             break HaltAnswered { halt: None, by: vec![] };
         }

@@ -1,7 +1,7 @@
 //! Scaling down, steps 2 and 3 for one instance after the other: out of the balancer, its last requests, ended, gone. One
 //! that cannot be ended gets requests again, so that nothing is left between two states.
 
-use super::drain;
+use super::drain::{self, PutBack};
 use super::guard::Guard;
 use super::permit::{Permit, Rounds};
 use super::precheck::Plan;
@@ -234,8 +234,9 @@ async fn put_back(
         return Ok(Err(kept));
     }
     kept.state = Some(match drain::put_back(cx, journal, prefix, instance).await? {
-        Ok(()) => format!("{instance} gets requests again"),
-        Err(why) => {
+        PutBack::Done => format!("{instance} gets requests again"),
+        PutBack::Gone(how) => format!("{how}, so it gets no requests"),
+        PutBack::Unknown(why) => {
             kept.is_not_as_before = true;
             format!("{instance} may still get no requests: {why}. Put it back into the balancer")
         }

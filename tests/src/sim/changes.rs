@@ -95,6 +95,7 @@ impl Changes {
                 return (None, Some(if done { "rolled back" } else { "not rolled back" }));
             }
             Kind::HaltAnswered => return (None, Some("halt answered")),
+            Kind::HaltingAnswered => return (None, Some("halted by a lead")),
             Kind::Overridden => return (None, Some("overridden")),
             Kind::Interference => return (None, Some("interference")),
             Kind::TerminatingAnswered if body["result"] == "done" && body["adopted"] == true => {

@@ -86,13 +86,15 @@ impl Model {
             let vote =
                 |by: &str, mark| Ballot { by: Person::new(by), mark, request: request.clone(), reason: reason.clone() };
             for (in_a_thousand, by, mark) in [
-                (600, "lead", Mark::Approve),
+                // Whoever is offered to halt is mostly quick.
+                (if is(event, Kind::HaltOffered) { 900 } else { 600 }, "lead", Mark::Approve),
                 (100, "lead2", Mark::Reject),
                 (150, "operator", Mark::Approve),
                 (150, "viewer", Mark::Approve),
             ] {
                 if self.chance(in_a_thousand) {
-                    let (at, later) = (self.between(0, 240_000), self.between(0, 60_000));
+                    let longest = if is(event, Kind::HaltOffered) { 40_000 } else { 240_000 };
+                    let (at, later) = (self.between(0, longest), self.between(0, 60_000));
                     let operation = Some(operation.clone());
                     self.after(at, Happening::Signal(operation.clone(), Signal::Cast(vote(by, mark))));
                     if self.chance(100) {
