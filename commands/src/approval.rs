@@ -40,6 +40,8 @@ pub struct Bound {
     pub halt: Vec<BoundHalt>,
     /// The status of each check that asks for an approval, and of who else steers.
     pub statuses: BTreeMap<String, Status>,
+    /// The checks that are lifted, by name. That one of them needs it no more changes nothing: live figures come and go.
+    pub lifts: Vec<String>,
     /// The limits in force, by their digest.
     pub policy: String,
 }
@@ -87,9 +89,7 @@ impl BoundHalt {
 impl Bound {
     /// Of a plan and what the checks found.
     pub fn of(cx: &Context<'_>, plan: &Plan, checked: &Prechecked) -> Self {
-        let binding = |check: &&Check| {
-            matches!(check.follows, Follows::Approval | Follows::Override) || BINDING.contains(&check.name.as_str())
-        };
+        let binding = |check: &&Check| check.follows == Follows::Approval || BINDING.contains(&check.name.as_str());
         Self {
             target: cx.request.target.clone(),
             identity: plan.identity.clone(),
@@ -100,6 +100,7 @@ impl Bound {
             victims: plan.victims.iter().map(|victim| victim.instance.clone()).collect(),
             halt: BoundHalt::of(&checked.halt),
             statuses: checked.checks.iter().filter(binding).map(|check| (check.name.clone(), check.status)).collect(),
+            lifts: checked.lifts.clone(),
             // The limits of the process that made the checks: another one may read them back.
             policy: checked.policy.clone(),
         }
@@ -111,7 +112,7 @@ impl Bound {
         Hash(Sha256::digest(&json).into())
     }
 
-    /// What is different in `now`, one sentence each. Empty exactly when both are equal.
+    /// What is different in `now`, one sentence each. Empty exactly when both are equal, except that less is to be lifted.
     pub fn changes(&self, now: &Self) -> Vec<String> {
         let mut changes = Vec::new();
         if self.identity != now.identity {
@@ -137,6 +138,9 @@ impl Bound {
                 found.map_or_else(|| "not asked".to_owned(), BoundHalt::words)
             };
             differs(&source.source, says(&self.halt), says(&now.halt));
+        }
+        for name in now.lifts.iter().filter(|name| !self.lifts.contains(name)) {
+            differs(name, "nothing to lift".to_owned(), "over its limit".to_owned());
         }
         for name in self.statuses.keys().chain(now.statuses.keys()) {
             let status = |all: &BTreeMap<String, Status>| all.get(name).map_or("not asked", |status| status.words());
@@ -459,14 +463,24 @@ mod tests {
             victims: vec![],
             halt: vec![BoundHalt { source: "halt table".into(), halted: Some(true), since: Some(at(0)) }],
             statuses: BTreeMap::from([("complexity budget".to_owned(), Status::Pass)]),
+            lifts: vec![],
             policy: "p".into(),
         }
     }
 
     #[test]
+    fn what_need_not_be_lifted_any_more_changes_nothing() {
+        let asked = Bound { lifts: vec!["latency".into(), "errors".into()], ..bound() };
+        let now = Bound { lifts: vec!["errors".into()], ..bound() };
+        assert_eq!(asked.changes(&now), Vec::<String>::new());
+        assert_eq!(now.changes(&asked), ["latency: nothing to lift before, over its limit now"]);
+    }
+
+    #[test]
     fn whatever_differs_changes_the_digest_and_is_said() {
         type Change = fn(&mut Bound);
-        let changes: [(Change, &str); 10] = [
+        let changes: [(Change, &str); 11] = [
+            (|b| b.lifts = vec!["latency".into()], "latency: nothing to lift before, over its limit now"),
             (|b| b.target = TargetName::new("web"), "the target: api before, web now"),
             (|b| b.identity = "boot-2".into(), "the fleet was replaced by another of the same name"),
             (|b| b.generation = 4, "how often the count was set: 3 before, 4 now"),
