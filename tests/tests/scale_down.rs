@@ -166,9 +166,10 @@ fn who_works_on_something_long_is_left_alone_and_too_few_free_ones_are_refused_b
 fn a_request_that_takes_long_is_waited_for_and_one_that_takes_too_long_keeps_its_instance() {
     let drill = Drill::new();
     let mut running = drill.start(&with(&HALF, &["/scale down 4 reason:\"night\""]));
-    running.until("quiesced");
-    drill.happen("long-request", &json!({ "instance": "api-6", "seconds": 10 }));
-    drill.happen("long-request", &json!({ "instance": "api-5", "seconds": 90 }));
+    // Under way before the command: warming up takes 10 s.
+    running.until_it_warms_up();
+    drill.happen("long-request", &json!({ "instance": "api-6", "seconds": 25 }));
+    drill.happen("long-request", &json!({ "instance": "api-5", "seconds": 110 }));
     let first = running.until("drained")["body"].clone();
     assert_eq!((&first["instance"], &first["ended"]), (&json!("api-6"), &json!("idle")), "{first}");
     let second = running.until("drained")["body"].clone();
@@ -188,8 +189,9 @@ fn a_request_that_takes_long_is_waited_for_and_one_that_takes_too_long_keeps_its
 fn cancelled_while_an_instance_is_drained_that_one_gets_requests_again() {
     let drill = Drill::new();
     let mut running = talk(&drill, &HALF, "operator> /scale down 4 reason:\"night\"");
-    running.until("quiesced");
-    drill.happen("long-request", &json!({ "instance": "api-6", "seconds": 25 }));
+    // Under way before the command: warming up takes 10 s.
+    running.until_it_warms_up();
+    drill.happen("long-request", &json!({ "instance": "api-6", "seconds": 40 }));
     running.until("draining_answered");
     running.types("operator> cancel");
     running.until("readmitting_answered");
@@ -205,8 +207,9 @@ fn cancelled_while_an_instance_is_drained_that_one_gets_requests_again() {
 fn somebody_who_changes_the_count_while_it_drains_is_named_and_not_fought() {
     let drill = Drill::new();
     let mut running = drill.start(&with(&HALF, &["/scale down 4 reason:\"night\""]));
-    running.until("quiesced");
-    drill.happen("long-request", &json!({ "instance": "api-6", "seconds": 8 }));
+    // Under way before the command: warming up takes 10 s.
+    running.until_it_warms_up();
+    drill.happen("long-request", &json!({ "instance": "api-6", "seconds": 22 }));
     running.until("draining_answered");
     let fleet: Value = serde_json::from_str(&drill.world_says("GET", "/fleet", &json!(null))).unwrap();
     let order = json!({
@@ -243,8 +246,9 @@ fn a_halt_that_begins_between_two_removals_stops_the_second_until_a_lead_approve
     let drill = Drill::new();
     let arguments = with(&HALF, &["--approval-timeout", "2m"]);
     let mut running = talk(&drill, &arguments, "operator> /scale down 4 reason:\"night\"");
-    running.until("quiesced");
-    drill.happen("long-request", &json!({ "instance": "api-5", "seconds": 6 }));
+    // Under way before the command: warming up takes 10 s.
+    running.until_it_warms_up();
+    drill.happen("long-request", &json!({ "instance": "api-5", "seconds": 24 }));
     running.until("terminated");
     drill.happen("halt", &json!({ "sources": "both", "reason": "integrity violation" }));
     let asked = running.until("approval_requested")["body"].clone();
@@ -347,8 +351,9 @@ fn after_a_lead_rejects_the_rest_what_is_gone_is_said_and_nothing_further_is_don
     let drill = Drill::new();
     let arguments = with(&HALF, &["--approval-timeout", "2m"]);
     let mut running = talk(&drill, &arguments, "operator> /scale down 4 reason:\"night\"");
-    running.until("quiesced");
-    drill.happen("long-request", &json!({ "instance": "api-5", "seconds": 6 }));
+    // Under way before the command: warming up takes 10 s.
+    running.until_it_warms_up();
+    drill.happen("long-request", &json!({ "instance": "api-5", "seconds": 24 }));
     running.until("terminated");
     drill.happen("halt", &json!({ "sources": "both", "reason": "integrity violation" }));
     running.until("approval_requested");
@@ -369,8 +374,9 @@ fn after_a_lead_rejects_the_rest_what_is_gone_is_said_and_nothing_further_is_don
 fn a_constitutional_write_that_begins_while_draining_has_a_minute() {
     let drill = Drill::new();
     let mut running = drill.start(&with(&HALF, &["/scale down 5 reason:\"night\""]));
-    running.until("quiesced");
-    drill.happen("long-request", &json!({ "instance": "api-6", "seconds": 5 }));
+    // Under way before the command: warming up takes 10 s.
+    running.until_it_warms_up();
+    drill.happen("long-request", &json!({ "instance": "api-6", "seconds": 20 }));
     running.until("draining_answered");
     let write = json!({ "instance": "api-6", "what": "witness 7", "constitutional": true, "seconds": 36 });
     drill.happen("work", &write);
