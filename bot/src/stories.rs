@@ -650,6 +650,37 @@ mod going_down {
     }
 
     #[tokio::test]
+    async fn one_that_somebody_else_ends_while_it_is_drained_is_not_sent_requests_again() {
+        for (state, said) in
+            [(Some(InstanceState::Terminating), "api-4 is ending or has failed"), (None, "api-4 is gone")]
+        {
+            let stage = Stage::with(|script| {
+                script.on_event = match state {
+                    Some(_) => |script, event| {
+                        if event.kind == "drained" {
+                            let fleet = script.fleet.as_mut().unwrap();
+                            (fleet.wanted.0, fleet.generation) = (3, fleet.generation + 1);
+                            fleet.instances[3].state = InstanceState::Terminating;
+                        }
+                    },
+                    None => |script, event| {
+                        if event.kind == "drained" {
+                            let fleet = script.fleet.as_mut().unwrap();
+                            (fleet.wanted.0, fleet.generation) = (3, fleet.generation + 1);
+                            fleet.instances.truncate(3);
+                        }
+                    },
+                };
+            });
+            stage.play_under(DOWN, &policy()).await;
+            let (outcome, reason) = ended(&stage);
+            assert_eq!((outcome.as_str(), times(&stage, "terminating")), ("refused", 0), "{reason}");
+            assert!(reason.contains(said) && reason.contains("so it gets no requests"), "{reason}");
+            assert_eq!(times(&stage, "interference"), 1, "{reason}");
+        }
+    }
+
+    #[tokio::test]
     async fn where_everybody_works_on_something_nobody_is_ended() {
         let stage = Stage::with(|script| {
             script.work = ["api-1", "api-2", "api-3", "api-4"].iter().map(|one| works(one)).collect();
