@@ -32,6 +32,8 @@ pub(crate) enum Cancelled {
     Already(OperationId),
     /// The operation was told, and it is not on record yet.
     PassedOn(OperationId),
+    /// The fleet is brought back, which is not interrupted: the operation was not told.
+    GoingBack(OperationId),
     /// The operation ended before it was heard.
     TooLate(OperationId),
     /// Nothing is under way.

@@ -97,6 +97,26 @@ impl Drill {
         Running { said, lines, events: Vec::new(), _watched: ends_it_after(PATIENCE, child.id()), child }
     }
 
+    /// It has ended as every drill must: each event is as its schema says, the log is proved, and nothing runs any more.
+    pub fn proved(&self, events: &[Value]) {
+        for event in events {
+            crate::schemas::validate(event).unwrap_or_else(|error| panic!("{error}: {event}"));
+        }
+        let (code, said) = self.ledger("verify");
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(self.world(), None);
+    }
+
+    /// Somebody else sets the fleet's count.
+    pub fn a_colleague_sets(&self, from: u32, to: u32) {
+        let fleet: Value = serde_json::from_str(&self.world_says("GET", "/fleet", &Value::Null)).unwrap();
+        let order = serde_json::json!({
+            "identity": fleet["identity"], "from": from, "to": to, "version": fleet["version"],
+            "operation": "a colleague"
+        });
+        self.world_says("POST", "/fleet/scale", &order);
+    }
+
     /// Runs `scalebot ledger WHAT --state …`: the exit code and what it printed.
     pub fn ledger(&self, what: &str) -> (Option<i32>, String) {
         let output = Command::new(program()).args(["ledger", what, "--state"]).arg(self.state()).output().unwrap();

@@ -6,7 +6,6 @@
 use std::process::Stdio;
 
 use scalebot_tests::binary::{Drill, Ended, Running};
-use scalebot_tests::schemas::validate;
 use serde_json::{Value, json};
 
 /// Half of what four instances carry, on six.
@@ -14,15 +13,6 @@ const HALF: [&str; 6] = ["--instances", "6", "--load", "19", "--monitor", "20s"]
 
 fn with<'a>(first: &[&'a str], then: &[&'a str]) -> Vec<&'a str> {
     first.iter().chain(then).copied().collect()
-}
-
-fn proved(drill: &Drill, events: &[Value]) {
-    for event in events {
-        validate(event).unwrap_or_else(|error| panic!("{error}: {event}"));
-    }
-    let (code, said) = drill.ledger("verify");
-    assert_eq!(code, Some(0), "{said}");
-    assert_eq!(drill.world(), None);
 }
 
 /// What the load generator itself counts.
@@ -90,7 +80,7 @@ fn six_go_down_to_four_under_load_and_not_one_request_is_lost() {
     for body in of_kind(&ended.events, "drained") {
         assert_eq!((&body["ended"], &body["in_flight"]), (&json!("idle"), &json!(0)));
     }
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }
 
 #[test]
@@ -116,7 +106,7 @@ fn under_full_load_going_down_is_refused_with_what_each_would_have_to_carry() {
     assert!(busy["figure"].as_str().unwrap().contains("for each of 4") && busy["limit"] == "75 %, each and mean");
     assert!(ended.said.contains("governance lead may lift this"), "{}", ended.said);
     assert!(of_kind(&ended.events, "draining").is_empty());
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }
 
 #[test]
@@ -135,7 +125,7 @@ fn a_lead_lifts_that_with_a_reason_and_not_without() {
     let ended = running.end();
     let asked = of_kind(&ended.events, "approval_requested")[0];
     assert_eq!(of_kind(&ended.events, "terminating")[0]["approval"], asked["digest"]);
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }
 
 #[test]
@@ -159,7 +149,7 @@ fn who_works_on_something_long_is_left_alone_and_too_few_free_ones_are_refused_b
     let last = check(prechecked.last().unwrap(), "long-running work");
     assert_eq!((&last["status"], &last["follows"]), (&json!("fail"), &json!("refusal")), "{last}");
     assert_eq!((&finished(&ended)["outcome"], &finished(&ended)["ended_at"]), (&json!("refused"), &json!(5)));
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }
 
 #[test]
@@ -182,7 +172,7 @@ fn a_request_that_takes_long_is_waited_for_and_one_that_takes_too_long_keeps_its
     let reason = end["reason"].as_str().unwrap();
     assert!(reason.contains("api-5 is not idle") && reason.contains("api-5 gets requests again"), "{reason}");
     assert!(reason.contains("api-6 was ended before that"), "{reason}");
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }
 
 #[test]
@@ -200,7 +190,7 @@ fn cancelled_while_an_instance_is_drained_that_one_gets_requests_again() {
     let ended = running.end();
     let end = finished(&ended);
     assert_eq!((&end["outcome"], &end["ended_at"]), (&json!("cancelled"), &json!(6)), "{end}");
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }
 
 #[test]
@@ -211,11 +201,7 @@ fn somebody_who_changes_the_count_while_it_drains_is_named_and_not_fought() {
     running.until_it_warms_up();
     drill.happen("long-request", &json!({ "instance": "api-6", "seconds": 22 }));
     running.until("draining_answered");
-    let fleet: Value = serde_json::from_str(&drill.world_says("GET", "/fleet", &json!(null))).unwrap();
-    let order = json!({
-        "identity": fleet["identity"], "from": 6, "to": 7, "version": fleet["version"], "operation": "a colleague"
-    });
-    drill.world_says("POST", "/fleet/scale", &order);
+    drill.a_colleague_sets(6, 7);
     let ended = running.end();
     let end = finished(&ended);
     assert_eq!(end["ended_at"], 7, "{end}");
@@ -223,7 +209,7 @@ fn somebody_who_changes_the_count_while_it_drains_is_named_and_not_fought() {
     let what = of_kind(&ended.events, "interference")[0]["what"].as_str().unwrap().to_owned();
     assert!(what.contains("a colleague set the count to 7"), "{what}");
     assert!(end["reason"].as_str().unwrap().contains("api-6 gets requests again"), "{end}");
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }
 
 #[test]
@@ -238,7 +224,7 @@ fn an_old_instance_that_is_killed_while_the_fleet_is_watched_stops_the_operation
     let end = finished(&ended);
     assert_eq!((&end["outcome"], &end["ended_at"]), (&json!("failed"), &json!(6)), "{end}");
     assert!(of_kind(&ended.events, "rolling_back").is_empty());
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }
 
 #[test]
@@ -261,7 +247,7 @@ fn a_halt_that_begins_between_two_removals_stops_the_second_until_a_lead_approve
     let ended = running.end();
     assert_eq!(of_kind(&ended.events, "terminating")[1]["approval"], asked["digest"]);
     assert_eq!(finished(&ended)["ended_at"], 4);
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }
 
 #[test]
@@ -282,7 +268,7 @@ fn killed_at_every_part_of_it_no_instance_is_ended_twice_and_no_other_than_was_a
             of_kind(&events, "terminating").iter().map(|body| body["instances"][0].as_str().unwrap()).collect();
         ended_ones.dedup();
         assert_eq!(ended_ones, ["api-6", "api-5"], "{moment}");
-        proved(&drill, &events);
+        drill.proved(&events);
     }
 }
 
@@ -308,7 +294,7 @@ fn a_rollback_ends_exactly_what_was_new_and_another_one_has_nothing_to_undo() {
     assert_eq!(instances, ["api-5", "api-6"]);
     assert_eq!(of_kind(&ended.events, "command_refused").len(), 1, "{}", ended.said);
     assert_eq!(ended.code, Some(1));
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }
 
 #[test]
@@ -317,11 +303,7 @@ fn a_rollback_is_refused_where_somebody_has_changed_the_count_since() {
     let arguments = ["--load", "19", "--monitor", "20s"];
     let mut running = talk(&drill, &arguments, "operator> /scale up 6 reason:\"try\"");
     running.until("finished");
-    let fleet: Value = serde_json::from_str(&drill.world_says("GET", "/fleet", &json!(null))).unwrap();
-    let order = json!({
-        "identity": fleet["identity"], "from": 6, "to": 7, "version": fleet["version"], "operation": "a colleague"
-    });
-    drill.world_says("POST", "/fleet/scale", &order);
+    drill.a_colleague_sets(6, 7);
     running.types("operator> /scale rollback");
     running.until("finished");
     running.hangs_up();
@@ -329,7 +311,7 @@ fn a_rollback_is_refused_where_somebody_has_changed_the_count_since() {
     let end = finished(&ended);
     assert_eq!((&end["outcome"], &end["ended_at"]), (&json!("refused"), &json!(7)), "{end}");
     assert!(end["reason"].as_str().unwrap().contains("olleague set the count to 7 since"), "{end}");
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }
 
 #[test]
@@ -343,7 +325,7 @@ fn a_way_back_that_is_killed_is_finished_by_the_next_process() {
     let end = of_kind(&events, "finished").last().copied().unwrap().clone();
     assert_eq!((&end["outcome"], &end["ended_at"]), (&json!("rolled_back"), &json!(4)), "{}", ended.said);
     assert_eq!(of_kind(&events, "rolled_back").len(), 1);
-    proved(&drill, &events);
+    drill.proved(&events);
 }
 
 #[test]
@@ -367,7 +349,7 @@ fn after_a_lead_rejects_the_rest_what_is_gone_is_said_and_nothing_further_is_don
     let reason = end["reason"].as_str().unwrap();
     assert!(reason.contains("Rejected by lead") && reason.contains("api-6 was ended before that"), "{reason}");
     assert_eq!(of_kind(&ended.events, "terminating").len(), 1);
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }
 
 #[test]
@@ -385,7 +367,7 @@ fn a_constitutional_write_that_begins_while_draining_has_a_minute() {
     assert!(drained["waited"].as_u64().unwrap() > 30_000, "{drained}");
     let ended = running.end();
     assert_eq!(finished(&ended)["ended_at"], 5, "{}", ended.said);
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }
 
 #[test]
@@ -397,5 +379,5 @@ fn a_rollback_of_going_down_starts_as_many_again() {
     let back = of_kind(&ended.events, "rolling_back")[0];
     assert_eq!((&back["from"], &back["to"], &back["instances"]), (&json!(4), &json!(6), &json!([])));
     assert_eq!(ended.code, Some(0), "{}", ended.said);
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }

@@ -7,14 +7,13 @@
 use std::process::Stdio;
 
 use scalebot_tests::binary::{Drill, Ended, Running, kinds};
-use scalebot_tests::schemas::validate;
 use serde_json::{Value, json};
 
 fn run(arguments: &[&'static str]) -> (Drill, Ended) {
     let drill = Drill::new();
     let all: Vec<&str> = ["/scale up 6", "--monitor", "20s"].into_iter().chain(arguments.iter().copied()).collect();
     let ended = drill.run(&all);
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
     (drill, ended)
 }
 
@@ -25,15 +24,6 @@ fn talk(drill: &Drill, arguments: &[&str]) -> Running {
     let mut running = drill.start_with_input(&all, Stdio::piped());
     running.types("operator> /scale up 6");
     running
-}
-
-fn proved(drill: &Drill, events: &[Value]) {
-    for event in events {
-        validate(event).unwrap_or_else(|error| panic!("{error}: {event}"));
-    }
-    let (code, said) = drill.ledger("verify");
-    assert_eq!(code, Some(0), "{said}");
-    assert_eq!(drill.world(), None);
 }
 
 /// What the new instances broke is taken back: four again, all verified, what they wrote is kept, and that role was told
@@ -179,7 +169,7 @@ fn marks_of_the_requester_and_of_others_than_leads_do_not_count_and_another_lead
     let ended = running.end();
     assert_eq!(ended.only("finished")["outcome"], "rejected");
     assert_eq!(ended.only("rejected")["by"], json!(["lead"]));
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }
 
 #[test]
@@ -203,7 +193,7 @@ fn what_changes_after_the_approval_makes_it_void_and_the_next_request_says_what_
     running.hangs_up();
     let ended = running.end();
     assert_eq!(ended.code, Some(0), "{}", ended.said);
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }
 
 #[test]
@@ -216,7 +206,7 @@ fn in_a_script_a_mark_waits_until_it_is_asked_for() {
     let ended = running.end();
     assert_eq!(ended.code, Some(0), "{}", ended.said);
     assert_eq!(ended.only("approved")["by"], json!(["lead"]));
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }
 
 #[test]
@@ -230,7 +220,7 @@ fn a_halt_that_begins_while_the_fleet_is_watched_changes_nothing_and_governance_
     let ended = running.end();
     assert_eq!(ended.only("finished")["ended_at"], 6);
     assert_eq!(ended.kinds().iter().filter(|kind| *kind == "scaling").count(), 1);
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }
 
 #[test]
@@ -274,7 +264,7 @@ fn an_instance_that_was_down_before_is_named_and_does_not_spoil_the_scaling() {
     assert_eq!(verified["body"]["result"], "passed", "{verified}");
     let ended = running.end();
     assert_eq!(ended.only("finished")["outcome"], "completed", "{}", ended.said);
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }
 
 #[test]
@@ -282,18 +272,14 @@ fn somebody_who_changes_the_count_in_the_middle_is_noticed_and_not_fought() {
     let drill = Drill::new();
     let mut running = drill.start(&["/scale up 6", "--monitor", "20s"]);
     running.until("verified");
-    let fleet: Value = serde_json::from_str(&drill.world_says("GET", "/fleet", &json!(null))).unwrap();
-    let order = json!({
-        "identity": fleet["identity"], "from": 6, "to": 7, "version": fleet["version"], "operation": "a colleague"
-    });
-    drill.world_says("POST", "/fleet/scale", &order);
+    drill.a_colleague_sets(6, 7);
     let ended = running.end();
     assert_eq!(ended.code, Some(1));
     let finished = ended.only("finished");
     assert_eq!((&finished["outcome"], &finished["ended_at"]), (&json!("failed"), &json!(7)));
     assert!(finished["reason"].as_str().unwrap().contains("olleague set the count to 7"), "{finished}");
     assert!(ended.only("interference")["what"].as_str().unwrap().contains("a colleague set the count to 7"));
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }
 
 #[test]
@@ -306,7 +292,7 @@ fn cancelled_while_the_fleet_is_watched_it_stops_and_leaves_the_fleet_as_it_is()
     let ended = running.end();
     let finished = ended.only("finished");
     assert_eq!((&finished["outcome"], &finished["ended_at"]), (&json!("cancelled"), &json!(6)), "{finished}");
-    proved(&drill, &ended.events);
+    drill.proved(&ended.events);
 }
 
 #[test]
@@ -356,5 +342,5 @@ fn bad_input_is_answered_with_the_right_form_and_nothing_is_done() {
     assert_eq!(reasons.len(), 2);
     assert!(reasons[0].contains("/scale down 3"), "{}", reasons[0]);
     assert!(reasons[1].contains("at most 100 %"), "{}", reasons[1]);
-    proved(&recorded, &ended.events);
+    recorded.proved(&ended.events);
 }

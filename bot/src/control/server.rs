@@ -10,6 +10,7 @@ use axum::routing::{get, post};
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use futures::channel::mpsc::UnboundedSender;
+use scalebot_commands::asked::cancel;
 use scalebot_commands::break_glass::is_cancelled;
 use scalebot_commands::event::{Event, Kind};
 use scalebot_commands::journal::{CancelRequested, Signal};
@@ -72,7 +73,7 @@ impl Control {
         let listening = Arc::new(Listening { ledger, carried: Mutex::new(None) });
         let router = Router::new()
             .route("/status", get(status))
-            .route("/cancel", post(cancel))
+            .route("/cancel", post(stop))
             .layer(DefaultBodyLimit::max(LARGEST))
             .with_state(Arc::clone(&listening))
             .into_make_service_with_connect_info::<Caller>();
@@ -125,13 +126,17 @@ async fn status(State(listening): State<Arc<Listening>>) -> Json<Busy> {
     Json(Busy { process: std::process::id(), operation: listening.get().map(|(operation, _)| operation) })
 }
 
-async fn cancel(
+async fn stop(
     State(listening): State<Arc<Listening>>,
     ConnectInfo(Caller(uid)): ConnectInfo<Caller>,
 ) -> Json<Cancelled> {
     let Some((operation, signals)) = listening.get() else { return Json(Cancelled::NothingUnderWay) };
-    if is_cancelled(&listening.events(&operation).await) {
+    let before = listening.events(&operation).await;
+    if is_cancelled(&before) {
         return Json(Cancelled::Already(operation));
+    }
+    if cancel::point_of(&before) == cancel::Point::GoingBack {
+        return Json(Cancelled::GoingBack(operation));
     }
     let told = signals.unbounded_send(Signal::Cancel(CancelRequested { by: caller::person(uid) }));
     // It was taken only when it is on record.

@@ -308,6 +308,12 @@ async fn what_is_said_of_an_operation_under_way_or_left_behind() {
     See how it ends:
       scalebot operation show 7f3a01 --state '/srv/my drill'
     ");
+    insta::assert_snapshot!(words::cancel_answered(&dir(), &id, &Cancelled::GoingBack(id.clone())), @"
+    Operation 7f3a01 was not told.
+    Going back is not interrupted: it goes on until the fleet is at the count before, or says why it cannot.
+    See how it ends:
+      scalebot operation show 7f3a01 --state '/srv/my drill'
+    ");
     insta::assert_snapshot!(words::cancel_answered(&dir(), &id, &Cancelled::TooLate(id.clone())), @r"
     Operation 7f3a01 had ended before it could be stopped.
     See how it ended:

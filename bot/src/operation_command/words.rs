@@ -1,5 +1,6 @@
 //! What `scalebot operation`, `status` and `cancel` say: what is, what it means, what to type next.
 
+use scalebot_commands::asked::cancel::Point;
 use scalebot_commands::card::clock;
 use scalebot_commands::event::{Event, Kind};
 use scalebot_commands::outbox::gist;
@@ -244,11 +245,12 @@ pub(super) fn cancel_answered(dir: &StateDir, operation: &OperationId, answer: &
         Cancelled::PassedOn(_) => {
             format!("Operation {id} was asked to stop, and that is not on record yet: it may be held up.")
         }
+        Cancelled::GoingBack(_) => format!("Operation {id} was not told.\n{}", Point::GoingBack.means()),
         Cancelled::TooLate(_) => format!("Operation {id} had ended before it could be stopped."),
         Cancelled::NothingUnderWay => return nothing_to_cancel(),
     };
     let means = match answer {
-        Cancelled::TooLate(_) => String::new(),
+        Cancelled::GoingBack(_) | Cancelled::TooLate(_) => String::new(),
         _ => format!("\n{MEANS}"),
     };
     let ends = if matches!(answer, Cancelled::TooLate(_)) { "ended" } else { "ends" };
