@@ -59,6 +59,7 @@ pub(crate) struct Script {
     pub(crate) steered_by: Answer<Vec<Steering>>,
     pub(crate) declared: Answer<Option<Declared>>,
     pub(crate) routing: Answer<()>,
+    pub(crate) disruptions: Answer<Option<DisruptionBudget>>,
     pub(crate) before: Option<Manner>,
     pub(crate) after: Option<Manner>,
     pub(crate) halt: [Answer<HaltReading>; 2],
@@ -199,6 +200,7 @@ impl Stage {
             steered_by: Ok(vec![]),
             declared: Ok(None),
             routing: Ok(()),
+            disruptions: Ok(None),
             before: Some(Manner { old_ms: 900.0, new_ms: 900.0, failing: 0 }),
             after: Some(Manner { old_ms: 400.0, new_ms: 400.0, failing: 0 }),
             halt: [Ok(halted(false)), Ok(halted(false))],
@@ -331,6 +333,15 @@ impl Stage {
     /// The same, until the process dies with the next event of that kind.
     pub(crate) async fn play_until(&self, command: &str, kind: &'static str) -> &Self {
         self.until(kind, self.play(command)).await
+    }
+
+    /// The same under other limits.
+    pub(crate) async fn play_until_under(&self, command: &str, kind: &'static str, policy: &Policy) -> &Self {
+        let played = async {
+            self.play_under(command, policy).await;
+            self
+        };
+        self.until(kind, played).await
     }
 
     /// Another process takes the operation up, and carries it through.
@@ -495,7 +506,7 @@ impl Fleet for Outside {
     }
 
     async fn disruptions_allowed(&self) -> Answer<Option<DisruptionBudget>> {
-        Ok(None)
+        self.script().disruptions.clone()
     }
 
     async fn headroom(&self, wanted: Replicas) -> Answer<Headroom> {

@@ -86,6 +86,8 @@ kinds! {
     ScalingAnswered = "scaling_answered", Routine;
     /// What an instance works on that must not be cut off was waited for.
     Quiesced = "quiesced", Routine;
+    /// Between two instances: whether those that stay can still carry the load.
+    Reassessed = "reassessed", Routine;
     /// The intent to send an instance no new requests.
     Draining = "draining", Routine;
     /// What became of that intent.

@@ -84,13 +84,14 @@ async fn down(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Ending, Int
     let assessed = assess::current_state(cx, journal).await?.body;
     let reason = ask::why(cx, journal, &assessed).await?;
     let cx = &cx.because(reason.as_deref());
-    if let Some(ending) = quiet::until_enough_are_free(cx, journal).await?.body.ending() {
+    if let Some(ending) = quiet::until_enough_are_free(cx, journal, &assessed).await?.body.ending() {
         return Ok(ending);
     }
 
     let mut rounds = Rounds::default();
     let mut gone = Gone::default();
     let plan = 'asked: loop {
+        removal::what_arrived(cx, journal, &mut gone).await?;
         let (plan, permit) = match permit::obtain(cx, journal, &assessed, &mut rounds).await? {
             Ok(permitted) => permitted,
             Err(ending) => return removal::so_far(cx, journal, gone, ending).await,
@@ -120,7 +121,7 @@ async fn verify_and_watch(
     changed: &Changed,
 ) -> Result<Ending, Interrupted> {
     // Step 4: Verify New Instances
-    let verified = verify::every_instance(cx, journal, "verify", Slot::Verification, plan).await?;
+    let verified = verify::every_instance(cx, journal, "verify", Slot::Verification, plan, &[]).await?;
     let verified = ask::keys(cx, journal, plan, verified).await?;
     if let Some(ending) = verified.body.ending(cx, plan, &changed.newcomers) {
         return Ok(ending);

@@ -75,7 +75,8 @@ pub fn point(last: Kind) -> Option<Point> {
         | Kind::Documented
         | Kind::Terminating
         | Kind::TerminatingAnswered
-        | Kind::Terminated => Point::Changed,
+        | Kind::Terminated
+        | Kind::Reassessed => Point::Changed,
         Kind::Draining | Kind::DrainingAnswered | Kind::Drained | Kind::Readmitting | Kind::ReadmittingAnswered => {
             Point::Draining
         }
@@ -192,6 +193,7 @@ mod tests {
         scaling               Changed
         scaling_answered      Changed
         quiesced              Before
+        reassessed            Changed
         draining              Draining
         draining_answered     Draining
         drained               Draining

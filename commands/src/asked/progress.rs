@@ -18,6 +18,7 @@ pub fn after(kind: Kind) -> Option<&'static str> {
         Kind::NotReady => "not every instance became ready, deciding what follows",
         Kind::Attested | Kind::Verified => "watching the fleet",
         Kind::Monitored => "watched, writing down what was done",
+        Kind::Reassessed => "about to take the next instance out of service",
         Kind::Draining | Kind::DrainingAnswered => "letting an instance answer its last requests",
         Kind::Drained => "an instance has no requests left, going on",
         Kind::Readmitting => "sending an instance requests again",
@@ -85,6 +86,7 @@ mod tests {
         scaling               setting the count
         scaling_answered      waiting for new instances to become ready
         quiesced              about to take instances out of service
+        reassessed            about to take the next instance out of service
         draining              letting an instance answer its last requests
         draining_answered     letting an instance answer its last requests
         drained               an instance has no requests left, going on

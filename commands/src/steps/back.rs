@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::assess::{self, Assessed};
-use super::drain::{self, PutBack, Route};
+use super::drain::{self, DrainEnded, PutBack, Route};
 use super::escalate::{self, Condition};
 use super::finish::Trouble;
 use super::precheck::Plan;
@@ -321,6 +321,15 @@ async fn keep_logs(cx: &Context<'_>, newcomers: &[InstanceId]) -> LogsSaved {
     logs
 }
 
+/// What somebody else did to the fleet since the operation that is to be undone left it.
+fn changed_since(trouble: &Trouble, fleet: &FleetState) -> Option<String> {
+    if fleet.identity != trouble.plan.identity {
+        return Some("the fleet was replaced by another of the same name".to_owned());
+    }
+    let ours = fleet.wanted == trouble.plan.to && fleet.changed_by.as_deref() == Some(trouble.left_by.as_str());
+    (!ours).then(|| format!("{} meanwhile", guard::who_set_the_count(fleet)))
+}
+
 /// The change of the count on the way back. It waits for no approval and for no end of a halt, and nobody cancels it.
 struct Return<'a> {
     cx: &'a Context<'a>,
@@ -357,13 +366,10 @@ impl Effect for Return<'_> {
     }
 
     async fn guard(&self, _: &Heard) -> Result<RollingBack, Stop> {
-        let Trouble { plan, left_by, .. } = self.trouble;
+        let plan = &self.trouble.plan;
         let fleet = self.cx.fleet_within(self.cx.policy.time.guard).await.map_err(guard::unseen)?;
-        if fleet.identity != plan.identity {
-            return Err(Stop::Changed("the fleet was replaced by another of the same name".to_owned()));
-        }
-        if fleet.wanted != plan.to || fleet.changed_by.as_deref() != Some(left_by.as_str()) {
-            return Err(Stop::Changed(format!("{} meanwhile", guard::who_set_the_count(&fleet))));
+        if let Some(what) = changed_since(self.trouble, &fleet) {
+            return Err(Stop::Changed(what));
         }
         let instances = self.to_end(&fleet);
         if instances.len() < fleet.wanted.0.saturating_sub(plan.rollback_to.0) as usize {
@@ -425,10 +431,12 @@ pub async fn to_known_good(
     let since = stopping.since.unwrap_or_else(|| cx.ports.world.now());
     for instance in &way_back.newcomers {
         let key = format!("back/drain/{instance}/wait");
-        let drained = journal.step(&key, |_| drain::watch(cx, None, instance, since)).await?.body;
+        let others = |fleet: &FleetState| changed_since(trouble, fleet);
+        let drained = journal.step(&key, |_| drain::watch(cx, None, &others, instance, since)).await?.body;
         // Who is in good health is not cut off from what takes long; when only asked for, from nothing at all.
         let healthy = !trouble.culprits.contains(instance);
-        let kept = trouble.asked_for || (healthy && !drained.work.is_empty());
+        let others = drained.ended == DrainEnded::Interfered;
+        let kept = trouble.asked_for || others || (healthy && !drained.work.is_empty());
         if let Some(why) = drained.objection().filter(|_| kept) {
             return not_back(cx, journal, trouble, &stopping, &why).await;
         }
@@ -572,13 +580,15 @@ pub async fn verify(
     if !returned.done {
         return Ok(None);
     }
-    let verified = verify::every_instance(cx, journal, "back/verify", Slot::WayBack, &trouble.plan_back()).await?;
+    let plan = trouble.plan_back();
+    let verified = verify::every_instance(cx, journal, "back/verify", Slot::WayBack, &plan, &plan.ready).await?;
     Ok(Some(verified.body))
 }
 
 /// Whether the fleet is back, and all is well with it.
 fn is_sound(returned: &RolledBack, verified: Option<&Verified>) -> bool {
-    returned.done && verified.is_some_and(|verified| verified.result == Verification::Passed)
+    let as_it_was = |verified: &Verified| verified.result == Verification::Passed && verified.interference.is_none();
+    returned.done && verified.is_some_and(as_it_was)
 }
 
 /// A way back that was not finished, or to a fleet that is not well, is somebody's to see to at once.
@@ -593,7 +603,7 @@ pub async fn escalate_unless_sound(
     }
     let because = match (&returned.problem, verified) {
         (Some(problem), _) => problem.clone(),
-        (None, Some(verified)) => in_lines(&verified.problems),
+        (None, Some(verified)) => in_lines(verified.interference.iter().chain(&verified.problems)),
         (None, None) => in_lines(["the fleet is back and was not verified"]),
     };
     escalate::to_role(cx, journal, "back/escalate", Condition::Consistency, &because).await
@@ -624,7 +634,7 @@ pub fn ending(cx: &Context<'_>, trouble: &Trouble, before: Ending, course: Cours
         (None, _) if sound => lines.push(format!("Taken back: {to} as before, all of them verified")),
         (None, verified) => {
             lines.push(format!("{to} as before, and not all is well with them:"));
-            lines.extend(verified.into_iter().flat_map(|verified| verified.problems));
+            lines.extend(verified.into_iter().flat_map(|found| found.interference.into_iter().chain(found.problems)));
         }
     }
     lines.extend(halted);

@@ -172,6 +172,13 @@ impl Ending {
         Self { interference: Some(what.into()), ..self }
     }
 
+    /// The same end, of which somebody has to be told because the fleet is neither as it was nor as it was to be. Whoever
+    /// cancelled it knows.
+    pub fn left_half_done(self) -> Self {
+        let told = self.outcome == Outcome::Cancelled || self.escalation.is_some();
+        if told { self } else { self.escalated(Condition::InfrastructureLimits) }
+    }
+
     /// The end of a plan that takes nobody away, which no check lets through.
     pub fn nothing_to_do(plan: &Plan) -> Self {
         Self::before_any_change(
@@ -200,7 +207,7 @@ impl Ending {
                 let next = "Scaling during a halt needs a governance lead's approval. Ask again.";
                 (Outcome::Refused, in_lines([&*why, UNCHANGED, next]))
             }
-            Effected::Stopped(Stop::Changed(why) | Stop::Void(why)) => {
+            Effected::Stopped(Stop::Changed(why) | Stop::Void(why) | Stop::OverLimit(why)) => {
                 (Outcome::Refused, in_lines([&*why, UNCHANGED, "Ask again if it is still wanted."]))
             }
             Effected::Stopped(Stop::Gone(why)) => (Outcome::Failed, in_lines([why])),

@@ -13,7 +13,7 @@ use super::assess::Assessed;
 use super::body;
 use super::escalate::{self, Condition};
 use super::precheck::{self, Plan, Prechecked};
-use super::{Ending, Outcome};
+use super::{Ending, Outcome, guard};
 use crate::approval::{self, Bound, Question, Standing, Tally, VoteRefused};
 use crate::card;
 use crate::checks::{Decision, Follows};
@@ -83,6 +83,8 @@ pub enum Verdict {
     Expired,
     /// Who asked for the operation, or who may, cancelled it.
     Cancelled,
+    /// Somebody else changed the fleet meanwhile, so that what was asked is not what would be done.
+    Interfered,
 }
 
 impl Body for Decided {
@@ -91,7 +93,7 @@ impl Body for Decided {
         match self.decision {
             Verdict::Approved => Kind::Approved,
             Verdict::Rejected => Kind::Rejected,
-            Verdict::Expired | Verdict::Cancelled => Kind::Expired,
+            Verdict::Expired | Verdict::Cancelled | Verdict::Interfered => Kind::Expired,
         }
     }
 }
@@ -289,7 +291,7 @@ async fn ask(
         escalate::to_role(cx, journal, "approve/escalate", Condition::ScalingDuringHalt, &why).await?;
     }
     let decide_by = asked.at + asked.body.decide_within.duration();
-    let decided = deliberate(cx, journal, round, &asked, decide_by).await?;
+    let decided = deliberate(cx, journal, (plan, round), &asked, decide_by).await?;
     cx.show(Slot::Approval, card::decided(cx, &asked.body, &decided.body)).await;
     let outcome = match decided.body.decision {
         Verdict::Approved => {
@@ -312,6 +314,11 @@ async fn ask(
         }
         Verdict::Expired => Outcome::Expired,
         Verdict::Cancelled => Outcome::Cancelled,
+        Verdict::Interfered => {
+            let (what, reason) = (decided.body.reason, "Nothing was changed.\nAsk again if it is still wanted.");
+            let ending = Ending::before_any_change(Outcome::Refused, Some(plan.clone()), format!("{what}\n{reason}"));
+            return Ok(Err(ending.because_of_others(what)));
+        }
     };
     Ok(Err(Ending::before_any_change(outcome, Some(plan.clone()), decided.body.reason)))
 }
@@ -355,7 +362,7 @@ async fn overridden(
 async fn deliberate(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
-    round: u32,
+    (plan, round): (&Plan, u32),
     asked: &Recorded<Asked>,
     decide_by: Timestamp,
 ) -> Result<Recorded<Decided>, Interrupted> {
@@ -401,8 +408,14 @@ async fn deliberate(
             let reason = format!("No governance lead decided within {within}.\nNothing was changed. Ask again.");
             break decided(Verdict::Expired, vec![], reason);
         }
-        let pause = if unknown { STANDING_PAUSE.min(deadline.left(world)) } else { deadline.left(world) };
-        journal.listen(pause).await?;
+        let longest = if unknown { STANDING_PAUSE } else { cx.policy.time.sample_interval() };
+        journal.listen(longest.min(deadline.left(world))).await?;
+        // A look that failed says nothing about the fleet; before anything is done it is looked at again.
+        if let Ok(fleet) = cx.fleet().await
+            && let Some(what) = guard::changed_by_others(&fleet, plan, plan.from, &[])
+        {
+            break decided(Verdict::Interfered, vec![], card::sentence(&what));
+        }
     };
     journal.record_step(&key, outcome).await
 }
