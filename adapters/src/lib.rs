@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod documents;
 pub mod http;
 pub mod ledger;
+mod lost;
 pub mod postgres;
 pub mod process;
 pub mod scrape;

@@ -116,6 +116,8 @@ impl Server {
                 ("lock_timeout", &limit),
                 ("idle_in_transaction_session_timeout", &limit),
             ])
+            // A statement that is kept prepared fails once its table was changed.
+            .statement_cache_capacity(0)
             .disable_statement_logging();
         Ok(Self {
             address: match options.get_socket() {

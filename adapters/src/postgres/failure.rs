@@ -1,12 +1,12 @@
 //! Why PostgreSQL gave no answer, by what a person would do about it.
 
-use std::io::ErrorKind;
 use std::time::Duration;
 
 use scalebot_commands::ports::PortError;
 use scalebot_commands::request::escaped;
 
 use super::connection::{About, Server};
+use crate::lost;
 
 /// How much of the server's own words is repeated, in characters.
 const QUOTED: usize = 200;
@@ -73,7 +73,7 @@ pub(super) fn explained(failure: &Failure, about: &About, server: &Server, limit
                 code => PortError::Unreadable { what, detail: format!("{detail}; SQLSTATE {}", said(code)) },
             }
         }
-        sqlx::Error::Io(error) => PortError::Unreachable { what, detail: format!("{at}: {}", lost(error)) },
+        sqlx::Error::Io(error) => PortError::Unreachable { what, detail: format!("{at}: {}", lost::words(error)) },
         sqlx::Error::Tls(error) => {
             PortError::Unreachable { what, detail: format!("{at}: {}", said(&error.to_string())) }
         }
@@ -81,15 +81,5 @@ pub(super) fn explained(failure: &Failure, about: &About, server: &Server, limit
             PortError::Unreadable { what, detail: format!("{at} does not speak as PostgreSQL does: {}", said(words)) }
         }
         other => PortError::Unreadable { what, detail: format!("{at}: {}", said(&other.to_string())) },
-    }
-}
-
-fn lost(error: &std::io::Error) -> String {
-    match error.kind() {
-        ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
-            "the connection was closed before the answer was complete".to_owned()
-        }
-        _ => escaped(&error.to_string(), QUOTED),
     }
 }

@@ -34,12 +34,13 @@ impl Authority {
     pub fn new() -> Self {
         let authority = Self { folder: TempDir::new().unwrap(), openssl: program("openssl", "openssl", &[]) };
         let new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
-        run(authority.openssl().args(new).args(["-subj", "/CN=an authority of a test", "-keyout", "ca.key"]).args([
-            "-addext",
-            "keyUsage=critical,keyCertSign",
-            "-out",
-            "ca.pem",
-        ]));
+        // A name of its own: authorities of the same name would be taken for one another.
+        let name = authority.folder.path().file_name().unwrap().to_string_lossy().into_owned();
+        run(authority
+            .openssl()
+            .args(new)
+            .args(["-subj", &format!("/CN=authority {name}"), "-keyout", "ca.key"])
+            .args(["-addext", "keyUsage=critical,keyCertSign", "-out", "ca.pem"]));
         authority
     }
 

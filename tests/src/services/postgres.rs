@@ -93,7 +93,7 @@ impl Postgres {
             program: binary("postgres"),
             arguments,
             ended_by: "QUIT",
-            says: Some("ready to accept connections"),
+            says: Some("database system is ready to accept"),
             listens: SocketAddr::from(([127, 0, 0, 1], port)),
             user: Some(USER),
         }
@@ -115,6 +115,15 @@ impl Postgres {
     pub fn start_again(&mut self) {
         self.stop();
         self.server = Some(self.launch(self.port).start().unwrap_or_else(|why| panic!("PostgreSQL: {why}")));
+    }
+
+    /// Starts it again as one that follows another server, as far as it knows.
+    pub fn start_again_as_a_follower(&mut self) {
+        self.stop();
+        let signal = self.folder.path().join("data/standby.signal");
+        std::fs::write(&signal, "").unwrap();
+        give(&signal, USER);
+        self.start_again();
     }
 
     /// A connection that may do everything.
