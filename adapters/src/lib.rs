@@ -8,6 +8,7 @@ pub mod ledger;
 mod lost;
 pub mod postgres;
 pub mod process;
+pub mod redis;
 pub mod scrape;
 pub mod settings;
 pub mod transcript;

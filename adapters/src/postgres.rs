@@ -36,6 +36,11 @@ impl Postgres {
     /// # Errors
     /// When the settings cannot be used.
     pub fn new(settings: &Settings) -> Result<Self, Unusable> {
+        let fleet = settings.connections.as_ref().map(|connections| &connections.fleet);
+        if fleet.is_some_and(|fleet| fleet.users.is_empty()) {
+            let why = "it is empty; name the roles that the instances connect as";
+            return Err(Unusable::new("connections.fleet.users", why));
+        }
         Ok(Self { server: Arc::new(Server::new(settings)?), settings: settings.clone() })
     }
 

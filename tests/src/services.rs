@@ -148,7 +148,11 @@ impl Running {
                 return Ok(());
             }
             if ended(self.pid) {
-                said.extend(self.log.try_iter());
+                // Its last words may still be on their way; the guard's end is theirs.
+                drop(self.guard.stdin.take());
+                while let Ok(line) = self.log.recv_timeout(PATIENCE) {
+                    said.push_front(line);
+                }
                 return Err(format!("it ended: {}", shown(said)));
             }
             if began.elapsed() > PATIENCE {

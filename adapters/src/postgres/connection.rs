@@ -147,6 +147,7 @@ impl Server {
         self.options.get_database().unwrap_or_default()
     }
 
+    /// How the way there is protected.
     pub(super) fn protection(&self) -> Protection {
         self.protection
     }

@@ -7,8 +7,8 @@ use tempfile::TempDir;
 use super::certificates::Certificate;
 use super::{Launch, Running, give, on_free_port, program};
 
-/// Redis needs no rights, so that it gets none.
-const USER: &str = "nobody";
+/// Redis needs no rights of root; the Debian package brings this user.
+const USER: &str = "redis";
 
 /// The password of the user who may do everything.
 const PASSWORD: &str = "an-administrator-of-a-test";
