@@ -29,7 +29,7 @@ CREATE TABLE events (event_id uuid, sequence bigserial UNIQUE NOT NULL, content_
 CREATE ROLE conclave LOGIN PASSWORD 'an instance';";
 
 /// Long enough for a machine that is busy with others; no test waits for its end by the wall clock.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server as the backend and the operator leave it.
 async fn prepared(server: &Server) {
@@ -199,7 +199,7 @@ async fn connections_that_cannot_be_seen_are_never_counted_as_none() {
     server.runs("REVOKE pg_read_all_stats FROM scalebot").await;
     match pool.budget().await.unwrap_err() {
         PortError::Refused { detail, .. } => {
-            assert!(detail.contains("GRANT pg_read_all_stats TO scalebot"), "{detail}")
+            assert!(detail.contains("GRANT pg_read_all_stats TO scalebot"), "{detail}");
         }
         other => panic!("{other:?}"),
     }
@@ -393,7 +393,7 @@ async fn one_that_speaks_otherwise_is_unreadable() {
         let trouble = Trouble::says(words).await;
         match halt(&at(trouble.address())).await.unwrap_err() {
             PortError::Unreadable { detail, .. } => {
-                assert!(detail.contains("does not speak as PostgreSQL"), "{detail}")
+                assert!(detail.contains("does not speak as PostgreSQL"), "{detail}");
             }
             other => panic!("{other:?}"),
         }

@@ -69,7 +69,7 @@ impl fmt::Display for Holder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Limit {
     pub(super) holder: Holder,
-    pub(super) limit: u32,
+    pub(super) allowed: u32,
     pub(super) reserved: u32,
     pub(super) others: u32,
 }
@@ -77,7 +77,7 @@ pub(super) struct Limit {
 impl Limit {
     /// What it leaves the fleet.
     pub(super) fn room(&self) -> i64 {
-        i64::from(self.limit) - i64::from(self.reserved) - i64::from(self.others)
+        i64::from(self.allowed) - i64::from(self.reserved) - i64::from(self.others)
     }
 }
 
@@ -116,7 +116,7 @@ impl DatabaseConnections {
         };
         let mut limits = vec![Limit {
             holder: Holder::Server,
-            limit: count(maximum)?,
+            allowed: count(maximum)?,
             reserved: count(reserved)?,
             others: count(others)?,
         }];
@@ -124,7 +124,7 @@ impl DatabaseConnections {
         if in_database != -1 {
             limits.push(Limit {
                 holder: Holder::Database(self.server.database().to_owned()),
-                limit: count(in_database)?,
+                allowed: count(in_database)?,
                 reserved: 0,
                 others: count(others_in_database)?,
             });
@@ -135,8 +135,8 @@ impl DatabaseConnections {
                 return Err(PortError::NotServed { what: what(), detail });
             };
             if limit != -1 {
-                let (limit, others) = (count(limit)?, count(others)?);
-                limits.push(Limit { holder: Holder::Role(role), limit, reserved: 0, others });
+                let (allowed, others) = (count(limit)?, count(others)?);
+                limits.push(Limit { holder: Holder::Role(role), allowed, reserved: 0, others });
             }
         }
         limits.sort_by_key(Limit::room);
@@ -175,9 +175,9 @@ impl Pool for DatabaseConnections {
             what: Self::NAME.to_owned(),
             detail: "the server tells no limit".to_owned(),
         })?;
-        let Limit { limit, reserved, others, .. } = tightest;
+        let Limit { allowed, reserved, others, .. } = tightest;
         let ConnectionSettings { per_instance, surge, .. } = self.settings;
-        Ok(PoolBudget { limit, reserved, others, per_instance, surge })
+        Ok(PoolBudget { limit: allowed, reserved, others, per_instance, surge })
     }
 
     fn name(&self) -> String {

@@ -118,7 +118,7 @@ impl Postgres {
             "{} for the fleet: {} allows {}, {} reserved, {} held by others",
             tightest.room().max(0),
             tightest.holder,
-            tightest.limit,
+            tightest.allowed,
             tightest.reserved,
             tightest.others
         );

@@ -250,6 +250,7 @@ mod optional {
 
     use super::Name;
 
+    #[expect(clippy::ref_option, reason = "what serde hands over")]
     pub(super) fn serialize<S: Serializer>(name: &Option<Name>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(name.as_ref().map_or("", |name| &name.0))
     }

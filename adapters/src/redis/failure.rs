@@ -1,6 +1,7 @@
 //! Why Redis gave no answer, by what a person would do about it.
 
-use ::redis::{ErrorKind, RedisError, ServerErrorKind};
+use ::redis::ServerErrorKind::{Ask, BusyLoading, ClusterDown, MasterDown, Moved, NoPerm, TryAgain};
+use ::redis::{ErrorKind, RedisError};
 use scalebot_commands::ports::PortError;
 use scalebot_commands::request::escaped;
 
@@ -50,7 +51,7 @@ pub(super) fn explained(failure: &Failure, about: &About, server: &Server) -> Po
         (_, Some("WRONGPASS" | "NOAUTH")) => {
             PortError::Refused { what, detail: format!("{detail}. Correct the user or the password of {user}") }
         }
-        (ErrorKind::Server(ServerErrorKind::NoPerm), _) => {
+        (ErrorKind::Server(NoPerm), _) => {
             let select = if server.database() == 0 { "" } else { " +select" };
             PortError::Refused {
                 what,
@@ -58,13 +59,11 @@ pub(super) fn explained(failure: &Failure, about: &About, server: &Server) -> Po
             }
         }
         // Starting, without its primary, or full: it may pass.
-        (
-            ErrorKind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::TryAgain),
-            _,
-        )
-        | (ErrorKind::Io, _) => PortError::Unreachable { what, detail },
+        (ErrorKind::Io | ErrorKind::Server(BusyLoading | MasterDown | TryAgain), _) => {
+            PortError::Unreachable { what, detail }
+        }
         _ if detail.contains("max number of clients") => PortError::Unreachable { what, detail },
-        (ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::ClusterDown), _) => {
+        (ErrorKind::Server(Moved | Ask | ClusterDown), _) => {
             let detail = format!("{detail}. It is a node of a cluster that does not hold this key");
             PortError::Unreadable { what, detail }
         }
