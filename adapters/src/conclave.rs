@@ -21,6 +21,7 @@ use scalebot_commands::ports::{
 use serde_json::Value;
 
 use self::answer::Object;
+pub(crate) use self::answer::time;
 use self::budget::Budget;
 pub use self::config::{Config, Fields, HaltCall, KeyProbe, Paths};
 pub use self::governance::ConclaveGovernance;

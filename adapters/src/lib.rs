@@ -1,9 +1,14 @@
 //! One module an outside system, each implementing ports of `scalebot-commands`, each usable alone.
 
 pub mod conclave;
+pub mod doctor;
 pub mod documents;
 pub mod http;
 pub mod ledger;
+mod lost;
+pub mod postgres;
 pub mod process;
+pub mod redis;
 pub mod scrape;
+pub mod settings;
 pub mod transcript;

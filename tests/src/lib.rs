@@ -5,5 +5,6 @@
 
 pub mod binary;
 pub mod schemas;
+pub mod services;
 pub mod sim;
 pub mod terminal;

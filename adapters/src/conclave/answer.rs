@@ -185,7 +185,7 @@ pub(super) fn work(asked: &Asked, body: &Value) -> Result<Vec<Work>, PortError> 
 
 /// A moment in RFC 3339, or with the backend's own ending `+00:00Z`. The parser below takes more than RFC 3339, so its
 /// shape is looked at first: a moment without an offset would be a guess.
-fn time(text: &str) -> Option<Timestamp> {
+pub(crate) fn time(text: &str) -> Option<Timestamp> {
     let text = text.strip_suffix('Z').filter(|rest| rest.ends_with("+00:00")).unwrap_or(text);
     let bytes = text.as_bytes();
     let offset = matches!(bytes, [.., b'Z' | b'z'] | [.., b'+' | b'-', _, _, b':', _, _]);
