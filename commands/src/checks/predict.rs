@@ -4,8 +4,7 @@
 use super::{Check, Follows, Status};
 use crate::context::Context;
 use crate::figures::{InstanceLoad, Load, percent};
-use crate::patience::{Deadline, ask_until};
-use crate::ports::{FleetState, InstanceState};
+use crate::ports::{FleetState, InstanceState, PortError};
 use crate::reading::Reading;
 use crate::units::{InstanceId, Millis};
 
@@ -24,14 +23,10 @@ pub(super) async fn checks(cx: &Context<'_>, known: &FleetState) -> Vec<Check> {
     }
 }
 
-/// Looks at the load once more, between two of those that are taken away: over as long as a figure must hold, whatever
-/// changed the count meanwhile, so that a moment's figures decide nothing.
-pub(crate) async fn anew(cx: &Context<'_>, known: &FleetState) -> Vec<Check> {
-    let world = &*cx.ports.world;
+/// The same checks on a load that was measured already.
+pub(crate) fn on(cx: &Context<'_>, known: &FleetState, load: Result<Load, PortError>) -> Vec<Check> {
     let source = cx.ports.target.metrics.describe();
-    let since = world.now() - cx.policy.load.sustained;
-    let deadline = Deadline::after(world, world.now(), cx.policy.time.look);
-    match ask_until(world, deadline, cx.policy.time.poll, || cx.load(since)).await {
+    match load {
         Err(error) => unknown(&source, &error.to_string()),
         Ok(load) => held_against(cx, known, load, &source),
     }

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::body;
 use super::permit::Permit;
+use super::{assess, body};
 use crate::checks::{self, Check, Follows};
 use crate::context::Context;
 use crate::journal::{Interrupted, Journal, Recorded};
@@ -35,8 +35,10 @@ pub async fn load(
 }
 
 async fn look(cx: &Context<'_>, next: &InstanceId) -> Reassessed {
+    // Over as long as a figure must hold, whatever changed the count meanwhile: a moment's figures decide nothing.
+    let load = assess::load_now(cx).await;
     let checks = match cx.fleet().await {
-        Ok(fleet) => checks::predict_anew(cx, &fleet).await,
+        Ok(fleet) => checks::predicted(cx, &fleet, load),
         // The guard of what comes next looks again, and does nothing to a fleet that cannot be seen.
         Err(_) => Vec::new(),
     };
