@@ -16,6 +16,8 @@ mod state_dir;
 mod stop;
 #[cfg(test)]
 mod stories;
+#[cfg(test)]
+mod stories_of_people;
 mod system;
 #[cfg(test)]
 mod testing;

@@ -195,13 +195,18 @@ async fn answered(dir: &StateDir, holder: &str, answer: Cancelled) -> Result<End
         | Cancelled::Already(operation)
         | Cancelled::PassedOn(operation)
         | Cancelled::GoingBack(operation)
+        | Cancelled::Over(operation)
+        | Cancelled::Offered(operation)
         | Cancelled::TooLate(operation) => words::cancel_answered(dir, operation, &answer),
     };
     Ok(match answer {
         Cancelled::Recorded(_) | Cancelled::Already(_) => Ended::Done(text),
-        Cancelled::PassedOn(_) | Cancelled::GoingBack(_) | Cancelled::TooLate(_) | Cancelled::NothingUnderWay => {
-            Ended::Otherwise(text)
-        }
+        Cancelled::PassedOn(_)
+        | Cancelled::GoingBack(_)
+        | Cancelled::Over(_)
+        | Cancelled::Offered(_)
+        | Cancelled::TooLate(_)
+        | Cancelled::NothingUnderWay => Ended::Otherwise(text),
     })
 }
 

@@ -71,6 +71,12 @@ pub(crate) struct Script {
     pub(crate) pools: [Answer<PoolBudget>; 2],
     pub(crate) complexity: Answer<ComplexityBudget>,
     pub(crate) attended: bool,
+    /// Of whom the chat system tells nothing, and until when.
+    pub(crate) untold: BTreeMap<&'static str, Duration>,
+    /// Who holds no role any more.
+    pub(crate) dismissed: Vec<&'static str>,
+    /// What was told to one person only.
+    pub(crate) told: Vec<(String, String)>,
     /// Called with every card that is shown.
     pub(crate) on_show: fn(&mut Script, Slot, &Card),
     /// Called with every event once it is written.
@@ -220,6 +226,9 @@ impl Stage {
                 overall: "within_budget".into(),
             }),
             attended: false,
+            untold: BTreeMap::new(),
+            dismissed: vec![],
+            told: vec![],
             on_show: |_, _, _| (),
             on_event: |_, _| (),
             on_look: |_| (),
@@ -310,6 +319,16 @@ impl Stage {
         desk.take(&request::parse(command).unwrap(), &Person::new(by)).await.unwrap()
     }
 
+    /// Whether somebody may cancel the operation that holds the fleet, at the desk.
+    pub(crate) async fn may_cancel(&self, by: &str) -> Result<(), String> {
+        let (ports, policy) = (self.ports(), Policy::rehearsal(Duration::from_mins(1)));
+        let targets = [TargetName::new("api")];
+        let (ledger, world, room) = (&*ports.ledger, &*ports.world, &*ports.room);
+        let desk = Desk { ledger, world, room, policy: &policy, epoch: Epoch(1), targets: &targets };
+        let operation = self.script().claims[0].operation.clone();
+        desk.may_cancel(&request::parse("/scale cancel").unwrap(), &operation, &Person::new(by)).await.unwrap()
+    }
+
     /// Carries the operator's command through, from the desk to its end.
     pub(crate) async fn play_under(&self, command: &str, policy: &Policy) -> Ended {
         let Received::Opened(operation) = self.take(command, policy).await else { panic!("refused at the desk") };
@@ -331,6 +350,15 @@ impl Stage {
     /// The same, until the process dies with the next event of that kind.
     pub(crate) async fn play_until(&self, command: &str, kind: &'static str) -> &Self {
         self.until(kind, self.play(command)).await
+    }
+
+    /// The same under those limits.
+    pub(crate) async fn play_under_until(&self, command: &str, policy: &Policy, kind: &'static str) -> &Self {
+        self.until(kind, async {
+            self.play_under(command, policy).await;
+            self
+        })
+        .await
     }
 
     /// Another process takes the operation up, and carries it through.
@@ -718,9 +746,14 @@ impl Room for Outside {
     }
 
     async fn standing(&self, person: &Person, role: Role) -> Answer<Standing> {
+        let (script, name) = (self.script(), person.as_str());
+        if script.untold.get(name).is_some_and(|until| script.clock < *until) {
+            return unreachable("the chat system");
+        }
         let holds_role = match role {
-            Role::GovernanceLead => person.as_str().starts_with("lead"),
-            _ => person.as_str() == "operator",
+            _ if script.dismissed.contains(&name) => false,
+            Role::GovernanceLead => name.starts_with("lead"),
+            _ => name.starts_with("operator"),
         };
         Ok(Standing { is_person: true, holds_role })
     }
@@ -729,7 +762,8 @@ impl Room for Outside {
         self.script().attended
     }
 
-    async fn answer(&self, _: &Person, _: &str) -> Answer<()> {
+    async fn answer(&self, person: &Person, text: &str) -> Answer<()> {
+        self.script().told.push((person.to_string(), text.to_owned()));
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::asked::cancel::{self, Point};
 use crate::authority::{self, Action, Refusal};
 use crate::card::clock;
 use crate::event::{Claim, Draft, Event, Kind};
@@ -153,7 +154,8 @@ impl Desk<'_> {
         }
     }
 
-    /// Whether somebody may stop that operation: who asked for it may, and a governance lead any. A refusal is recorded.
+    /// Whether somebody may stop that operation where it is: who asked for it may, and a governance lead any; the offer to
+    /// halt is only the latter's to end. A refusal is recorded.
     ///
     /// # Errors
     /// When the log cannot be used.
@@ -163,9 +165,14 @@ impl Desk<'_> {
         operation: &OperationId,
         by: &Person,
     ) -> Result<Result<(), String>, LedgerError> {
-        let own = requested_of(&self.ledger.events_of(operation).await?).is_some_and(|asked| asked.by == *by);
-        let Err(refusal) = self.may(by, Action::Cancel { own }).await else { return Ok(Ok(())) };
-        let reason = refusal.to_string();
+        let events = self.ledger.events_of(operation).await?;
+        let own = requested_of(&events).is_some_and(|asked| asked.by == *by);
+        let point = cancel::point_of(&events);
+        let Err(refusal) = self.may(by, point.action(own)).await else { return Ok(Ok(())) };
+        let reason = match point {
+            Point::Offered => format!("All else is done; what is left is the offer to halt.\n{refusal}"),
+            _ => refusal.to_string(),
+        };
         self.refuse(request, by, reason.clone()).await?;
         Ok(Err(reason))
     }

@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use futures::channel::mpsc::UnboundedSender;
-use scalebot_commands::asked::cancel;
+use scalebot_commands::asked::cancel::{self, Point};
 use scalebot_commands::break_glass::is_cancelled;
 use scalebot_commands::event::{Event, Kind};
 use scalebot_commands::journal::{CancelRequested, Signal};
@@ -135,8 +135,12 @@ async fn stop(
     if is_cancelled(&before) {
         return Json(Cancelled::Already(operation));
     }
-    if cancel::point_of(&before) == cancel::Point::GoingBack {
-        return Json(Cancelled::GoingBack(operation));
+    match cancel::point_of(&before) {
+        Point::GoingBack => return Json(Cancelled::GoingBack(operation)),
+        Point::Over => return Json(Cancelled::Over(operation)),
+        Point::Offered => return Json(Cancelled::Offered(operation)),
+        Point::Ended => return Json(Cancelled::TooLate(operation)),
+        Point::Before | Point::Changed | Point::Draining | Point::AskedBack | Point::Parked => {}
     }
     let told = signals.unbounded_send(Signal::Cancel(CancelRequested { by: caller::person(uid) }));
     // It was taken only when it is on record.

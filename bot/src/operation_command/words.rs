@@ -246,16 +246,22 @@ pub(super) fn cancel_answered(dir: &StateDir, operation: &OperationId, answer: &
             format!("Operation {id} was asked to stop, and that is not on record yet: it may be held up.")
         }
         Cancelled::GoingBack(_) => format!("Operation {id} was not told.\n{}", Point::GoingBack.means()),
+        Cancelled::Over(_) => format!("Operation {id} was not told.\n{}", Point::Over.means()),
+        Cancelled::Offered(_) => format!("Operation {id} was not told.\n{OFFERED}"),
         Cancelled::TooLate(_) => format!("Operation {id} had ended before it could be stopped."),
         Cancelled::NothingUnderWay => return nothing_to_cancel(),
     };
     let means = match answer {
-        Cancelled::GoingBack(_) | Cancelled::TooLate(_) => String::new(),
+        Cancelled::GoingBack(_) | Cancelled::Over(_) | Cancelled::Offered(_) | Cancelled::TooLate(_) => String::new(),
         _ => format!("\n{MEANS}"),
     };
     let ends = if matches!(answer, Cancelled::TooLate(_)) { "ended" } else { "ends" };
     format!("{told}{means}\nSee how it {ends}:\n  {}", command(dir, "show", operation))
 }
+
+/// What is said while only the word on the halt is awaited.
+const OFFERED: &str = "All else is done; what is left is the offer to halt the system.\nOnly a governance lead can \
+                       answer or end it. It lapses by itself.";
 
 /// What a cancel means, wherever the operation is.
 const MEANS: &str = "It ends at the next point where it can be left.\nBefore the count is set, nothing is changed.\nAfter it, \

@@ -174,11 +174,12 @@ impl Heard {
         cancelled.into_iter().next()
     }
 
-    /// Whether anybody asked for it to stop after that event of the operation.
-    pub fn cancelled_after(&self, op_seq: u64) -> bool {
-        let later =
-            |logged: &Logged| (logged.op_seq > op_seq && matches!(logged.signal, Signal::Cancel(_))).then_some(());
-        !self.pick(later).is_empty()
+    /// Who asked for it to stop after that event of the operation, oldest first.
+    pub fn cancels_after(&self, op_seq: u64) -> Vec<Person> {
+        self.pick(|logged| match &logged.signal {
+            Signal::Cancel(cancel) if logged.op_seq > op_seq => Some(cancel.by.clone()),
+            _ => None,
+        })
     }
 
     /// Every vote that was cast, oldest first.
