@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::asked::cancel::{self, Point};
 use crate::authority::{self, Action, Refusal};
 use crate::card::clock;
+use crate::duty::Begin;
 use crate::event::{Claim, Draft, Event, Kind};
 use crate::policy::Policy;
 use crate::ports::{AppendError, ClaimHeld, Ledger, LedgerError, Room, World};
-use crate::request::{Direction, Request, Requested};
+use crate::request::{self, Direction, Request, Requested};
 use crate::runbook;
 use crate::units::{Epoch, OperationId, Person, Replicas, TargetName};
 
@@ -98,15 +99,16 @@ impl Desk<'_> {
         self.open(request, by).await
     }
 
-    /// Takes what policy lets the bot begin by itself ([`crate::trigger::BY_ITSELF`]). No person can speak under that
-    /// name, and no role is asked for; every check and approval is.
+    /// Takes what policy lets the bot begin by itself, which only the duty can hand in. No role is asked for; every check
+    /// and approval is.
     ///
     /// # Errors
     /// As [`Self::take`].
-    pub async fn take_by_itself(&self, request: &Request) -> Result<Received, LedgerError> {
-        match request {
-            Request::Change { .. } => self.open(request, &Person::new(crate::trigger::BY_ITSELF)).await,
-            _ => Ok(Received::Question),
+    pub async fn take_by_itself(&self, begin: &Begin) -> Result<Received, LedgerError> {
+        match request::parse(begin.command()) {
+            Ok(request @ Request::Change { .. }) => self.open(&request, &Person::itself()).await,
+            Ok(_) => Ok(Received::Question),
+            Err(no_command) => Ok(Received::Refused(no_command.to_string())),
         }
     }
 

@@ -29,7 +29,7 @@ use crate::ports::{
     AppendError, EarlyWarning, FleetState, Instance, InstanceState, LedgerError, PortError, Ports, Role, Slot,
 };
 use crate::request::Requested;
-use crate::trigger::{BY_ITSELF, Dismissed, Holds, Proposed, Seen, Warnings, differs, evaluate, is_told, window};
+use crate::trigger::{Dismissed, Holds, Proposed, Seen, Warnings, differs, evaluate, is_told, window};
 use crate::units::{Epoch, Millis, OperationId, Person};
 
 /// How many escalations are looked at, the last ones.
@@ -66,14 +66,19 @@ pub struct Duty {
     state: Mutex<State>,
 }
 
-/// A scaling that is to be begun without being asked. Whoever carries operations out takes it to the desk like a typed
-/// command; that it may be begun is policy's word, given by its coming through this channel and by nothing else.
+/// A scaling that is to be begun without being asked. Whoever carries operations out takes it to the desk
+/// ([`crate::desk::Desk::take_by_itself`]). That it may be begun is policy's word, given by there being one: nobody but the
+/// duty can make it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Begin {
+    command: String,
+}
+
+impl Begin {
     /// The command.
-    pub command: String,
-    /// Who begins it: [`BY_ITSELF`].
-    pub by: Person,
+    pub fn command(&self) -> &str {
+        &self.command
+    }
 }
 
 /// What became of something that a person said.
@@ -421,7 +426,7 @@ impl Duty {
         self.show(&place(&proposed), Slot::Question, card::duty::begun(&proposed)).await;
         let because = format!("begun by itself, as policy says: {}", holds.because);
         let command = Proposed { because, ..proposed }.command();
-        if self.begins.unbounded_send(Begin { command, by: Person::new(BY_ITSELF) }).is_err() {
+        if self.begins.unbounded_send(Begin { command }).is_err() {
             tracing::warn!("nobody carries out what is begun by itself");
         }
         Ok(())
@@ -434,7 +439,7 @@ impl Duty {
         }
         let world = &*self.ports.world;
         let lately = state.begun.get(&trigger).is_some_and(|until| !until.is_over(world));
-        let by_itself = past.requested.iter().find(|(_, requested)| requested.by.as_str() == BY_ITSELF);
+        let by_itself = past.requested.iter().find(|(_, requested)| requested.by.is_itself());
         !lately && by_itself.is_none_or(|(event, _)| self.is_past_quiet(state, event))
     }
 

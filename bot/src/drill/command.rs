@@ -16,6 +16,7 @@ use scalebot_commands::steps::{Finished, Outcome};
 use scalebot_commands::supervisor::Ended;
 use scalebot_commands::units::OperationId;
 
+use super::duty::Next;
 use super::lines::Lines;
 use super::persona::{Line, Said};
 use super::rehearsal::{Entered, Rehearsal, Taken, UnderWay};
@@ -166,7 +167,18 @@ async fn carry_out(
         if lines.are_awaited() {
             rehearsal.prompt();
         }
-        let Some(line) = rehearsal.duty.or_begun(lines.next()).await else { break };
+        let line = match rehearsal.duty.or_begun(lines.next()).await {
+            None => break,
+            Some(Next::Line(line)) => line,
+            Some(Next::Begun(begin)) => {
+                match rehearsal.begin(&begin).await {
+                    Taken::Opened(operation) => as_asked &= attend(rehearsal, operation, &mut lines).await?,
+                    Taken::Answered => {}
+                    Taken::Refused => as_asked = false,
+                }
+                continue;
+            }
+        };
         let Line { by, said } = rehearsal.duty.hear(line, &mut as_asked).await;
         match said {
             Said::Nothing | Said::Acknowledge(_) | Said::Start | Said::Dismiss => {}

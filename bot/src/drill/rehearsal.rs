@@ -12,6 +12,7 @@ use scalebot_adapters::transcript::Transcript;
 use scalebot_commands::approval::{Ballot, Mark};
 use scalebot_commands::asked::{self, Answer, cancel};
 use scalebot_commands::desk::{Desk, Received};
+use scalebot_commands::duty::Begin;
 use scalebot_commands::event::Event;
 use scalebot_commands::journal::{CancelRequested, Inbox, PersonsAnswer, Signal};
 use scalebot_commands::outbox::{self, Outbox};
@@ -226,37 +227,47 @@ impl Rehearsal {
                 return Taken::Refused;
             }
         };
-        // Nobody can type under that name: a name that is nobody's is part of the text.
-        let by_itself = by.as_str() == scalebot_commands::trigger::BY_ITSELF;
-        let desk = self.desk();
-        let received = if by_itself { desk.take_by_itself(&request).await } else { desk.take(&request, by).await };
-        let taken = match received {
-            Ok(Received::Opened(operation)) => {
-                let monitor = Millis::from(self.policy.time.monitor);
-                self.say(&format!("{request} by {by}: looking. Operation {}.", operation.short()));
-                self.say(&format!("This rehearsal watches for {monitor} afterwards; a service watches for 15 min."));
-                Ok(Taken::Opened(operation))
-            }
+        let taken = match self.desk().take(&request, by).await {
+            Ok(Received::Opened(operation)) => Ok(self.opened(operation, &request.to_string(), by)),
             Ok(Received::Refused(reason)) => Ok(self.refused(&reason)),
             Ok(Received::Question) => match request {
                 Request::Cancel { .. } => self.cancel(&request, by, under_way).await,
                 _ => self.answer(&request, by).await,
             },
-            Err(error) => {
-                self.say(&error.to_string());
-                // It may be on record all the same, and then somebody has to carry it out.
-                let claims = self.ports.ledger.claims().await.unwrap_or_default();
-                let ours = under_way.map(|under_way| under_way.operation);
-                return match claims.into_iter().find(|held| Some(&held.operation) != ours) {
-                    Some(held) => {
-                        self.say(&format!("Operation {} is on record and is carried out.", held.operation.short()));
-                        Taken::Opened(held.operation)
-                    }
-                    None => Taken::Refused,
-                };
-            }
+            Err(error) => return self.opened_after_all(&error, under_way).await,
         };
         taken.unwrap_or_else(|error| self.refused(&error.to_string()))
+    }
+
+    /// Begins what policy lets the bot begin by itself, and says what became of it.
+    pub(crate) async fn begin(&self, begin: &Begin) -> Taken {
+        match self.desk().take_by_itself(begin).await {
+            Ok(Received::Opened(operation)) => self.opened(operation, begin.command(), &Person::itself()),
+            Ok(Received::Refused(reason)) => self.refused(&reason),
+            Ok(Received::Question) => Taken::Answered,
+            Err(error) => self.opened_after_all(&error, None).await,
+        }
+    }
+
+    fn opened(&self, operation: OperationId, command: &str, by: &Person) -> Taken {
+        let monitor = Millis::from(self.policy.time.monitor);
+        self.say(&format!("{command} by {by}: looking. Operation {}.", operation.short()));
+        self.say(&format!("This rehearsal watches for {monitor} afterwards; a service watches for 15 min."));
+        Taken::Opened(operation)
+    }
+
+    /// The log could not be used: it may be on record all the same, and then somebody has to carry it out.
+    async fn opened_after_all(&self, error: &LedgerError, under_way: Option<UnderWay<'_>>) -> Taken {
+        self.say(&error.to_string());
+        let claims = self.ports.ledger.claims().await.unwrap_or_default();
+        let ours = under_way.map(|under_way| under_way.operation);
+        match claims.into_iter().find(|held| Some(&held.operation) != ours) {
+            Some(held) => {
+                self.say(&format!("Operation {} is on record and is carried out.", held.operation.short()));
+                Taken::Opened(held.operation)
+            }
+            None => Taken::Refused,
+        }
     }
 
     fn refused(&self, reason: &str) -> Taken {

@@ -61,26 +61,31 @@ fn every_action_is_for_exactly_the_roles_of_the_matrix() {
         .collect();
     // none, operator, governance lead, infrastructure team, system architect
     insta::assert_snapshot!(table.concat(), @r"
-    Change                                   -       yes      -        -        -
-    Rollback                                 -       yes      -        -        -
-    Plan                                     yes     yes      yes      yes      yes
-    Status                                   yes     yes      yes      yes      yes
-    History                                  yes     yes      yes      yes      yes
-    Capacity                                 yes     yes      yes      yes      yes
-    Followups                                -       yes      -        -        -
-    CloseFollowUp                            -       yes      -        -        -
-    Help                                     yes     yes      yes      yes      yes
-    Cancel { own: true }                     -       yes      yes      -        -
-    Cancel { own: false }                    -       -        yes      -        -
-    Decide                                   -       -        yes      -        -
-    AnswerHaltOffer                          -       -        yes      -        -
-    Abandon                                  -       -        yes      -        -
-    StartProposal                            -       yes      -        -        -
-    DismissProposal                          -       yes      -        -        -
-    Acknowledge { role: Operator }           -       yes      -        -        -
-    Acknowledge { role: GovernanceLead }     -       yes      yes      -        -
-    Acknowledge { role: InfrastructureTeam } -       yes      -        yes      -
-    Acknowledge { role: SystemArchitect }    -       yes      -        -        yes
+    Change                                                       -       yes      -        -        -
+    Rollback                                                     -       yes      -        -        -
+    Plan                                                         yes     yes      yes      yes      yes
+    Status                                                       yes     yes      yes      yes      yes
+    History                                                      yes     yes      yes      yes      yes
+    Capacity                                                     yes     yes      yes      yes      yes
+    Followups                                                    -       yes      -        -        -
+    CloseFollowUp                                                -       yes      -        -        -
+    Help                                                         yes     yes      yes      yes      yes
+    Cancel { own: true }                                         -       yes      yes      -        -
+    Cancel { own: false }                                        -       -        yes      -        -
+    SayWhy { own: true }                                         yes     yes      yes      yes      yes
+    SayWhy { own: false }                                        -       yes      yes      -        -
+    Attest                                                       -       yes      -        -        -
+    Decide                                                       -       -        yes      -        -
+    DecideWayBack                                                -       yes      yes      -        -
+    AnswerHaltOffer                                              -       -        yes      -        -
+    Abandon                                                      -       -        yes      -        -
+    StartProposal                                                -       yes      -        -        -
+    DismissProposal                                              -       yes      -        -        -
+    Acknowledge { told: [Operator] }                             -       yes      -        -        -
+    Acknowledge { told: [GovernanceLead] }                       -       yes      yes      -        -
+    Acknowledge { told: [InfrastructureTeam] }                   -       yes      -        yes      -
+    Acknowledge { told: [SystemArchitect] }                      -       yes      -        -        yes
+    Acknowledge { told: [InfrastructureTeam, SystemArchitect] }  -       yes      -        yes      yes
     ");
 }
 
@@ -220,6 +225,12 @@ fn a_refusal_says_what_is_missing_and_whom_to_ask() {
     Ask a governance lead.
     Only an operator or somebody of the infrastructure team may acknowledge this escalation. Nothing was done.
     Ask an operator or somebody of the infrastructure team.
+    Only an operator or a governance lead may say why it is done. Nothing was done.
+    Ask an operator or a governance lead.
+    Only an operator may attest that keys are reached. Nothing was done.
+    Ask an operator.
+    Only an operator or a governance lead may decide whether the fleet is brought back. Nothing was done.
+    Ask an operator or a governance lead.
     Only an operator may change the count, and it could not be told whether you are one: the chat system cannot be reached (no route).
     Nothing was done. Try again in a moment.
     ");
