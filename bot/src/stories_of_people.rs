@@ -122,7 +122,8 @@ mod of_whom_nothing_can_be_told {
                 if event.kind == "verified" {
                     let until = script.clock + Duration::from_secs(30);
                     script.untold = [("operator", until)].into();
-                    script.signal(Signal::Attest(PersonsAnswer { by: Person::new("operator"), text: "I looked".into() }));
+                    script
+                        .signal(Signal::Attest(PersonsAnswer { by: Person::new("operator"), text: "I looked".into() }));
                 }
             };
         });
@@ -203,10 +204,18 @@ mod the_word_to_halt {
     }
 
     fn was_not_halted(stage: &Stage, why: &str) {
-        assert_eq!((times(stage, "halting"), stage.script().touched.contains(&"halt")), (0, false), "{}", reason(stage));
+        assert_eq!(
+            (times(stage, "halting"), stage.script().touched.contains(&"halt")),
+            (0, false),
+            "{}",
+            reason(stage)
+        );
         assert!(reason(stage).contains("wanted the system halted") && reason(stage).contains(why), "{}", reason(stage));
         // Whatever became of that, the fleet is back.
-        assert_eq!((times(stage, "rolled_back"), last(stage, "finished")["outcome"].clone()), (1, "rolled_back".into()));
+        assert_eq!(
+            (times(stage, "rolled_back"), last(stage, "finished")["outcome"].clone()),
+            (1, "rolled_back".into())
+        );
     }
 
     fn was_halted(stage: &Stage) {
@@ -296,7 +305,8 @@ mod the_offer_to_halt {
     /// It is made once, before anything else is done about what was found; and nothing but the end waits for its answer.
     fn is_made_and_waited_for_by_nothing(stage: &Stage) {
         let kinds: Vec<String> = stage.script().events.iter().map(|event| event.kind.clone()).collect();
-        let place = |kind: &str| kinds.iter().position(|one| one == kind).unwrap_or_else(|| panic!("{kind}: {kinds:?}"));
+        let place =
+            |kind: &str| kinds.iter().position(|one| one == kind).unwrap_or_else(|| panic!("{kind}: {kinds:?}"));
         assert_eq!(times(stage, "halt_offered"), 1, "{kinds:?}");
         assert!(place("documented") < place("halt_answered"), "{kinds:?}");
         if times(stage, "way_back") > 0 {
@@ -425,7 +435,10 @@ mod the_offer_to_halt {
         });
         stage.play_until(UP, "documented").await;
         let why = stage.may_cancel("operator").await.unwrap_err();
-        assert!(why.starts_with("All else is done; what is left is the offer to halt.\nOnly a governance lead"), "{why}");
+        assert!(
+            why.starts_with("All else is done; what is left is the offer to halt.\nOnly a governance lead"),
+            "{why}"
+        );
         assert_eq!(stage.may_cancel("lead").await, Ok(()));
     }
 }

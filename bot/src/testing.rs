@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::channel::mpsc::UnboundedSender;
 use futures::future::BoxFuture;
 use scalebot_commands::approval::{Ballot, Mark, Standing};
 use scalebot_commands::asked::{self, Answer as Answered};
@@ -14,7 +13,7 @@ use scalebot_commands::card::Card;
 use scalebot_commands::desk::{Desk, Received};
 use scalebot_commands::event::{Claim, Draft, Event, Hash};
 use scalebot_commands::figures::{BACKEND_BOUNDS_MS, Histogram, InstanceLoad, Load};
-use scalebot_commands::journal::{Fence, Inbox, Signal};
+use scalebot_commands::journal::{Fence, Inbox, Signal, Signals};
 use scalebot_commands::policy::Policy;
 use scalebot_commands::ports::*;
 use scalebot_commands::request;
@@ -84,7 +83,7 @@ pub(crate) struct Script {
     /// Called whenever somebody is about to look at the fleet.
     pub(crate) on_look: fn(&mut Script),
     pub(crate) shown: Vec<(Slot, Card)>,
-    pub(crate) signals: Option<UnboundedSender<Signal>>,
+    pub(crate) signals: Option<Signals>,
     pub(crate) events: Vec<Event>,
     /// What was changed outside or written down, by the name of the port's method.
     pub(crate) touched: Vec<&'static str>,
@@ -106,7 +105,7 @@ impl Script {
 
     /// Says something to the operation under way.
     pub(crate) fn signal(&self, signal: Signal) {
-        self.signals.as_ref().unwrap().unbounded_send(signal).unwrap();
+        self.signals.as_ref().unwrap().send(signal).unwrap();
     }
 
     /// Puts a mark on the request that the card asks people to decide on.

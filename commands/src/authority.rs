@@ -112,12 +112,9 @@ impl Action {
     pub fn roles(&self) -> Vec<Role> {
         match self {
             // Whoever asked for an operation was one who may, and knows why.
-            Self::Plan
-            | Self::Status
-            | Self::History
-            | Self::Capacity
-            | Self::Help
-            | Self::SayWhy { own: true } => vec![],
+            Self::Plan | Self::Status | Self::History | Self::Capacity | Self::Help | Self::SayWhy { own: true } => {
+                vec![]
+            }
             Self::Change
             | Self::Rollback
             | Self::Followups
@@ -228,9 +225,10 @@ async fn roles(
         // Whether it is a person is told with any role.
         wanted.push(Role::Operator);
     }
-    let asked = join_all(wanted.into_iter().map(|role| async move {
-        (role, within(world, limit, "the chat system", room.standing(person, role)).await)
-    }));
+    let asked =
+        join_all(wanted.into_iter().map(|role| async move {
+            (role, within(world, limit, "the chat system", room.standing(person, role)).await)
+        }));
     let (mut roles, mut untold) = (Roles::default(), None);
     for (role, standing) in asked.await {
         match standing {

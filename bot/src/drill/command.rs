@@ -29,6 +29,9 @@ use crate::{operation_command, stop};
 /// How long load runs before the first command, so that there is something to measure.
 const WARM_UP: Duration = Duration::from_secs(10);
 
+/// How many commands are answered beside an operation at the same time; the next line is read after that.
+const ANSWERED_AT_ONCE: usize = 16;
+
 /// How a drill ended.
 enum End {
     /// By itself; whether everything was done as asked.
@@ -228,7 +231,7 @@ async fn attend(rehearsal: &Rehearsal, operation: OperationId, lines: &mut Lines
                     as_asked &= note(taken);
                     continue;
                 }
-                line = lines.next_while_busy(rehearsal.asked()) => line,
+                line = lines.next_while_busy(rehearsal.asked()), if answering.len() < ANSWERED_AT_ONCE => line,
             };
             let Line { by, said } = rehearsal.duty.hear(line, &mut as_asked).await;
             let text = match said {

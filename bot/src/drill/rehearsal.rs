@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::channel::mpsc;
 use scalebot_adapters::documents::Folder;
 use scalebot_adapters::ledger::SqliteLedger;
 use scalebot_adapters::transcript::Transcript;
@@ -14,7 +13,7 @@ use scalebot_commands::asked::{self, Answer, cancel};
 use scalebot_commands::desk::{Desk, Received};
 use scalebot_commands::duty::Begin;
 use scalebot_commands::event::Event;
-use scalebot_commands::journal::{CancelRequested, Inbox, PersonsAnswer, Signal};
+use scalebot_commands::journal::{CancelRequested, Inbox, NotHeard, PersonsAnswer, Signal, Signals};
 use scalebot_commands::outbox::{self, Outbox};
 use scalebot_commands::policy::Policy;
 use scalebot_commands::ports::{Ledger, LedgerError, Ports, Room, World};
@@ -64,7 +63,7 @@ pub(crate) struct UnderWay<'a> {
     /// The operation.
     pub(crate) operation: &'a OperationId,
     /// Its signals.
-    pub(crate) signals: &'a mpsc::UnboundedSender<Signal>,
+    pub(crate) signals: &'a Signals,
 }
 
 /// A rehearsal under way.
@@ -314,15 +313,18 @@ impl Rehearsal {
             desk.refuse(request, by, point.means().to_owned()).await?;
             return Ok(self.refused(point.means()));
         }
-        if signals.unbounded_send(Signal::Cancel(CancelRequested { by: by.clone() })).is_err() {
-            return Ok(self.refused(cancel::Point::Ended.means()));
+        match signals.send(Signal::Cancel(CancelRequested { by: by.clone() })) {
+            Ok(()) => {
+                self.say(point.means());
+                Ok(Taken::Answered)
+            }
+            Err(NotHeard::Ended) => Ok(self.refused(cancel::Point::Ended.means())),
+            Err(why @ NotHeard::TooMany) => Ok(self.refused(&why.to_string())),
         }
-        self.say(point.means());
-        Ok(Taken::Answered)
     }
 
     /// Where signals for an operation are put, and where they are taken from.
-    pub(crate) fn signals() -> (mpsc::UnboundedSender<Signal>, Inbox) {
+    pub(crate) fn signals() -> (Signals, Inbox) {
         Inbox::new()
     }
 
@@ -337,12 +339,7 @@ impl Rehearsal {
     }
 
     /// Carries an operation through, and has the lead decide where the command line says how.
-    pub(crate) async fn carry_out(
-        &self,
-        operation: &OperationId,
-        mut inbox: Inbox,
-        signals: mpsc::UnboundedSender<Signal>,
-    ) -> Ended {
+    pub(crate) async fn carry_out(&self, operation: &OperationId, mut inbox: Inbox, signals: Signals) -> Ended {
         let _carried = self.control.as_ref().map(|control| control.carries(operation, signals.clone()));
         let ended = supervisor::carry_out(&self.ports, &self.policy, operation, self.epoch, &mut inbox);
         let deciding = self.decide(signals);
@@ -355,7 +352,7 @@ impl Rehearsal {
     }
 
     /// Puts the mark of `--approve` or `--reject` on every request that is opened.
-    async fn decide(&self, signals: mpsc::UnboundedSender<Signal>) {
+    async fn decide(&self, signals: Signals) {
         let Some(mark) = self.vote else { return };
         let mut open = self.open_request();
         loop {
@@ -363,8 +360,7 @@ impl Rehearsal {
             if let Some(request) = request {
                 let ballot =
                     Ballot { by: persona::lead(), mark, request, reason: Some("as the command line says".to_owned()) };
-                // Nobody listens any more once the operation has ended.
-                let _ = signals.unbounded_send(Signal::Cast(ballot));
+                self.heard(&persona::lead(), signals.send(Signal::Cast(ballot)));
             }
             if open.changed().await.is_err() {
                 return;
@@ -385,7 +381,7 @@ impl Rehearsal {
     }
 
     /// Passes on what a person said to the operation under way. Whether it was something that could be taken.
-    pub(crate) fn pass_on(&self, signals: &mpsc::UnboundedSender<Signal>, line: Line) -> bool {
+    pub(crate) fn pass_on(&self, signals: &Signals, line: Line) -> bool {
         self.room.cursor_moved();
         let Line { by, said } = line;
         let open = self.open_request().borrow().clone();
@@ -395,6 +391,7 @@ impl Rehearsal {
             Said::Halt(_) => self.room.open_offer().borrow().clone(),
             _ => open,
         };
+        let from = by.clone();
         let signal = match (said, open) {
             (Said::Reason(text), _) => Signal::Reason(PersonsAnswer { by, text: bounded(&text) }),
             (Said::Attest(text), _) => Signal::Attest(PersonsAnswer { by, text: bounded(&text) }),
@@ -406,6 +403,10 @@ impl Rehearsal {
             }
             // These are taken elsewhere.
             (Said::Nothing | Said::Command(_) | Said::Cancel, _) => return true,
+            (Said::TooLong, _) => {
+                self.nothing_open(&Said::TooLong);
+                return false;
+            }
             (Said::Vote(mark, reason), Some(request)) => {
                 let reason = reason.as_deref().map(bounded);
                 Signal::Cast(Ballot { by, mark, request, reason })
@@ -422,8 +423,15 @@ impl Rehearsal {
                 return false;
             }
         };
-        // Nobody listens any more once the operation has ended.
-        signals.unbounded_send(signal).is_ok()
+        self.heard(&from, signals.send(signal))
+    }
+
+    /// Tells whoever was not heard, and nobody else. Whether they were.
+    fn heard(&self, by: &Person, sent: Result<(), NotHeard>) -> bool {
+        if let Err(why) = sent {
+            self.say(&format!("(to {by} only) {why}"));
+        }
+        sent.is_ok()
     }
 
     /// Says that there is nothing that this could be said to.
@@ -434,6 +442,7 @@ impl Rehearsal {
             Said::Acknowledge(_) => "Nothing is open that could be acknowledged.",
             Said::Start => "Nothing is proposed that could be started.",
             Said::Dismiss => "Nothing is proposed that could be dismissed.",
+            Said::TooLong => persona::TOO_LONG,
             _ => "Nobody is asked anything now. Type help to see what can be typed.",
         });
     }

@@ -75,9 +75,11 @@ pub fn halt_answered(cx: &Context<'_>, answered: &HaltAnswered, halted: Option<&
                 .line(sentence(why))
                 .line("Should it be needed, halt the system by hand.")
         }
-        (_, Some(Halted::Failed(why))) => Card::new(Tone::Bad, format!("{by} wanted the system halted, and that failed"), cx)
-            .line(sentence(why))
-            .line("Halt it by hand."),
+        (_, Some(Halted::Failed(why))) => {
+            Card::new(Tone::Bad, format!("{by} wanted the system halted, and that failed"), cx)
+                .line(sentence(why))
+                .line("Halt it by hand.")
+        }
         (Some(false), None) => Card::new(Tone::Info, format!("No halt, as {by} said"), cx),
         (_, None) if !answered.by.is_empty() => Card::new(Tone::Info, format!("No halt: {by} ended the wait"), cx)
             .line("Should it be needed, halt the system by hand."),

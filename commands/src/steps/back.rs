@@ -188,9 +188,9 @@ async fn ask(
 ) -> Result<Option<Recorded<WayBackAsked>>, Interrupted> {
     const KEY: &str = "back/ask";
     // Whether it was asked is told by the log where it goes on, not by the limits in force now.
-    let is_asked = journal.may_take(KEY).unwrap_or_else(|| {
-        cx.policy.back.rule == TakeBack::Ask && !trouble.asked_for && cx.ports.room.attended()
-    });
+    let is_asked = journal
+        .may_take(KEY)
+        .unwrap_or_else(|| cx.policy.back.rule == TakeBack::Ask && !trouble.asked_for && cx.ports.room.attended());
     if !is_asked {
         return Ok(None);
     }

@@ -10,10 +10,10 @@ use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::assess::Assessed;
-use super::{back, body, halt_offer};
 use super::escalate::{self, Condition};
 use super::precheck::{self, Plan, Prechecked};
 use super::{Ending, Outcome};
+use super::{back, body, halt_offer};
 use crate::approval::{self, Bound, Question, Standing, Tally, VoteRefused};
 use crate::authority::{self, Action};
 use crate::card;

@@ -56,7 +56,7 @@ pub(super) struct Process {
     /// Something was called that kills it.
     pub(super) doomed: bool,
     pub(super) commands: UnboundedSender<(Request, Person)>,
-    pub(super) inboxes: BTreeMap<OperationId, UnboundedSender<Signal>>,
+    pub(super) inboxes: BTreeMap<OperationId, Signals>,
 }
 
 /// What the outside is told to change.
