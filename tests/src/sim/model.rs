@@ -6,7 +6,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
-use scalebot_commands::journal::Signal;
+use scalebot_commands::journal::{Signal, Signals};
 use scalebot_commands::policy::{Policy, TakeBack};
 use scalebot_commands::ports::{HaltReading, OrderAnswer, Post, RemoveOrder, RouteOrder, ScaleOrder};
 use scalebot_commands::request::Request;
