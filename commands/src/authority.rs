@@ -244,7 +244,7 @@ async fn roles(
     (roles, untold)
 }
 
-/// "an operator or a governance lead".
+/// "an operator, a system architect or a governance lead".
 pub fn any_of(roles: &[Role]) -> String {
     let named: Vec<&str> = roles
         .iter()
@@ -255,7 +255,11 @@ pub fn any_of(roles: &[Role]) -> String {
             Role::SystemArchitect => "a system architect",
         })
         .collect();
-    if named.is_empty() { "everybody".to_owned() } else { named.join(" or ") }
+    match named.as_slice() {
+        [] => "everybody".to_owned(),
+        [one] => (*one).to_owned(),
+        [others @ .., last] => format!("{} or {last}", others.join(", ")),
+    }
 }
 
 impl fmt::Display for Refusal {

@@ -210,6 +210,7 @@ fn a_refusal_says_what_is_missing_and_whom_to_ask() {
         Refusal::Missing(Action::Change),
         Refusal::Missing(Action::Cancel { own: false }),
         Refusal::Missing(Action::Acknowledge { told: vec![Role::InfrastructureTeam] }),
+        Refusal::Missing(Action::Acknowledge { told: vec![Role::InfrastructureTeam, Role::GovernanceLead] }),
         Refusal::Missing(Action::SayWhy { own: false }),
         Refusal::Missing(Action::Attest),
         Refusal::Missing(Action::DecideWayBack),
@@ -225,6 +226,8 @@ fn a_refusal_says_what_is_missing_and_whom_to_ask() {
     Ask a governance lead.
     Only an operator or somebody of the infrastructure team may acknowledge this escalation. Nothing was done.
     Ask an operator or somebody of the infrastructure team.
+    Only an operator, somebody of the infrastructure team or a governance lead may acknowledge this escalation. Nothing was done.
+    Ask an operator, somebody of the infrastructure team or a governance lead.
     Only an operator or a governance lead may say why it is done. Nothing was done.
     Ask an operator or a governance lead.
     Only an operator may attest that keys are reached. Nothing was done.
