@@ -83,7 +83,7 @@ async fn drill(args: DrillArgs, only: Option<&OperationId>) -> ExitCode {
     let end = tokio::select! {
         biased;
         () = stop::requested() => End::Interrupted,
-        course = carry_out(&rehearsal, entered, &args, only.is_some()) => match course {
+        course = Box::pin(carry_out(&rehearsal, entered, &args, only.is_some())) => match course {
             Ok(as_asked) => End::Done { as_asked },
             Err(Fenced) => End::Fenced,
         },
@@ -170,35 +170,30 @@ async fn carry_out(
         if lines.are_awaited() {
             rehearsal.prompt();
         }
-        let line = match rehearsal.duty.or_begun(lines.next()).await {
+        let taken = match rehearsal.duty.or_begun(lines.next()).await {
             None => break,
-            Some(Next::Line(line)) => line,
-            Some(Next::Begun(begin)) => {
-                match rehearsal.begin(&begin).await {
-                    Taken::Opened(operation) => as_asked &= attend(rehearsal, operation, &mut lines).await?,
-                    Taken::Answered => {}
-                    Taken::Refused => as_asked = false,
+            Some(Next::Begun(begin)) => rehearsal.begin(&begin).await,
+            Some(Next::Line(line)) => {
+                let Line { by, said } = rehearsal.duty.hear(line, &mut as_asked).await;
+                match said {
+                    Said::Nothing | Said::Acknowledge(_) | Said::Start | Said::Dismiss => Taken::Answered,
+                    Said::Quit => break,
+                    Said::Command(text) => rehearsal.take(&text, &by, None).await,
+                    Said::Cancel => {
+                        rehearsal.take(Word::Cancel.form(), &by, None).await;
+                        Taken::Refused
+                    }
+                    said => {
+                        rehearsal.nothing_open(&said);
+                        Taken::Refused
+                    }
                 }
-                continue;
             }
         };
-        let Line { by, said } = rehearsal.duty.hear(line, &mut as_asked).await;
-        match said {
-            Said::Nothing | Said::Acknowledge(_) | Said::Start | Said::Dismiss => {}
-            Said::Quit => break,
-            Said::Command(text) => match rehearsal.take(&text, &by, None).await {
-                Taken::Opened(operation) => as_asked &= attend(rehearsal, operation, &mut lines).await?,
-                Taken::Answered => {}
-                Taken::Refused => as_asked = false,
-            },
-            Said::Cancel => {
-                rehearsal.take(Word::Cancel.form(), &by, None).await;
-                as_asked = false;
-            }
-            said => {
-                rehearsal.nothing_open(&said);
-                as_asked = false;
-            }
+        match taken {
+            Taken::Opened(operation) => as_asked &= attend(rehearsal, operation, &mut lines).await?,
+            Taken::Answered => {}
+            Taken::Refused => as_asked = false,
         }
     }
     Ok(as_asked)

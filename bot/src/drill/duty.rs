@@ -84,7 +84,7 @@ impl OnDuty {
         let next = tokio::select! {
             biased;
             line = next => line.map(Next::Line),
-            Some(begin) = begun.next() => Some(Next::Begun(begin)),
+            Some(by_itself) = begun.next() => Some(Next::Begun(by_itself)),
         };
         self.prompting.store(false, Ordering::SeqCst);
         next

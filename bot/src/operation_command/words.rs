@@ -205,7 +205,8 @@ pub(super) fn abandoned(
 ) -> String {
     let target = escaped(finished.target.as_str(), 80);
     let left = match left {
-        Some(left) => left.iter().map(|line| format!("{line}.\n")).collect::<String>(),
+        Some([]) => String::new(),
+        Some(left) => format!("{}.\n", left.join(".\n")),
         None => "Who gets no requests cannot be told: look at the balancer.\n".to_owned(),
     };
     format!(
