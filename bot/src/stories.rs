@@ -67,6 +67,7 @@ fn the_database_fills(script: &mut Script) {
 }
 
 mod fleet;
+mod people;
 
 mod checks_have_an_age {
     use super::*;

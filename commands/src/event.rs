@@ -104,6 +104,8 @@ kinds! {
     TerminatingAnswered = "terminating_answered", Routine;
     /// Those instances are gone.
     Terminated = "terminated", Weighty;
+    /// An operator or a governance lead is asked whether the fleet is brought back.
+    WayBackAsked = "way_back_asked", Weighty;
     /// What was found makes it necessary to go back to the count before.
     WayBack = "way_back", Weighty;
     /// What an instance wrote was kept.

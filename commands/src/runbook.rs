@@ -17,7 +17,7 @@ use crate::steps::{
 };
 
 /// The version of this sequence of steps; `requested` records it.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Carries an operation through, from wherever its journal says that it is.
 pub async fn carry_out(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Finished, Interrupted> {
@@ -33,7 +33,10 @@ pub async fn carry_out(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Fi
         escalate::to_role(cx, journal, "escalate", condition, &ending.reason).await?;
     }
 
-    // Rollback
+    // Rollback 3: If constitutional issues detected, halt system. Nothing waits for the answer
+    let offer = halt_offer::make(cx, journal, &ending).await?;
+
+    // Rollback 1, 2, 4 and 5
     if let Some(trouble) = ending.trouble.take() {
         ending = to_known_good(cx, journal, &trouble, ending).await?;
     }
@@ -42,6 +45,7 @@ pub async fn carry_out(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Fi
     if ending.changed_the_fleet {
         document::record(cx, journal, &ending).await?;
     }
+    let ending = halt_offer::take_answer(cx, journal, offer, ending).await?;
     Ok(finish::with(cx, journal, &ending).await?.body)
 }
 
@@ -149,15 +153,11 @@ async fn to_known_good(
     // Rollback 2: Investigate logs on new instances
     let logs = back::save_logs(cx, journal, &way_back).await?.body;
 
-    // Rollback 3: If constitutional issues detected, halt system. Nothing waits for the answer
-    let offer = halt_offer::make(cx, journal, trouble).await?;
-
     // Rollback 4: Scale back to known-good configuration
     let returned = back::to_known_good(cx, journal, trouble, &way_back, stopping).await?.body;
     let verified = back::verify(cx, journal, trouble, &returned).await?;
     back::escalate_unless_sound(cx, journal, &returned, verified.as_ref()).await?;
-    let halted = halt_offer::take_answer(cx, journal, offer).await?;
 
     // Rollback 5: Follow Incident Response if needed
-    Ok(back::ending(cx, trouble, ending, back::Course { returned, verified, logs, halted }))
+    Ok(back::ending(cx, trouble, ending, back::Course { returned, verified, logs }))
 }

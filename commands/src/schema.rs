@@ -61,6 +61,7 @@ pub fn of(kind: Kind) -> Schema {
         Kind::Drained => step::<drain::Drained>(kind),
         Kind::Terminating => step::<remove::Terminating>(kind),
         Kind::Terminated => step::<remove::Terminated>(kind),
+        Kind::WayBackAsked => step::<back::WayBackAsked>(kind),
         Kind::WayBack => step::<back::WayBack>(kind),
         Kind::LogsSaved => step::<back::LogsSaved>(kind),
         Kind::RollingBack => step::<back::RollingBack>(kind),

@@ -30,7 +30,7 @@ mod somebody_else_sets_the_count {
 
     async fn after(kind: &'static str, command: &str, set_up: impl FnOnce(&mut Script)) -> Stage {
         let stage = Stage::with(set_up);
-        stage.play_until_under(command, kind, &easy()).await;
+        stage.play_under_until(command, &easy(), kind).await;
         somebody_sets_nine(&mut stage.script());
         stage.resume_under(&easy()).await;
         stage
@@ -190,7 +190,7 @@ async fn who_has_failed_carries_nothing_and_taking_it_away_takes_nothing_from_th
     let stage = Stage::with(|script| {
         script.fleet.as_mut().unwrap().instances[1].state = InstanceState::Failed;
     });
-    stage.play_until_under("/scale down 3 reason:\"night\"", "prechecked", &easy()).await;
+    stage.play_under_until("/scale down 3 reason:\"night\"", &easy(), "prechecked").await;
     let checked = last(&stage, "prechecked");
     assert_eq!(checked["plan"]["victims"][0]["instance"], "api-2");
     let busy =

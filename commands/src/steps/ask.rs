@@ -1,20 +1,23 @@
 //! What the runbook asks of a person while an operation is under way: why it is done, and whether new instances reach
 //! their keys where nothing can be asked that tells. Asked once, and never a reason to wait for long.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::assess::Assessed;
 use super::body;
+use super::permit::STANDING_PAUSE;
 use super::precheck::Plan;
 use super::verify::{Verification, Verified};
+use crate::authority::{self, Action, Refusal};
 use crate::card;
 use crate::checks::{self, Status};
 use crate::context::Context;
-use crate::journal::{Interrupted, Journal, Recorded};
-use crate::patience::{Deadline, within};
-use crate::ports::{Role, Slot};
+use crate::journal::{Heard, Interrupted, Journal, PersonsAnswer as Answer, Recorded};
+use crate::patience::Deadline;
+use crate::ports::Slot;
 use crate::request::Direction;
 use crate::units::{InstanceId, Person};
 
@@ -67,21 +70,47 @@ pub async fn why(
     let mut rationale = Rationale { reason: None, by: None };
     if cx.ports.room.attended() {
         cx.show(Slot::Question, card::ask_why(cx)).await;
-        let world = &*cx.ports.world;
-        let deadline = Deadline::after(world, world.now(), ANSWER_WITHIN);
-        journal.signals().await?;
-        while journal.heard().cancelled_by().is_none() {
-            if let Some(answer) = journal.heard().reasons().into_iter().next() {
-                rationale = Rationale { reason: Some(answer.text), by: Some(answer.by) };
-                break;
-            }
-            if deadline.is_over(world) {
-                break;
-            }
-            journal.listen(deadline.left(world)).await?;
+        let may = |by: &Person| Action::SayWhy { own: *by == cx.request.by };
+        if let Some(answer) = first_word(cx, journal, Heard::reasons, may).await? {
+            rationale = Rationale { reason: Some(answer.text), by: Some(answer.by) };
         }
     }
     Ok(journal.record_step(KEY, rationale).await?.body.reason)
+}
+
+/// Waits for the first word of somebody who may give it. Anybody else is told who may; of whom that cannot be told at the
+/// moment is kept, and asked for again.
+async fn first_word(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    words: impl Fn(&Heard) -> Vec<Answer>,
+    action: impl Fn(&Person) -> Action,
+) -> Result<Option<Answer>, Interrupted> {
+    let (room, world) = (&*cx.ports.room, &*cx.ports.world);
+    let deadline = Deadline::after(world, world.now(), ANSWER_WITHIN);
+    let mut refused = BTreeSet::new();
+    journal.signals().await?;
+    loop {
+        let mut untold = false;
+        for (number, answer) in words(journal.heard()).into_iter().enumerate() {
+            if refused.contains(&number) {
+                continue;
+            }
+            match authority::ask(room, world, cx.policy.time.look, &answer.by, action(&answer.by)).await {
+                Ok(()) => return Ok(Some(answer)),
+                Err(Refusal::Untold { .. }) => untold = true,
+                Err(refusal) => {
+                    cx.answer(&answer.by, &refusal.to_string()).await;
+                    refused.insert(number);
+                }
+            }
+        }
+        if deadline.is_over(world) || journal.heard().cancelled_by().is_some() {
+            return Ok(None);
+        }
+        let left = deadline.left(world);
+        journal.listen(if untold { STANDING_PAUSE.min(left) } else { left }).await?;
+    }
 }
 
 fn is_triggered(cx: &Context<'_>, assessed: &Assessed) -> bool {
@@ -130,29 +159,12 @@ async fn attest(
     if let Some(recorded) = journal.replay(KEY)? {
         return Ok(recorded);
     }
-    let world = &*cx.ports.world;
-    let deadline = Deadline::after(world, world.now(), ANSWER_WITHIN);
     let mut attested = Attested { by: None, instances, statement: None };
     if cx.ports.room.attended() {
         cx.show(Slot::Question, card::ask_keys(cx, &list(&attested.instances))).await;
-        let mut considered = 0;
-        journal.signals().await?;
-        'waiting: loop {
-            for answer in journal.heard().attestations().into_iter().skip(considered) {
-                considered += 1;
-                let asked = cx.ports.room.standing(&answer.by, Role::Operator);
-                let standing = within(world, cx.policy.time.look, "the chat system", asked).await;
-                if standing.is_ok_and(|standing| standing.is_person && standing.holds_role) {
-                    attested.by = Some(answer.by);
-                    attested.statement = Some(answer.text);
-                    break 'waiting;
-                }
-                cx.answer(&answer.by, "Only an operator can attest that. Ask one.").await;
-            }
-            if deadline.is_over(world) || journal.heard().cancelled_by().is_some() {
-                break;
-            }
-            journal.listen(deadline.left(world)).await?;
+        if let Some(answer) = first_word(cx, journal, Heard::attestations, |_| Action::Attest).await? {
+            attested.by = Some(answer.by);
+            attested.statement = Some(answer.text);
         }
     }
     journal.record_step(KEY, attested).await

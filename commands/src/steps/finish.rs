@@ -92,6 +92,8 @@ pub struct Ending {
     pub changed_the_fleet: bool,
     /// What somebody has to be told of, by the runbook's table.
     pub escalation: Option<Condition>,
+    /// What was found that is a constitutional matter: governance is offered to halt the system.
+    pub constitutional: Option<String>,
     /// What was watched, where it came to that.
     pub watched: Option<Box<Watched>>,
     /// What somebody else did to the fleet meanwhile.
@@ -111,8 +113,6 @@ pub struct Trouble {
     pub newcomers: Vec<InstanceId>,
     /// The new instances that are the cause; none on the way back from fewer, or when it is only asked for.
     pub culprits: Vec<InstanceId>,
-    /// Whether instances contradict each other or the source of truth.
-    pub constitutional: bool,
     /// What was found.
     pub because: String,
     /// Whether a person asked for it, with a command of its own.
@@ -134,6 +134,7 @@ impl Ending {
             reason: reason.into(),
             changed_the_fleet: false,
             escalation: None,
+            constitutional: None,
             watched: None,
             interference: None,
             afterwards: Vec::new(),
@@ -150,6 +151,7 @@ impl Ending {
             reason: reason.into(),
             changed_the_fleet: true,
             escalation: None,
+            constitutional: None,
             watched: None,
             interference: None,
             afterwards: Vec::new(),
@@ -191,6 +193,12 @@ impl Ending {
     /// The same end, with what monitoring found.
     pub fn with_verdict(self, verdict: Verdict) -> Self {
         Self { verdict: Some(verdict), ..self }
+    }
+
+    /// The same end, for a reason that is a constitutional matter where `is` says so.
+    pub fn constitutional_if(self, is: bool) -> Self {
+        let constitutional = is.then(|| self.reason.clone());
+        Self { constitutional, ..self }
     }
 
     /// The same end, of which somebody has to be told.

@@ -92,13 +92,12 @@ pub struct Watched {
 impl Watched {
     /// What the operation comes to.
     pub fn ending(self, cx: &Context<'_>, plan: &Plan) -> Ending {
-        let mut ending = self.monitored.ending(cx, plan);
+        let mut ending = self.monitored.ending(cx, plan).constitutional_if(self.monitored.is_inconsistent());
         if let Some(because) = self.monitored.taken_back_because(cx) {
             ending = ending.taken_back(Trouble {
                 plan: plan.clone(),
                 newcomers: self.newcomers.clone(),
                 culprits: self.monitored.culprits.clone(),
-                constitutional: self.monitored.is_inconsistent(),
                 because,
                 asked_for: false,
                 left_by: cx.operation.clone(),

@@ -286,7 +286,9 @@ impl Verified {
             return None;
         }
         let because = card::in_lines(&self.problems);
-        let ending = Ending::after_the_change(Outcome::Failed, plan, because.clone()).escalated(Condition::Consistency);
+        let ending = Ending::after_the_change(Outcome::Failed, plan, because.clone())
+            .escalated(Condition::Consistency)
+            .constitutional_if(self.is_constitutional());
         let culprits: Vec<InstanceId> = self.culprits().into_iter().filter(|one| newcomers.contains(one)).collect();
         if culprits.is_empty() {
             return Some(ending);
@@ -295,7 +297,6 @@ impl Verified {
             plan: plan.clone(),
             newcomers: newcomers.to_vec(),
             culprits,
-            constitutional: self.is_constitutional(),
             because,
             asked_for: false,
             left_by: cx.operation.clone(),

@@ -89,7 +89,6 @@ impl Waited {
                     plan: plan.clone(),
                     newcomers: self.newcomers.clone(),
                     culprits: self.culprits.clone(),
-                    constitutional: false,
                     because: problem,
                     asked_for: false,
                     left_by: cx.operation.clone(),

@@ -8,7 +8,7 @@ use crate::desk::Abandoned;
 use crate::escalation::{Acknowledged, Reescalated};
 use crate::event::Kind;
 use crate::follow_up::FollowUpClosed;
-use crate::steps::back::{LogsSaved, RolledBack, RollingBack, WayBack, WayBackDecided};
+use crate::steps::back::{LogsSaved, RolledBack, RollingBack, WayBack, WayBackAsked, WayBackDecided};
 use crate::steps::drain::{DrainEnded, Drained, Routing};
 use crate::steps::halt_offer::{HaltAnswered, HaltOffered, Halting};
 use crate::steps::interference::Interference;
@@ -35,6 +35,10 @@ pub(super) fn words(kind: Kind, body: &Map<String, Value>) -> Option<String> {
         }
         Kind::TerminatingAnswered => answered(&read(body)?, "told to end"),
         Kind::Terminated => terminated(&read(body)?),
+        Kind::WayBackAsked => {
+            let WayBackAsked { digest, because, to, within } = read(body)?;
+            format!("back to {to}? For {within}, question {}: {}", short(&digest), safe(&because, TEXT))
+        }
         Kind::WayBack => way_back(&read(body)?),
         Kind::LogsSaved => logs_saved(&read(body)?),
         Kind::RollingBack => {
@@ -164,6 +168,7 @@ fn halt_answered(answered: &HaltAnswered) -> String {
     match answered.halt {
         Some(true) => format!("halt the system, says {}", people(&answered.by)),
         Some(false) => format!("no halt, says {}", people(&answered.by)),
-        None => "nobody answered".to_owned(),
+        None if answered.by.is_empty() => "nobody answered".to_owned(),
+        None => format!("no word is awaited any more, says {}", people(&answered.by)),
     }
 }
