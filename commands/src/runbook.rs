@@ -145,6 +145,7 @@ async fn to_known_good(
 ) -> Result<Ending, Interrupted> {
     let way_back = back::decide(cx, journal, trouble).await?.body;
     if !way_back.is_taken() {
+        interference::record(cx, journal, way_back.interference.as_deref()).await?;
         return Ok(back::left_as_it_is(&way_back, ending));
     }
     // Rollback 1: Stop routing traffic to problematic instances

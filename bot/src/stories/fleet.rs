@@ -1,7 +1,7 @@
 //! What becomes of an operation when the fleet, or what it carries, changes in the middle.
 
-use scalebot_commands::policy::Policy;
-use scalebot_commands::ports::DisruptionBudget;
+use scalebot_commands::policy::{Policy, TakeBack};
+use scalebot_commands::ports::{DisruptionBudget, Slot};
 use scalebot_commands::units::Replicas;
 
 use super::*;
@@ -80,6 +80,42 @@ mod somebody_else_sets_the_count {
         assert!(reason.contains("api-4 was ended before that"), "{reason}");
         assert_eq!((times(&stage, "terminated"), times(&stage, "draining")), (1, 1));
         assert_eq!(times(&stage, "escalated"), 1, "the fleet is neither as it was nor as it was to be");
+    }
+
+    #[tokio::test]
+    async fn while_it_is_asked_whether_to_go_back() {
+        let mut policy = easy();
+        policy.back.rule = TakeBack::Ask;
+        let stage = Stage::with(|script| {
+            script.attended = true;
+            script.ill.insert("api-6", Ill::NoKeys);
+            script.on_event = |script, event| {
+                if event.kind == "way_back_asked" {
+                    somebody_sets_nine(script);
+                }
+            };
+        });
+        stage.play_under(UP, &policy).await;
+        let (outcome, reason) = ended(&stage);
+        assert!(names_who(&stage) && outcome == "failed", "{outcome}: {reason}");
+        assert_eq!(last(&stage, "way_back")["decided"], "interfered");
+        assert_eq!(times(&stage, "draining"), 0);
+    }
+
+    #[tokio::test]
+    async fn while_somebodys_word_on_the_keys_is_awaited() {
+        let stage = Stage::with(|script| {
+            (script.attended, script.keys) = (true, false);
+            script.on_show = |script, slot, _| {
+                if slot == Slot::Question && script.events.iter().any(|event| event.kind == "verified") {
+                    somebody_sets_nine(script);
+                }
+            };
+        });
+        stage.play_under("/scale up 6 reason:\"peak\"", &easy()).await;
+        let (outcome, reason) = ended(&stage);
+        assert!(names_who(&stage) && outcome == "failed", "{outcome}: {reason}");
+        assert!(last(&stage, "attested")["interference"].is_string());
     }
 
     #[tokio::test]

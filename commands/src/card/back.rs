@@ -24,11 +24,17 @@ pub fn way_back(cx: &Context<'_>, trouble: &Trouble, way_back: &WayBack) -> Card
             (Tone::Bad, format!("Not going back to {to}"), "Policy says never. The fleet is left as it is.")
         }
         WayBackDecided::Declined => (Tone::Bad, format!("Not going back to {to}"), "The fleet is left as it is."),
+        WayBackDecided::Interfered => {
+            (Tone::Bad, format!("Not going back to {to}"), "Somebody else changed the fleet. It is left as it is.")
+        }
         WayBackDecided::Unanswered => {
             (Tone::Bad, format!("Not going back to {to}"), "Nobody answered. The fleet is left as it is.")
         }
     };
     let mut card = Card::new(tone, title, cx).told(&way_back.because).line(next);
+    if let Some(what) = &way_back.interference {
+        card = card.told(what);
+    }
     if let (Some(by), WayBackDecided::Agreed | WayBackDecided::Declined) = (&way_back.by, way_back.decided) {
         card = card.line(format!("Decided by {by}."));
     }

@@ -7,17 +7,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::assess::Assessed;
-use super::body;
+use super::guard::Others;
 use super::permit::STANDING_PAUSE;
 use super::precheck::Plan;
 use super::verify::{Verification, Verified};
+use super::{body, guard};
 use crate::authority::{self, Action, Refusal};
 use crate::card;
 use crate::checks::{self, Status};
 use crate::context::Context;
 use crate::journal::{Heard, Interrupted, Journal, PersonsAnswer as Answer, Recorded};
 use crate::patience::Deadline;
-use crate::ports::Slot;
+use crate::ports::{FleetState, Slot};
 use crate::request::Direction;
 use crate::units::{InstanceId, Person};
 
@@ -48,6 +49,8 @@ pub struct Attested {
     pub instances: Vec<InstanceId>,
     /// What they said.
     pub statement: Option<String>,
+    /// What somebody else did to the fleet while it was asked; `None` where nobody did anything.
+    pub interference: Option<String>,
 }
 
 body!(Attested, Attested, 1);
@@ -71,11 +74,22 @@ pub async fn why(
     if cx.ports.room.attended() {
         cx.show(Slot::Question, card::ask_why(cx)).await;
         let may = |by: &Person| Action::SayWhy { own: *by == cx.request.by };
-        if let Some(answer) = first_word(cx, journal, Heard::reasons, may).await? {
+        // Nothing is planned yet: the plan is made on the fleet as it is then.
+        if let Word::Said(answer) = first_word(cx, journal, Heard::reasons, may, &|_| None).await? {
             rationale = Rationale { reason: Some(answer.text), by: Some(answer.by) };
         }
     }
     Ok(journal.record_step(KEY, rationale).await?.body.reason)
+}
+
+/// What became of a question.
+enum Word {
+    /// Somebody said something who may.
+    Said(Answer),
+    /// Nobody did in time.
+    Nobodys,
+    /// Somebody else changed the fleet meanwhile: what they did.
+    TooLate(String),
 }
 
 /// Waits for the first word of somebody who may give it. Anybody else is told who may; of whom that cannot be told at the
@@ -85,7 +99,8 @@ async fn first_word(
     journal: &mut Journal<'_>,
     words: impl Fn(&Heard) -> Vec<Answer>,
     action: impl Fn(&Person) -> Action,
-) -> Result<Option<Answer>, Interrupted> {
+    others: Others<'_>,
+) -> Result<Word, Interrupted> {
     let (room, world) = (&*cx.ports.room, &*cx.ports.world);
     let deadline = Deadline::after(world, world.now(), ANSWER_WITHIN);
     let mut refused = BTreeSet::new();
@@ -97,7 +112,7 @@ async fn first_word(
                 continue;
             }
             match authority::ask(room, world, cx.policy.time.look, &answer.by, action(&answer.by)).await {
-                Ok(()) => return Ok(Some(answer)),
+                Ok(()) => return Ok(Word::Said(answer)),
                 Err(Refusal::Untold { .. }) => untold = true,
                 Err(refusal) => {
                     cx.answer(&answer.by, &refusal.to_string()).await;
@@ -106,10 +121,16 @@ async fn first_word(
             }
         }
         if deadline.is_over(world) || journal.heard().cancelled_by().is_some() {
-            return Ok(None);
+            return Ok(Word::Nobodys);
         }
-        let left = deadline.left(world);
-        journal.listen(if untold { STANDING_PAUSE.min(left) } else { left }).await?;
+        let longest = if untold { STANDING_PAUSE } else { cx.policy.time.sample_interval() };
+        journal.listen(longest.min(deadline.left(world))).await?;
+        // A look that failed says nothing about the fleet; before anything is done it is looked at again.
+        if let Ok(fleet) = cx.fleet().await
+            && let Some(what) = others(&fleet)
+        {
+            return Ok(Word::TooLate(what));
+        }
     }
 }
 
@@ -129,7 +150,11 @@ pub async fn keys(
     if instances.is_empty() || verified.body.result != Verification::Passed {
         return Ok(verified);
     }
-    let attested = attest(cx, journal, instances).await?.body;
+    let attested = attest(cx, journal, plan, instances).await?.body;
+    if attested.interference.is_some() {
+        let body = Verified { interference: attested.interference, ..verified.body };
+        return Ok(Recorded { body, ..verified });
+    }
     if attested.by.is_some() {
         return Ok(verified);
     }
@@ -153,18 +178,21 @@ fn untold(plan: &Plan, verified: &Verified) -> Vec<InstanceId> {
 async fn attest(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
+    plan: &Plan,
     instances: Vec<InstanceId>,
 ) -> Result<Recorded<Attested>, Interrupted> {
     const KEY: &str = "verify/keys";
     if let Some(recorded) = journal.replay(KEY)? {
         return Ok(recorded);
     }
-    let mut attested = Attested { by: None, instances, statement: None };
+    let mut attested = Attested { by: None, instances, statement: None, interference: None };
     if cx.ports.room.attended() {
         cx.show(Slot::Question, card::ask_keys(cx, &list(&attested.instances))).await;
-        if let Some(answer) = first_word(cx, journal, Heard::attestations, |_| Action::Attest).await? {
-            attested.by = Some(answer.by);
-            attested.statement = Some(answer.text);
+        let others = |fleet: &FleetState| guard::changed_by_others(fleet, plan, plan.to, &[]);
+        match first_word(cx, journal, Heard::attestations, |_| Action::Attest, &others).await? {
+            Word::Said(answer) => (attested.by, attested.statement) = (Some(answer.by), Some(answer.text)),
+            Word::Nobodys => {}
+            Word::TooLate(what) => attested.interference = Some(what),
         }
     }
     journal.record_step(KEY, attested).await

@@ -44,6 +44,8 @@ pub struct WayBack {
     pub ended: Vec<InstanceId>,
     /// The known-good count.
     pub to: Replicas,
+    /// What somebody else did to the fleet while it was asked; `None` where nobody did anything.
+    pub interference: Option<String>,
 }
 
 body!(WayBack, WayBack, 1);
@@ -78,6 +80,8 @@ pub enum WayBackDecided {
     Declined,
     /// No: nobody answered in time.
     Unanswered,
+    /// No: somebody else changed the fleet while it was asked.
+    Interfered,
     /// No, as policy says.
     Never,
 }
@@ -159,9 +163,10 @@ pub async fn decide(
     if let Some(decided) = journal.replay(KEY)? {
         return Ok(decided);
     }
+    let mut interference = None;
     let (decided, by) = match (asked, cx.policy.back.rule) {
         _ if trouble.asked_for => (WayBackDecided::Agreed, Some(cx.request.by.clone())),
-        (Some(asked), _) => answer(cx, journal, trouble, &asked).await?,
+        (Some(asked), _) => answer(cx, journal, trouble, &asked, &mut interference).await?,
         (None, TakeBack::Automatic) => (WayBackDecided::Automatic, None),
         (None, TakeBack::Never) => (WayBackDecided::Never, None),
         (None, TakeBack::Ask) => (WayBackDecided::Unanswered, None),
@@ -175,6 +180,7 @@ pub async fn decide(
         newcomers,
         ended,
         to: trouble.plan.rollback_to,
+        interference,
     };
     cx.show(Slot::WayBack, card::way_back(cx, trouble, &way_back)).await;
     journal.record_step(KEY, way_back).await
@@ -209,6 +215,7 @@ async fn answer(
     journal: &mut Journal<'_>,
     trouble: &Trouble,
     asked: &Recorded<WayBackAsked>,
+    interference: &mut Option<String>,
 ) -> Result<(WayBackDecided, Option<Person>), Interrupted> {
     let world = &*cx.ports.world;
     let within = asked.body.within.duration();
@@ -236,8 +243,15 @@ async fn answer(
         if cancelled || deadline.is_over(world) || !cx.ports.room.attended() {
             return Ok((WayBackDecided::Unanswered, None));
         }
-        let left = deadline.left(world);
-        journal.listen(if unknown { permit::STANDING_PAUSE.min(left) } else { left }).await?;
+        let longest = if unknown { permit::STANDING_PAUSE } else { cx.policy.time.sample_interval() };
+        journal.listen(longest.min(deadline.left(world))).await?;
+        // A look that failed says nothing about the fleet; before anything is done it is looked at again.
+        if let Ok(fleet) = cx.fleet().await
+            && let Some(what) = changed_since(trouble, &fleet)
+        {
+            *interference = Some(what);
+            return Ok((WayBackDecided::Interfered, None));
+        }
     }
 }
 
@@ -695,6 +709,12 @@ pub fn left_as_it_is(way_back: &WayBack, before: Ending) -> Ending {
     let why = match way_back.decided {
         WayBackDecided::Never => "The fleet is left as it is, as policy says.",
         WayBackDecided::Declined => "The fleet is left as it is, as was said.",
+        WayBackDecided::Interfered => {
+            let what = way_back.interference.as_deref().unwrap_or("somebody else changed the fleet");
+            let afterwards =
+                vec![card::sentence(what), "It is left as it is. Look at it before you ask for more.".to_owned()];
+            return Ending { afterwards, ..before };
+        }
         _ => "The fleet is left as it is: nobody said that it is to be taken back.",
     };
     let afterwards = vec![why.to_owned(), format!("/scale rollback brings it back to {}", way_back.to)];

@@ -7,7 +7,7 @@ use futures::join;
 use serde::{Deserialize, Serialize};
 
 use super::body;
-use super::guard::{self, Guard, Held};
+use super::guard::{self, Guard, Held, Others};
 use crate::card;
 use crate::checks;
 use crate::context::Context;
@@ -227,9 +227,6 @@ pub async fn last_requests(
     let others = |fleet: &FleetState| guard.interference(fleet);
     journal.step(&key, |heard| watch(guard.cx, Some(heard), &others, instance, since)).await
 }
-
-/// What somebody else did to the fleet, as whoever waits sees it.
-pub(super) type Others<'a> = &'a (dyn Fn(&FleetState) -> Option<String> + Sync);
 
 /// What is seen of an instance that is being drained.
 struct Seen {

@@ -115,6 +115,9 @@ impl Guard<'_> {
     }
 }
 
+/// What somebody else did to the fleet, as whoever waits sees it.
+pub(super) type Others<'a> = &'a (dyn Fn(&FleetState) -> Option<String> + Sync);
+
 /// Why a guard cannot go on without the fleet.
 pub(super) fn unseen(error: PortError) -> Stop {
     match error {

@@ -144,6 +144,7 @@ fn way_back(way_back: &WayBack) -> String {
     let decided = match way_back.decided {
         WayBackDecided::Automatic | WayBackDecided::Agreed => format!("back to {}", way_back.to),
         WayBackDecided::Declined => "left as it is, as was said".to_owned(),
+        WayBackDecided::Interfered => "left as it is: somebody else changed the fleet".to_owned(),
         WayBackDecided::Unanswered => "left as it is: nobody answered".to_owned(),
         WayBackDecided::Never => "left as it is, as policy says".to_owned(),
     };
