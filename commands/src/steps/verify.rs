@@ -169,7 +169,7 @@ fn may_still_settle(verified: &Verified) -> bool {
 }
 
 /// One look at everything: what it finds, without asking again and without recording it.
-async fn look(cx: &Context<'_>, plan: &Plan, may_be_gone: &[InstanceId]) -> Verified {
+pub async fn look(cx: &Context<'_>, plan: &Plan, may_be_gone: &[InstanceId]) -> Verified {
     let (fleet, routed, sources, pinned) = join!(
         cx.fleet(),
         cx.routed(),
