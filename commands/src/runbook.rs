@@ -145,7 +145,7 @@ async fn to_known_good(
 ) -> Result<Ending, Interrupted> {
     let way_back = back::decide(cx, journal, trouble).await?.body;
     if !way_back.is_taken() {
-        return Ok(back::left_as_it_is(&way_back, ending));
+        return Ok(back::left_as_it_is(cx, &way_back, ending));
     }
     // Rollback 1: Stop routing traffic to problematic instances
     let stopping = back::stop_routing(cx, journal, trouble, &way_back).await?;
