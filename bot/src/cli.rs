@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use scalebot_commands::approval::Mark;
 use scalebot_commands::request::{MAX_REASON, escaped};
 
+use crate::drill::limits::LimitArgs;
 use crate::drill::settings::Fault;
 
 /// Scales a fleet by its runbook, and shows its work.
@@ -96,6 +97,9 @@ pub(crate) struct DrillArgs {
     /// What would be proposed because the fleet is too slow is begun without being asked
     #[arg(long, hide = true)]
     pub(crate) by_itself: bool,
+    /// Limits that differ from a rehearsal's own
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
 }
 
 /// How it is known whether new instances reach their keys.
@@ -138,7 +142,7 @@ impl DrillArgs {
 }
 
 /// Reads "90s", "15m", "1h", "500ms", or several of them: "1m30s".
-fn length_of_time(text: &str) -> Result<Duration, String> {
+pub(crate) fn length_of_time(text: &str) -> Result<Duration, String> {
     const LONGEST: Duration = Duration::from_hours(24);
     let form = || "write it as 90s, 15m, 1h or 1m30s".to_owned();
     let mut rest = text;

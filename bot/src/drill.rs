@@ -9,6 +9,7 @@ pub(crate) mod command;
 mod duty;
 mod files;
 pub(crate) mod instance;
+pub(crate) mod limits;
 mod lines;
 #[cfg(test)]
 mod log_channel;

@@ -146,7 +146,7 @@ async fn to_known_good(
     let way_back = back::decide(cx, journal, trouble).await?.body;
     if !way_back.is_taken() {
         interference::record(cx, journal, way_back.interference.as_deref()).await?;
-        return Ok(back::left_as_it_is(&way_back, ending));
+        return Ok(back::left_as_it_is(cx, &way_back, ending));
     }
     // Rollback 1: Stop routing traffic to problematic instances
     let stopping = back::stop_routing(cx, journal, trouble, &way_back).await?;

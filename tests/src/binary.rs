@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -38,6 +39,17 @@ pub struct Ended {
     pub events: Vec<Value>,
     /// What it said to people.
     pub said: String,
+}
+
+/// A process that does nothing for now. It goes on when this is dropped: one that is stopped would outlive its test.
+pub struct Stopped {
+    pid: u32,
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        kill(self.pid, "CONT");
+    }
 }
 
 /// A rehearsal under way.
@@ -162,6 +174,24 @@ impl Drill {
         body.to_owned()
     }
 
+    /// What each instance of its fleet answers itself, by name. Who has no process answers nothing and is left out.
+    pub fn each_instance_says(&self, path: &str) -> Vec<(String, Value)> {
+        let fleet: Value = serde_json::from_str(&self.world_says("GET", "/fleet", &Value::Null)).unwrap();
+        let alive = fleet["instances"].as_array().unwrap().iter().filter(|one| one["state"] != "failed");
+        let says = alive.map(|one| {
+            let address = one["address"].as_str().unwrap();
+            let host = address.strip_prefix("http://").unwrap_or(address);
+            let mut stream = TcpStream::connect(host).unwrap();
+            write!(stream, "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with("HTTP/1.1 200"), "{path} of {one}: {answer}");
+            (one["id"].as_str().unwrap().to_owned(), serde_json::from_str(body).unwrap())
+        });
+        says.collect()
+    }
+
     /// Makes something happen in the rehearsal's world.
     pub fn happen(&self, what: &str, how: &Value) {
         self.world_says("POST", &format!("/happen/{what}"), how);
@@ -180,6 +210,17 @@ impl Drill {
             }
         }
         found
+    }
+
+    /// Stops an instance's process, so that it hears and answers nothing, until what is returned is dropped.
+    pub fn stops(&self, instance: &str) -> Stopped {
+        let is_it = |pid: &&u32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).any(|word| word == instance.as_bytes())
+        };
+        let pid = self.instances().iter().find(is_it).copied().expect("it has a process");
+        kill(pid, "STOP");
+        Stopped { pid }
     }
 
     /// The instances' processes.
@@ -301,6 +342,19 @@ pub fn only<'a>(events: &'a [Value], kind: &str) -> &'a Value {
     let found: Vec<&Value> = events.iter().filter(|event| event["kind"] == kind).collect();
     assert_eq!(found.len(), 1, "{kind} in {:?}", kinds(events));
     &found[0]["body"]
+}
+
+/// The bodies of the events of that kind, in order.
+pub fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    events.iter().filter(|event| event["kind"] == kind).map(|event| &event["body"]).collect()
+}
+
+/// How the last operation ended.
+///
+/// # Panics
+/// When none did.
+pub fn last_finished(events: &[Value]) -> &Value {
+    of_kind(events, "finished").last().expect("an operation ended")
 }
 
 /// The kinds of events, in order.

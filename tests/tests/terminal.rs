@@ -74,6 +74,33 @@ fn without_trigger_and_reason_the_operator_is_asked_why_and_the_answer_is_on_rec
 }
 
 #[test]
+fn going_down_under_load_is_refused_until_a_lead_says_why_at_the_prompt() {
+    let drill = Drill::new();
+    let mut terminal = Terminal::drill(&drill, "--instances 6 --monitor 10s");
+    terminal.until("operator> ");
+    terminal.types("/scale down 4 reason:\"night\"");
+    terminal.until("A governance lead has to decide");
+    terminal.types("lead> approve");
+    terminal.until("reason");
+    terminal.types("lead> override: the campaign is over");
+    terminal.until("Approved: 6");
+    drill.happen("load", &serde_json::json!({ "rate": 10 }));
+    terminal.until("The fleet has 4 instances now.");
+    terminal.until("operator> ");
+    terminal.types("quit");
+    assert_eq!(terminal.end(), Some(0));
+
+    let all = drill.exported();
+    drill.proved(&all);
+    let without = only(&all, "vote_refused");
+    assert!(without["why"].as_str().unwrap().contains("needs a reason"), "{without}");
+    let lifted = only(&all, "overridden");
+    assert_eq!((&lifted["by"], &lifted["reason"]), (&serde_json::json!(["lead"]), &"the campaign is over".into()));
+    assert!(lifted["checks"].as_array().unwrap().contains(&"busy share".into()), "{lifted}");
+    assert_eq!(only(&all, "finished")["ended_at"], 4);
+}
+
+#[test]
 fn where_nothing_tells_of_keys_an_operators_word_by_name_does_and_nobody_elses() {
     let drill = Drill::new();
     let mut terminal = Terminal::drill(&drill, "--monitor 10s --keys attest");

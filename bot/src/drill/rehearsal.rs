@@ -156,6 +156,7 @@ impl Rehearsal {
         let mut policy = Policy::rehearsal(args.monitor);
         policy.approval.decide_within = args.approval_timeout;
         super::duty::set(&mut policy, args);
+        args.limits.set(&mut policy);
         let ports = Ports {
             world: clock,
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,

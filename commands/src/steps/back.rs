@@ -693,8 +693,8 @@ pub fn ending(cx: &Context<'_>, trouble: &Trouble, before: Ending, course: Cours
     }
     lines.extend(logs.kept.iter().map(|kept| format!("Logs of {}: {}", kept.instance, kept.place)));
     lines.extend(logs.problems);
-    if let Some(runbook) = cx.policy.back.incident_runbook.as_deref().filter(|_| !trouble.asked_for) {
-        lines.push(format!("Incident runbook: {runbook}"));
+    if !trouble.asked_for {
+        lines.extend(incident_runbook(cx));
     }
     let outcome = match (sound, trouble.asked_for) {
         (true, true) => Outcome::Completed,
@@ -705,7 +705,7 @@ pub fn ending(cx: &Context<'_>, trouble: &Trouble, before: Ending, course: Cours
 }
 
 /// The same end where the fleet is not brought back.
-pub fn left_as_it_is(way_back: &WayBack, before: Ending) -> Ending {
+pub fn left_as_it_is(cx: &Context<'_>, way_back: &WayBack, before: Ending) -> Ending {
     let why = match way_back.decided {
         WayBackDecided::Never => "The fleet is left as it is, as policy says.",
         WayBackDecided::Declined => "The fleet is left as it is, as was said.",
@@ -717,8 +717,14 @@ pub fn left_as_it_is(way_back: &WayBack, before: Ending) -> Ending {
         }
         _ => "The fleet is left as it is: nobody said that it is to be taken back.",
     };
-    let afterwards = vec![why.to_owned(), format!("/scale rollback brings it back to {}", way_back.to)];
+    let mut afterwards = vec![why.to_owned(), format!("/scale rollback brings it back to {}", way_back.to)];
+    afterwards.extend(incident_runbook(cx));
     Ending { afterwards, ..before }
+}
+
+/// What to follow, as configured, where something turned out badly.
+fn incident_runbook(cx: &Context<'_>) -> Option<String> {
+    cx.policy.back.incident_runbook.as_ref().map(|runbook| format!("Incident runbook: {runbook}"))
 }
 
 /// What a command to go back is to undo: what that operation did, if the fleet is still where it left it.
