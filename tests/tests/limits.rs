@@ -143,10 +143,12 @@ fn a_lead_who_approves_from_the_command_line_lifts_a_limit_and_says_so() {
 #[test]
 fn killed_while_governance_is_asked_it_goes_on_with_the_same_request_and_is_done_once() {
     let drill = Drill::new();
-    let mut running = drill.start(&["--halted", "--monitor", "10s", "--approval-timeout", "2m", "/scale up 6"]);
+    // An approval is bound to the policy in force, so both processes are held to the same one.
+    let policy = ["--halted", "--monitor", "10s", "--approval-timeout", "2m"];
+    let mut running = drill.start(&[&policy[..], &["/scale up 6"]].concat());
     let asked = running.until("approval_requested")["body"].clone();
     running.kill();
-    let ended = drill.run(&["--approve"]);
+    let ended = drill.run(&[&policy[1..], &["--approve"]].concat());
     let events = drill.exported();
     assert_eq!(only(&events, "approval_requested")["digest"], asked["digest"]);
     assert_eq!(only(&events, "approved")["request"], asked["digest"]);

@@ -9,6 +9,9 @@ use std::process::Stdio;
 use scalebot_tests::binary::{Drill, last_finished, of_kind, only};
 use serde_json::json;
 
+/// A limit that no latency here comes near: a rehearsal's instances take their time also where there is little to do.
+const SLOW: &str = "10s";
+
 #[test]
 fn an_early_warning_brings_a_proposal_with_its_figures_and_the_limit() {
     let drill = Drill::new();
@@ -37,7 +40,8 @@ fn an_early_warning_brings_a_proposal_with_its_figures_and_the_limit() {
 #[test]
 fn a_fleet_with_more_than_it_needs_brings_a_proposal_down_and_start_carries_it_through() {
     let drill = Drill::new();
-    let mut running = drill.start_with_input(&["--load", "8", "--propose", "--monitor", "10s"], Stdio::piped());
+    let flags = ["--load", "8", "--propose", "--monitor", "10s", "--p99-limit", SLOW];
+    let mut running = drill.start_with_input(&flags, Stdio::piped());
     let proposed = running.until("proposed")["body"].clone();
     assert_eq!((&proposed["trigger"], &proposed["from"]), (&json!("idle"), &json!(4)), "{proposed}");
     assert!(proposed["to"].as_u64().unwrap() < 4, "{proposed}");
@@ -56,7 +60,8 @@ fn a_fleet_with_more_than_it_needs_brings_a_proposal_down_and_start_carries_it_t
 #[test]
 fn while_one_instance_tells_nothing_going_down_is_never_proposed() {
     let drill = Drill::new();
-    let flags = ["--load", "8", "--propose", "--fault", "database-full", "--acknowledge-within", "3s"];
+    let flags = "--load 8 --propose --fault database-full --acknowledge-within 3s --p99-limit";
+    let flags: Vec<&str> = flags.split(' ').chain([SLOW]).collect();
     let mut running = drill.start_with_input(&flags, Stdio::piped());
     running.until_it_warms_up();
     let silent = drill.stops("api-1");

@@ -27,6 +27,9 @@ pub(crate) struct LimitArgs {
     /// The largest change in one operation, in percent of the present count
     #[arg(long, hide = true, value_name = "PERCENT")]
     largest_step: Option<u32>,
+    /// The latency that ninety-nine of a hundred requests have to stay below
+    #[arg(long, hide = true, value_name = "TIME", value_parser = length_of_time)]
+    p99_limit: Option<Duration>,
     /// How long after an operation's end the next may begin
     #[arg(long, hide = true, value_name = "TIME", value_parser = length_of_time)]
     cool_down: Option<Duration>,
@@ -52,6 +55,8 @@ impl LimitArgs {
         count.largest_step_percent = self.largest_step.unwrap_or(count.largest_step_percent);
         count.cool_down = self.cool_down.unwrap_or(count.cool_down);
         count.freeze.extend(self.freeze.iter().cloned());
+        let load = &mut policy.load;
+        load.p99_ms = self.p99_limit.map_or(load.p99_ms, |limit| limit.as_secs_f64() * 1_000.0);
         let back = &mut policy.back;
         back.rule = match self.take_back {
             None => back.rule,
@@ -95,6 +100,7 @@ mod tests {
             minimum: Some(2),
             maximum: Some(9),
             largest_step: Some(50),
+            p99_limit: Some(Duration::from_millis(900)),
             cool_down: Some(Duration::from_mins(5)),
             freeze: vec![freeze_window("2026-01-08T00:00:00Z/2026-01-09T00:00:00Z quarter").unwrap()],
         });
@@ -102,6 +108,7 @@ mod tests {
             (all.back.rule, all.count.minimum, all.count.maximum),
             (TakeBack::Never, Replicas(2), Some(Replicas(9)))
         );
+        assert!((all.load.p99_ms - 900.0).abs() < f64::EPSILON, "{}", all.load.p99_ms);
         assert_eq!((all.count.largest_step_percent, all.count.cool_down), (50, Duration::from_mins(5)));
         assert_eq!(all.back.incident_runbook.as_deref(), Some("https://runbooks.example/incident"));
         assert_eq!(all.count.freeze[0].why, "quarter");

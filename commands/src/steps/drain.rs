@@ -293,7 +293,8 @@ pub(super) async fn watch(
             break if untold { DrainEnded::WaitedNotMeasured } else { DrainEnded::Idle };
         }
         cx.show(Slot::Progress, card::draining(cx, instance, in_flight, &work, spent)).await;
-        if heard.as_ref().is_some_and(|heard| heard.cancelled_by().is_some()) {
+        if let Some(by) = heard.as_ref().and_then(Heard::cancelled_by) {
+            problem = Some(format!("cancelled by {by}"));
             break DrainEnded::Cancelled;
         }
         let limit = if work.iter().any(|work| work.constitutional) { rules.constitutional } else { rules.in_flight };
@@ -322,8 +323,9 @@ impl Drained {
         let waited = Millis::from(Duration::from_secs(self.waited.duration().as_secs()));
         match self.ended {
             DrainEnded::Idle | DrainEnded::WaitedNotMeasured | DrainEnded::NothingToWaitFor => None,
-            DrainEnded::Cancelled => Some("cancelled".to_owned()),
-            DrainEnded::Interfered => self.problem.clone(),
+            DrainEnded::Cancelled | DrainEnded::Interfered => {
+                Some(self.problem.clone().unwrap_or_else(|| "it was told to stop".to_owned()))
+            }
             DrainEnded::StillBusy => {
                 let requests = match self.in_flight {
                     Some(count @ 1..) => vec![format!("{count} requests under way")],

@@ -11,7 +11,7 @@ use crate::journal::{Heard, Interrupted, Journal, Recorded};
 use crate::patience::{Deadline, Stopwatch};
 use crate::ports::{FleetState, Slot, Work};
 use crate::reading::Reading;
-use crate::units::{InstanceId, Millis};
+use crate::units::{InstanceId, Millis, Person};
 
 /// The body of `quiesced`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub struct Quiesced {
     pub untold: Vec<InstanceId>,
     /// How long was waited.
     pub waited: Millis,
+    /// Who asked for the operation to stop, where that ended it.
+    pub cancelled_by: Option<Person>,
     /// What somebody else did to the fleet meanwhile; `None` where nobody did anything.
     pub interference: Option<String>,
 }
@@ -107,7 +109,8 @@ async fn wait(cx: &Context<'_>, heard: Heard, before: Option<&FleetState>) -> Qu
         };
         if let Some(ended) = ended {
             let waited = began.spent(world).into();
-            return Quiesced { ended, busy: busy(&told), untold: untold(&told), waited, interference };
+            let cancelled_by = heard.cancelled_by().filter(|_| ended == QuietEnded::Cancelled);
+            return Quiesced { ended, busy: busy(&told), untold: untold(&told), waited, cancelled_by, interference };
         }
         cx.show(Slot::Progress, card::waiting_for_work(cx, &checks::who_is_busy(&told), deadline.left(world))).await;
         world.sleep(cx.policy.time.poll.min(deadline.left(world))).await;
@@ -146,7 +149,8 @@ impl Quiesced {
             return Some(Ending::before_any_change(Outcome::Refused, None, reason).because_of_others(what));
         }
         (self.ended == QuietEnded::Cancelled).then(|| {
-            let reason = "Cancelled.\nNothing was changed.";
+            let by = self.cancelled_by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+            let reason = format!("Cancelled{by}.\nNothing was changed.");
             Ending::before_any_change(Outcome::Cancelled, None, reason)
         })
     }
