@@ -13,6 +13,7 @@ mod operation_command;
 mod palette;
 mod private_socket;
 mod reception;
+mod service;
 mod state_dir;
 mod stop;
 #[cfg(test)]

@@ -18,7 +18,7 @@ use scalebot_commands::units::OperationId;
 
 use super::lines::Lines;
 use super::persona::{Line, Said};
-use super::rehearsal::{Entered, Rehearsal, Taken, UnderWay};
+use super::rehearsal::{Entered, Rehearsal, Taken};
 use super::settings::Settings;
 use super::state::{Locked, State};
 use crate::cli::DrillArgs;
@@ -195,9 +195,9 @@ async fn attend(rehearsal: &Rehearsal, operation: OperationId, lines: &mut Lines
     let mut as_asked = true;
     let mut opened = VecDeque::from([operation]);
     while let Some(operation) = opened.pop_front() {
-        let (signals, inbox) = Rehearsal::signals();
-        let under_way = UnderWay { operation: &operation, signals: &signals };
-        let mut running = std::pin::pin!(rehearsal.carry_out(&operation, inbox, signals.clone()));
+        let (under_way, inbox) = rehearsal.under_way(operation.clone());
+        let under_way = &under_way;
+        let mut running = std::pin::pin!(rehearsal.carry_out(under_way, inbox));
         // What is asked meanwhile is answered beside the operation, which must not wait for it.
         let mut answering = FuturesOrdered::new();
         let mut note = |taken: Taken| match taken {
@@ -224,7 +224,7 @@ async fn attend(rehearsal: &Rehearsal, operation: OperationId, lines: &mut Lines
                 Said::Command(text) => text,
                 Said::Cancel => Word::Cancel.form().to_owned(),
                 said => {
-                    as_asked &= rehearsal.pass_on(&signals, Line { by, said });
+                    as_asked &= rehearsal.pass_on(&under_way.signals, Line { by, said });
                     continue;
                 }
             };
