@@ -3,6 +3,7 @@
 
 mod chart;
 mod cli;
+mod config;
 mod console;
 mod control;
 pub mod drawing;
