@@ -1,8 +1,13 @@
 //! What every process that carries operations out is made of, in a rehearsal and in service alike: the log, taken over;
 //! the log channel, told; the desk, at which commands come in; the control socket for whoever is on the host.
 
+mod console_front;
+mod door;
+pub(crate) mod fleets;
+pub(crate) mod front;
 mod log;
 mod posting;
+mod running;
 mod taking;
 
 use std::path::Path;
@@ -18,8 +23,10 @@ use scalebot_commands::supervisor::{self, Ended};
 use scalebot_commands::units::{OperationId, TargetName};
 use tokio::task::JoinHandle;
 
+pub(crate) use self::door::Carried;
 pub(crate) use self::log::Log;
 use self::posting::Posting;
+pub(crate) use self::running::{End, Running};
 use crate::control::Control;
 
 /// A fleet with everything that is asked about it, and the limits it is held to.

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use scalebot_adapters::documents;
+use scalebot_commands::units::TargetName;
 
 /// A rehearsal's state directory.
 #[derive(Clone, Debug)]
@@ -76,6 +77,11 @@ impl StateDir {
         let text = self.0.display().to_string();
         let plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+=:@%,".contains(c));
         if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    }
+
+    /// The directory of what a service keeps of one fleet.
+    pub(crate) fn of_target(&self, name: &TargetName) -> PathBuf {
+        self.0.join("targets").join(name.as_str())
     }
 
     /// The directory of the charts.

@@ -78,7 +78,7 @@ async fn drill(args: DrillArgs, only: Option<&OperationId>) -> ExitCode {
     };
     let end = tokio::select! {
         biased;
-        () = stop::requested() => End::Interrupted,
+        _ = stop::requested() => End::Interrupted,
         course = carry_out(&rehearsal, entered, &args, only.is_some()) => match course {
             Ok(as_asked) => End::Done { as_asked },
             Err(Fenced) => End::Fenced,
