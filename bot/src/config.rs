@@ -51,6 +51,7 @@ pub(crate) struct Sections {
     pub(crate) http: HttpSettings,
     /// The limits of every fleet.
     #[serde(default)]
+    #[expect(dead_code, reason = "it is read once more, with what a fleet's own section says over it")]
     policy: PolicySettings,
     /// The fleets.
     targets: BTreeMap<String, TargetSettings>,

@@ -9,6 +9,7 @@ mod log;
 mod posting;
 mod running;
 mod taking;
+pub(crate) mod watch;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -52,7 +52,8 @@ pub(crate) struct TargetSettings {
     pub(crate) dashboards: Vec<String>,
     /// What differs from `[policy]` for this fleet.
     #[serde(default)]
-    pub(crate) policy: PolicySettings,
+    #[expect(dead_code, reason = "it is read once more, over what holds for every fleet")]
+    policy: PolicySettings,
 }
 
 fn instance_time_out() -> Duration {

@@ -66,6 +66,9 @@ async fn drill(args: DrillArgs, only: Option<&OperationId>) -> ExitCode {
         }
         Err(why) => return unusable(&why),
     };
+    if state.dir.mark().exists() {
+        return unusable(&of_a_service(state.dir.path()));
+    }
     // With the lock in hand nobody else can end it any more.
     if let Some(operation) = only
         && let Err(code) = operation_command::must_be_unfinished(&state.dir, operation).await
@@ -119,6 +122,14 @@ pub(super) fn interrupted(dir: &Path) -> String {
 pub(super) fn in_use(dir: &Path, holder: &str) -> String {
     format!(
         "{} is in use by another drill ({holder}).\nWait until it ends, or choose another --state directory.",
+        dir.display()
+    )
+}
+
+/// What somebody is told whose directory is a service's: its operations are none of a rehearsal's.
+fn of_a_service(dir: &Path) -> String {
+    format!(
+        "{} is the state of a service.\nName another --state directory, or the service's --config FILE.",
         dir.display()
     )
 }

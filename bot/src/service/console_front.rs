@@ -1,7 +1,7 @@
 //! The front of a service without a chat system: standard input and output, and the people of a rehearsal. It is for
 //! trying a configuration out: whoever types there may speak as anybody, so it serves fleets of processes only.
 
-use std::io::IsTerminal as _;
+use std::io::{ErrorKind, IsTerminal as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -11,7 +11,7 @@ use scalebot_commands::card::Card;
 use scalebot_commands::journal::{PersonsAnswer, Signal};
 use scalebot_commands::ports::{LogChannel, PortError, Role, Room, Slot};
 use scalebot_commands::request::{self, Request};
-use scalebot_commands::units::{OperationId, Person};
+use scalebot_commands::units::{OperationId, Person, TargetName};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::task::JoinSet;
 
@@ -54,7 +54,10 @@ impl Front for ConsoleFront {
     }
 
     async fn serve(&self, reception: Arc<dyn Reception>) -> Left {
+        let targets = reception.targets();
+        let targets: Vec<_> = targets.iter().map(TargetName::as_str).collect();
         self.room.room.say("No chat is configured: type here, as in a rehearsal. help shows what can be typed.");
+        self.room.room.say(&format!("Fleets: {}.", targets.join(", ")));
         let mut lines = BufReader::new(tokio::io::stdin()).lines();
         // Ends with this, and what is being answered with it.
         let mut answering = JoinSet::new();
@@ -63,7 +66,15 @@ impl Front for ConsoleFront {
                 line = lines.next_line() => line,
                 Some(_) = answering.join_next(), if !answering.is_empty() => continue,
             };
-            let Ok(Some(line)) = line else { break };
+            let line = match line {
+                Ok(Some(line)) => line,
+                Ok(None) => break,
+                Err(error) if error.kind() == ErrorKind::InvalidData => {
+                    self.room.room.say("That line is no text in UTF-8, so it was left out.");
+                    continue;
+                }
+                Err(error) => return Left::Failed(format!("Standard input cannot be read any more: {error}.")),
+            };
             self.room.room.cursor_moved();
             let Line { by, said } = persona::read(&line);
             if said == Said::Quit {
@@ -157,7 +168,8 @@ impl ConsoleRoom {
     fn questioned(&self, reception: &dyn Reception) -> Option<OperationId> {
         let under_way = reception.under_way();
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let latest = asked.iter().rev().find(|(operation, slot, _)| *slot == Slot::Question && under_way.contains(operation));
+        let latest =
+            asked.iter().rev().find(|(operation, slot, _)| *slot == Slot::Question && under_way.contains(operation));
         latest.map(|(operation, ..)| operation.clone())
     }
 }

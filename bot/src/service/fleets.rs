@@ -93,16 +93,17 @@ impl<'a> Processes<'a> {
         let (ledger, clock, name) = (Arc::clone(&log.ledger), Arc::clone(&log.clock), name.clone());
         Ok(tokio::spawn(async move {
             if world.is_none() {
-                while ledger.claims().await.is_ok_and(|claims| claims.iter().any(|held| held.target == name)) {
+                // What cannot be told may still be under way.
+                while !ledger.claims().await.is_ok_and(|claims| claims.iter().all(|held| held.target != name)) {
                     clock.sleep(LOOK_EVERY).await;
                 }
                 if let Err(why) = attach::start_or_attach(&directory, settings).await {
-                    tracing::error!(target = %name, %why, "there is no fleet of processes");
+                    tracing::error!(fleet = %name, %why, "there is no fleet of processes");
                     return;
                 }
             }
             let gone = attach::keep_alive(&client).await;
-            tracing::error!(target = %name, %gone, "the fleet of processes is gone; start the bot again to have a new one");
+            tracing::error!(fleet = %name, %gone, "the fleet of processes is gone; start the bot again to have a new one");
         }))
     }
 }
@@ -156,7 +157,8 @@ pub(crate) fn systems(
     let pools = settings.pools.iter().map(|source| sources.pool(*source)).collect::<Result<_, _>>()?;
     let chain = settings.chain.map(|source| sources.chain(source)).transpose()?;
     let traffic = sources.traffic(settings.traffic)?;
-    let governance = settings.complexity.then(|| Arc::new(ConclaveGovernance::new(conclave.clone(), Arc::clone(&fleet))) as _);
+    let governance =
+        settings.complexity.then(|| Arc::new(ConclaveGovernance::new(conclave.clone(), Arc::clone(&fleet))) as _);
     let target = Target {
         name: name.clone(),
         fleet,
@@ -237,6 +239,9 @@ impl Sources<'_> {
     }
 
     fn missing(&self, section: &str) -> String {
-        format!("targets.{}: it names a source that [targets.{0}.{section}] would describe, which is not there.", self.name)
+        format!(
+            "targets.{}: it names a source that [targets.{0}.{section}] would describe, which is not there.",
+            self.name
+        )
     }
 }

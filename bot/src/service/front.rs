@@ -58,6 +58,6 @@ pub(crate) fn connect(config: &Config, dir: &StateDir, clock: &Arc<dyn World>) -
 ///
 /// # Errors
 /// In words, when it cannot be used as it is configured.
-pub(crate) fn log_channel(_: Option<&Config>, dir: &StateDir) -> Result<Arc<dyn LogChannel>, String> {
+pub(crate) fn log_channel(dir: &StateDir) -> Result<Arc<dyn LogChannel>, String> {
     Ok(Arc::new(Transcript::new(dir.transcript())))
 }

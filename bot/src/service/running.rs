@@ -2,6 +2,7 @@
 //! operation borrows a great deal and so stays on that task; none of them waits for anything but the outside.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::channel::mpsc::UnboundedReceiver;
@@ -19,9 +20,13 @@ use tracing::Instrument as _;
 
 use super::door::{Carried, Door, Order, Want};
 use super::front::{Front, Left};
+use super::watch::Watch;
 use super::{Service, UnderWay};
 use crate::reception::Reply;
 use crate::stop;
+
+/// Between two signs of life.
+const SIGN_EVERY: Duration = Duration::from_secs(1);
 
 /// Why a service stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +46,7 @@ pub(crate) struct Running<'a> {
     service: &'a Service,
     front: &'a dyn Front,
     carried: Carried,
+    watch: Watch,
     duties: Vec<Arc<Duty>>,
     begun: SelectAll<UnboundedReceiver<Begin>>,
 }
@@ -58,14 +64,14 @@ type Operations<'a> = FuturesUnordered<LocalBoxFuture<'a, (UnderWay, Ended)>>;
 
 impl<'a> Running<'a> {
     /// Nothing runs yet.
-    pub(crate) fn new(service: &'a Service, front: &'a dyn Front, carried: Carried) -> Self {
+    pub(crate) fn new(service: &'a Service, front: &'a dyn Front, carried: Carried, watch: Watch) -> Self {
         let (mut duties, mut begun) = (Vec::new(), Vec::new());
         for (at, fleet) in service.fleets().iter().enumerate() {
             let (duty, begins) = Duty::new(fleet.ports.clone(), fleet.policy.clone(), service.log().epoch, true);
             duties.push(Arc::new(if at == 0 { duty } else { duty.of_a_further_fleet() }));
             begun.push(begins);
         }
-        Self { service, front, carried, duties, begun: select_all(begun) }
+        Self { service, front, carried, watch, duties, begun: select_all(begun) }
     }
 
     /// Carries on what is unfinished, and then whatever people ask for, until the process is to stop.
@@ -84,16 +90,18 @@ impl<'a> Running<'a> {
 
         let mut operations = Operations::new();
         for held in unfinished {
-            tracing::info!(target = %held.target, operation = %held.operation, "an unfinished operation is carried on");
+            tracing::info!(fleet = %held.target, operation = %held.operation, "an unfinished operation is carried on");
             this.begin(&mut operations, held.target, held.operation);
         }
         let mut answering = FuturesUnordered::new();
         let mut stopped = std::pin::pin!(stop::requested());
+        let mut sign = tokio::time::interval(SIGN_EVERY);
         loop {
             tokio::select! {
                 biased;
                 asked = &mut stopped => return End::Asked(asked),
                 Some(why) = is_fenced.recv() => return End::Fenced(why),
+                _ = sign.tick() => this.watch.sign(),
                 Some((under_way, ended)) = operations.next(), if !operations.is_empty() => {
                     this.carried.leave(&under_way.operation);
                     if let Ended::Fenced(why) = ended {
@@ -140,7 +148,7 @@ impl<'a> Running<'a> {
         if !self.carried.enter(under_way.clone()) {
             return;
         }
-        let span = tracing::info_span!("operation", id = %under_way.operation, target = %under_way.target);
+        let span = tracing::info_span!("operation", id = %under_way.operation, fleet = %under_way.target);
         let carried = async move {
             tracing::info!("carried out from here on");
             let ended = self.service.carry_out(&under_way, inbox).await;
@@ -200,7 +208,7 @@ impl<'a> Running<'a> {
                 }
                 Err(error) => tracing::warn!(%error, %operation, "an operation that was opened waits for the log"),
             }
-            log.clock.sleep(std::time::Duration::from_secs(1)).await;
+            log.clock.sleep(Duration::from_secs(1)).await;
         }
     }
 
