@@ -26,6 +26,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Rehearse on this machine: real processes, no account and no cluster needed
     Drill(DrillArgs),
+    /// Serve: carry out what people ask for in chat, until the process is told to stop
+    Run(ConfigArgs),
+    /// Look whether everything that a configuration names is there and lets the bot do what it has to
+    Check(ConfigArgs),
     /// Read and prove the operational log
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -240,10 +244,22 @@ fn reason(text: &str) -> Result<String, String> {
 
 /// Which state is meant: the one place where it is said how.
 #[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
 pub(crate) struct StateArgs {
     /// The state directory of a rehearsal
     #[arg(long, value_name = "DIR")]
-    pub(crate) state: PathBuf,
+    pub(crate) state: Option<PathBuf>,
+    /// The configuration of a service
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Which service is meant.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// The configuration: deploy/scalebot.example.toml holds every key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
 }
 
 /// How the rehearsal's world is started. Hidden: only `drill` uses it.

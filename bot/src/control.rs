@@ -18,11 +18,11 @@ pub(crate) use self::server::Control;
 pub(crate) struct Busy {
     /// The process.
     pub(crate) process: u32,
-    /// The operation that it carries out; `None` while it does nothing.
-    pub(crate) operation: Option<OperationId>,
+    /// The operations that it carries out; none while it does nothing.
+    pub(crate) operations: Vec<OperationId>,
 }
 
-/// `POST /cancel`: what became of it.
+/// `POST /cancel`: what became of it, for each operation under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Cancelled {
@@ -43,6 +43,20 @@ pub(crate) enum Cancelled {
     Offered(OperationId),
     /// The operation ended before it was heard.
     TooLate(OperationId),
-    /// Nothing is under way.
-    NothingUnderWay,
+}
+
+impl Cancelled {
+    /// Which operation.
+    pub(crate) fn operation(&self) -> &OperationId {
+        match self {
+            Self::Recorded(operation)
+            | Self::Already(operation)
+            | Self::PassedOn(operation)
+            | Self::NotHeard(operation)
+            | Self::GoingBack(operation)
+            | Self::Over(operation)
+            | Self::Offered(operation)
+            | Self::TooLate(operation) => operation,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! A [`world`] process, apart from the bot, holds the [`instance`] processes and everything around them; the bot finds
 //! it, or starts it, by [`attach`].
 
-mod attach;
+pub(crate) mod attach;
 mod chain;
 pub(crate) mod command;
 mod duty;
@@ -13,9 +13,9 @@ pub(crate) mod limits;
 mod lines;
 #[cfg(test)]
 mod log_channel;
-mod persona;
+pub(crate) mod persona;
 mod rehearsal;
-mod room;
+pub(crate) mod room;
 pub(crate) mod settings;
 pub(crate) mod state;
 #[cfg(test)]

@@ -12,13 +12,13 @@ use std::process::ExitCode;
 
 use futures::StreamExt as _;
 use scalebot_adapters::ledger::{SqliteLedger, StorageError};
-use scalebot_adapters::transcript::Transcript;
 use scalebot_commands::audit::{Audit, Audited};
 use scalebot_commands::event::Event;
-use scalebot_commands::ports::{Announced, LogChannel as _};
+use scalebot_commands::ports::Announced;
 use scalebot_commands::request::escaped;
 
-use crate::cli::LedgerCommand;
+use crate::cli::{LedgerCommand, StateArgs};
+use crate::service::front;
 use crate::state_dir::StateDir;
 
 /// Done as asked.
@@ -72,12 +72,12 @@ impl From<StorageError> for Failed {
 /// Runs the command; returns the exit code. Findings go to `out`, why nothing could be found to `err`.
 async fn execute(command: &LedgerCommand, out: &mut impl Write, err: &mut impl Write) -> u8 {
     let (mut code, done) = match command {
-        LedgerCommand::Verify(args) => match verify(&StateDir::new(&args.state)).await {
+        LedgerCommand::Verify(args) => match verify(args).await {
             Ok(verdict) => (verdict.code, out.write_all(verdict.text.as_bytes()).map_err(Failed::from)),
             Err(failed) => (UNUSABLE, Err(failed)),
         },
-        LedgerCommand::Show(args) => (DONE, print(&StateDir::new(&args.state), out, show::line).await),
-        LedgerCommand::Export(args) => (DONE, print(&StateDir::new(&args.state), out, Event::line).await),
+        LedgerCommand::Show(args) => (DONE, print(args, out, show::line).await),
+        LedgerCommand::Export(args) => (DONE, print(args, out, Event::line).await),
     };
     // What was read before something broke off is still said.
     let flushed = out.flush().map_err(Failed::from);
@@ -104,7 +104,8 @@ async fn execute(command: &LedgerCommand, out: &mut impl Write, err: &mut impl W
 }
 
 /// Prints every event, a line each.
-async fn print(state: &StateDir, out: &mut impl Write, line: fn(&Event) -> String) -> Result<(), Failed> {
+async fn print(args: &StateArgs, out: &mut impl Write, line: fn(&Event) -> String) -> Result<(), Failed> {
+    let state = &StateDir::named(args).map_err(Failed::Unusable)?;
     state.must_exist().map_err(Failed::Unusable)?;
     let mut printed = 0;
     for _ in 0..ATTEMPTS {
@@ -146,7 +147,8 @@ struct Verdict {
 }
 
 /// Proves the log, and compares it with the log channel.
-async fn verify(state: &StateDir) -> Result<Verdict, Failed> {
+async fn verify(args: &StateArgs) -> Result<Verdict, Failed> {
+    let state = &StateDir::named(args).map_err(Failed::Unusable)?;
     state.must_exist().map_err(Failed::Unusable)?;
     // The channel first: a log that grows meanwhile then only holds more than was posted.
     let posts = posts(state).await?;
@@ -254,7 +256,8 @@ fn always_written(state: &StateDir) -> Failed {
 }
 
 async fn posts(state: &StateDir) -> Result<Vec<Announced>, Failed> {
-    Transcript::new(state.transcript()).sealed().await.map_err(|error| Failed::Unusable(error.to_string()))
+    let channel = front::log_channel(state).map_err(Failed::Unusable)?;
+    channel.sealed().await.map_err(|error| Failed::Unusable(error.to_string()))
 }
 
 fn count(number: u64, one: &str, many: &str) -> String {

@@ -2,7 +2,9 @@
 //! here.
 
 mod chart;
+mod check_command;
 mod cli;
+mod config;
 mod console;
 mod control;
 pub mod drawing;
@@ -12,6 +14,9 @@ mod logging;
 mod operation_command;
 mod palette;
 mod private_socket;
+mod reception;
+mod run_command;
+mod service;
 mod state_dir;
 mod stop;
 #[cfg(test)]
@@ -41,6 +46,8 @@ pub fn run() -> ExitCode {
     };
     let code = runtime.block_on(async {
         match cli.command {
+            cli::Command::Run(args) => Box::pin(run_command::run(&args.config)).await,
+            cli::Command::Check(args) => check_command::run(&args.config).await,
             cli::Command::Drill(args) => drill::command::run(args).await,
             cli::Command::Ledger(command) => ledger_command::run(command).await,
             cli::Command::Operation(command) => Box::pin(operation_command::run(command)).await,

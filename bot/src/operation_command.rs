@@ -10,10 +10,10 @@ mod tests;
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use scalebot_adapters::ledger::SqliteLedger;
-use scalebot_adapters::transcript::Transcript;
 use scalebot_commands::break_glass::{self, NotDone};
 use scalebot_commands::desk::Abandoned;
 use scalebot_commands::outbox::Outbox;
@@ -26,6 +26,8 @@ use crate::cli::{OperationArgs, OperationCommand, StateArgs};
 use crate::control::{self, Cancelled, NoAnswer};
 use crate::drill;
 use crate::drill::state::{Locked, State};
+use crate::run_command;
+use crate::service::front;
 use crate::state_dir::StateDir;
 use crate::system::System;
 
@@ -73,23 +75,21 @@ impl From<Result<Ended, String>> for Ended {
 /// Runs `scalebot operation`.
 pub(crate) async fn run(command: OperationCommand) -> ExitCode {
     match command {
-        OperationCommand::List(args) => Ended::from(list(&at(&args)).await).said(),
-        OperationCommand::Show { one } => Ended::from(show(&at(&one.state), &one.id).await).said(),
+        OperationCommand::List(args) => Ended::from(list(&args).await).said(),
+        OperationCommand::Show { one } => Ended::from(show(&one).await).said(),
         OperationCommand::Resume { one } => Box::pin(resume(&one)).await,
-        OperationCommand::Abandon { one, reason } => {
-            Ended::from(abandon(&at(&one.state), &one.id, reason).await).said()
-        }
+        OperationCommand::Abandon { one, reason } => Ended::from(abandon(&one, reason).await).said(),
     }
 }
 
 /// Runs `scalebot status`.
 pub(crate) async fn status(args: StateArgs) -> ExitCode {
-    Ended::from(looked_at(&at(&args)).await).said()
+    Ended::from(looked_at(&args).await).said()
 }
 
 /// Runs `scalebot cancel`.
 pub(crate) async fn cancel(args: StateArgs) -> ExitCode {
-    Ended::from(cancelled(&at(&args)).await).said()
+    Ended::from(cancelled(&args).await).said()
 }
 
 /// Holds an operation that is to be resumed against the log.
@@ -105,16 +105,14 @@ pub(crate) async fn must_be_unfinished(dir: &StateDir, operation: &OperationId) 
     }
 }
 
-fn at(args: &StateArgs) -> StateDir {
-    StateDir::new(&args.state)
-}
-
-async fn list(dir: &StateDir) -> Result<Ended, String> {
+async fn list(args: &StateArgs) -> Result<Ended, String> {
+    let dir = &StateDir::named(args)?;
     let overview = Overview::read(dir).await?;
     Ok(Ended::Done(words::list(dir, overview.as_ref())))
 }
 
-async fn show(dir: &StateDir, id: &str) -> Result<Ended, String> {
+async fn show(OperationArgs { id, state }: &OperationArgs) -> Result<Ended, String> {
+    let dir = &StateDir::named(state)?;
     let operation = match record::seek(dir, id).await? {
         Sought::Found(operation) => operation,
         otherwise => return Ok(Ended::Otherwise(words::not_found(id, &otherwise))),
@@ -126,22 +124,30 @@ async fn show(dir: &StateDir, id: &str) -> Result<Ended, String> {
     })
 }
 
-async fn looked_at(dir: &StateDir) -> Result<Ended, String> {
+async fn looked_at(args: &StateArgs) -> Result<Ended, String> {
+    let dir = &StateDir::named(args)?;
     let overview = Overview::read(dir).await?;
     let holder = Holder::of(dir).await?;
     Ok(Ended::Done(words::status(dir, overview.as_ref(), &holder)))
 }
 
 async fn resume(one: &OperationArgs) -> ExitCode {
-    let dir = at(&one.state);
+    let dir = match StateDir::named(&one.state) {
+        Ok(dir) => dir,
+        Err(why) => return Ended::Unusable(why).said(),
+    };
     match record::seek(&dir, &one.id).await {
-        Ok(Sought::Found(operation)) => drill::command::resume(&dir, &operation).await,
+        Ok(Sought::Found(operation)) => match dir.config() {
+            Some(config) => run_command::resume(Arc::clone(config), &operation).await,
+            None => drill::command::resume(&dir, &operation).await,
+        },
         Ok(otherwise) => Ended::Otherwise(words::not_found(&one.id, &otherwise)).said(),
         Err(why) => Ended::Unusable(why).said(),
     }
 }
 
-async fn abandon(dir: &StateDir, id: &str, reason: String) -> Result<Ended, String> {
+async fn abandon(OperationArgs { id, state }: &OperationArgs, reason: String) -> Result<Ended, String> {
+    let dir = &StateDir::named(state)?;
     let operation = match record::seek(dir, id).await? {
         Sought::Found(operation) => operation,
         otherwise => return Ok(Ended::Otherwise(words::not_found(id, &otherwise))),
@@ -166,7 +172,8 @@ async fn abandon(dir: &StateDir, id: &str, reason: String) -> Result<Ended, Stri
     Ok(ended)
 }
 
-async fn cancelled(dir: &StateDir) -> Result<Ended, String> {
+async fn cancelled(args: &StateArgs) -> Result<Ended, String> {
+    let dir = &StateDir::named(args)?;
     // Where nothing is recorded nothing is made either.
     if Overview::read(dir).await?.is_none() {
         return Ok(Ended::Otherwise(words::nothing_to_cancel()));
@@ -179,7 +186,7 @@ async fn cancelled(dir: &StateDir) -> Result<Ended, String> {
             Locked::Held(holder) => holder,
         };
         match control::cancel(&dir.control_socket()).await {
-            Ok(answer) => return answered(dir, &holder, answer).await,
+            Ok(answers) => return answered(dir, &holder, &answers).await,
             // It is just beginning, or just ending.
             Err(NoAnswer::NotListening) if began.elapsed() < ANSWERS_WITHIN => sleep(TRY_EVERY).await,
             Err(NoAnswer::NotListening) => return Err(words::deaf(dir, &holder, "nothing listens there")),
@@ -188,32 +195,19 @@ async fn cancelled(dir: &StateDir) -> Result<Ended, String> {
     }
 }
 
-/// What the process that holds the state made of it.
-async fn answered(dir: &StateDir, holder: &str, answer: Cancelled) -> Result<Ended, String> {
-    let text = match &answer {
-        Cancelled::NothingUnderWay => {
-            let overview = Overview::read(dir).await?;
-            words::holder_is_idle(dir, holder, overview.as_ref())
-        }
-        Cancelled::Recorded(operation)
-        | Cancelled::Already(operation)
-        | Cancelled::PassedOn(operation)
-        | Cancelled::NotHeard(operation)
-        | Cancelled::GoingBack(operation)
-        | Cancelled::Over(operation)
-        | Cancelled::Offered(operation)
-        | Cancelled::TooLate(operation) => words::cancel_answered(dir, operation, &answer),
-    };
-    Ok(match answer {
-        Cancelled::Recorded(_) | Cancelled::Already(_) => Ended::Done(text),
-        Cancelled::PassedOn(_)
-        | Cancelled::NotHeard(_)
-        | Cancelled::GoingBack(_)
-        | Cancelled::Over(_)
-        | Cancelled::Offered(_)
-        | Cancelled::TooLate(_)
-        | Cancelled::NothingUnderWay => Ended::Otherwise(text),
-    })
+/// What the process that holds the state made of it, for each operation that it carries out.
+async fn answered(dir: &StateDir, holder: &str, answers: &[Cancelled]) -> Result<Ended, String> {
+    if answers.is_empty() {
+        let overview = Overview::read(dir).await?;
+        return Ok(Ended::Otherwise(words::holder_is_idle(dir, holder, overview.as_ref())));
+    }
+    let text = answers
+        .iter()
+        .map(|answer| words::cancel_answered(dir, answer.operation(), answer))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let all = answers.iter().all(|answer| matches!(answer, Cancelled::Recorded(_) | Cancelled::Already(_)));
+    Ok(if all { Ended::Done(text) } else { Ended::Otherwise(text) })
 }
 
 /// Nobody carries anything out: the cancel is put on record for whoever does.
@@ -253,10 +247,16 @@ impl Log {
 
     /// Tells the log channel, and leaves the log complete by itself.
     async fn close(self, dir: &StateDir) {
-        let channel = Transcript::new(dir.transcript());
-        let outbox = Outbox { ledger: &self.ledger, posts: &self.ledger, channel: &channel, world: &self.system };
-        if let Err(error) = outbox.flush(true).await {
-            eprintln!("The log channel could not be told; the next drill there tells it: {error}");
+        let told = match front::log_channel(dir) {
+            Ok(channel) => {
+                let outbox =
+                    Outbox { ledger: &self.ledger, posts: &self.ledger, channel: &*channel, world: &self.system };
+                outbox.flush(true).await.map_err(|error| error.to_string())
+            }
+            Err(why) => Err(why),
+        };
+        if let Err(why) = told {
+            eprintln!("The log channel could not be told; whoever uses this state next tells it: {why}");
         }
         self.ledger.close().await;
     }

@@ -60,6 +60,8 @@ pub struct Duty {
     epoch: Epoch,
     /// Whether scalings are proposed: somebody is there who could decide.
     proposes: bool,
+    /// Whether escalations are said again: by one duty of a process, however many fleets it has.
+    escalates: bool,
     /// Where a scaling is put that is begun by itself.
     begins: mpsc::UnboundedSender<Begin>,
     /// One at a time: a hop is not appended while somebody acknowledges.
@@ -152,7 +154,19 @@ impl Duty {
     /// could decide on a proposal.
     pub fn new(ports: Ports, policy: Policy, epoch: Epoch, proposes: bool) -> (Self, mpsc::UnboundedReceiver<Begin>) {
         let (begins, begun) = mpsc::unbounded();
-        (Self { ports, policy, epoch, proposes, begins, state: Mutex::default() }, begun)
+        (Self { ports, policy, epoch, proposes, escalates: true, begins, state: Mutex::default() }, begun)
+    }
+
+    /// The same for a further fleet of the process: escalations are of the process and not of a fleet, so that only the
+    /// first fleet's duty says them again.
+    #[must_use]
+    pub fn of_a_further_fleet(self) -> Self {
+        Self { escalates: false, ..self }
+    }
+
+    /// Whether people have a proposal before them.
+    pub async fn offers(&self) -> bool {
+        self.offered().await.is_some()
     }
 
     /// Does it, until another process takes over: why, in words. May be dropped at any instant.
@@ -174,7 +188,9 @@ impl Duty {
     /// # Errors
     /// When the log cannot be used, or another process has taken it over. What could not be done is done by the next.
     pub async fn tick(&self) -> Result<(), DutyError> {
-        self.say_due().await?;
+        if self.escalates {
+            self.say_due().await?;
+        }
         if self.proposes { self.propose().await } else { Ok(()) }
     }
 

@@ -4,18 +4,25 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::settings::length;
+
 /// How a fleet is scraped.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where each instance answers with its figures.
     pub path: String,
     /// Between two scrapes of the background task.
+    #[serde(with = "length")]
     pub interval: Duration,
     /// How far back can be looked.
+    #[serde(with = "length")]
     pub keep: Duration,
     /// How long one instance may take.
+    #[serde(with = "length")]
     pub limit: Duration,
     /// How long all of them may take together; those that have not answered by then are missing.
+    #[serde(with = "length")]
     pub round: Duration,
     /// The series.
     pub series: Series,

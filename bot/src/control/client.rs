@@ -25,8 +25,8 @@ pub(crate) async fn status(socket: &Path) -> Result<Busy, NoAnswer> {
     http(socket)?.get_json("/status").await.map_err(explain)
 }
 
-/// Asks it to stop what it does.
-pub(crate) async fn cancel(socket: &Path) -> Result<Cancelled, NoAnswer> {
+/// Asks it to stop everything that it carries out.
+pub(crate) async fn cancel(socket: &Path) -> Result<Vec<Cancelled>, NoAnswer> {
     http(socket)?.post_json("/cancel", &serde_json::json!({})).await.map_err(explain)
 }
 

@@ -1,7 +1,7 @@
 //! The end of the control socket that the process holds.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::connect_info::{ConnectInfo, Connected};
@@ -9,12 +9,13 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::{get, post};
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
+use futures::future::join_all;
 use scalebot_commands::asked::cancel::{self, Point};
 use scalebot_commands::break_glass::is_cancelled;
 use scalebot_commands::event::{Event, Kind};
 use scalebot_commands::journal::{CancelRequested, NotHeard, Signal, Signals};
 use scalebot_commands::ports::Ledger;
-use scalebot_commands::units::OperationId;
+use scalebot_commands::units::{OperationId, Person};
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -44,11 +45,11 @@ pub(crate) struct Control {
 /// What those who ask are answered from.
 struct Listening {
     ledger: Arc<dyn Ledger>,
-    carried: Mutex<Option<(OperationId, Signals)>>,
+    carried: Mutex<Vec<(OperationId, Signals)>>,
 }
 
 /// An operation that can be cancelled through the socket, as long as this lives.
-pub(crate) struct Carried<'a>(&'a Listening);
+pub(crate) struct Carried<'a>(&'a Listening, OperationId);
 
 /// Who is at the other end of a connection, by their number.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +70,7 @@ impl Control {
         let hidden = socket.with_file_name(HIDDEN);
         let listener = private_socket::listen(socket, &hidden)
             .map_err(|error| format!("The control socket {} cannot be opened: {error}.", socket.display()))?;
-        let listening = Arc::new(Listening { ledger, carried: Mutex::new(None) });
+        let listening = Arc::new(Listening { ledger, carried: Mutex::default() });
         let router = Router::new()
             .route("/status", get(status))
             .route("/cancel", post(stop))
@@ -84,10 +85,10 @@ impl Control {
         Ok(Self { socket: socket.to_owned(), listening, serving })
     }
 
-    /// From now on that is what is cancelled.
+    /// From now on that is cancelled as well.
     pub(crate) fn carries(&self, operation: &OperationId, signals: Signals) -> Carried<'_> {
-        self.listening.set(Some((operation.clone(), signals)));
-        Carried(&self.listening)
+        self.listening.carried().push((operation.clone(), signals));
+        Carried(&self.listening, operation.clone())
     }
 }
 
@@ -102,17 +103,13 @@ impl Drop for Control {
 
 impl Drop for Carried<'_> {
     fn drop(&mut self) {
-        self.0.set(None);
+        self.0.carried().retain(|(operation, _)| *operation != self.1);
     }
 }
 
 impl Listening {
-    fn set(&self, carried: Option<(OperationId, Signals)>) {
-        *self.carried.lock().unwrap_or_else(PoisonError::into_inner) = carried;
-    }
-
-    fn get(&self) -> Option<(OperationId, Signals)> {
-        self.carried.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn carried(&self) -> MutexGuard<'_, Vec<(OperationId, Signals)>> {
+        self.carried.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The operation's events; none while the log cannot be read.
@@ -122,41 +119,47 @@ impl Listening {
 }
 
 async fn status(State(listening): State<Arc<Listening>>) -> Json<Busy> {
-    Json(Busy { process: std::process::id(), operation: listening.get().map(|(operation, _)| operation) })
+    let operations = listening.carried().iter().map(|(operation, _)| operation.clone()).collect();
+    Json(Busy { process: std::process::id(), operations })
 }
 
 async fn stop(
     State(listening): State<Arc<Listening>>,
     ConnectInfo(Caller(uid)): ConnectInfo<Caller>,
-) -> Json<Cancelled> {
-    let Some((operation, signals)) = listening.get() else { return Json(Cancelled::NothingUnderWay) };
+) -> Json<Vec<Cancelled>> {
+    let carried = listening.carried().clone();
+    let by = caller::person(uid);
+    Json(join_all(carried.into_iter().map(|(operation, signals)| stop_one(&listening, operation, signals, &by))).await)
+}
+
+async fn stop_one(listening: &Listening, operation: OperationId, signals: Signals, by: &Person) -> Cancelled {
     let before = listening.events(&operation).await;
     if is_cancelled(&before) {
-        return Json(Cancelled::Already(operation));
+        return Cancelled::Already(operation);
     }
     match cancel::point_of(&before) {
-        Point::GoingBack => return Json(Cancelled::GoingBack(operation)),
-        Point::Over => return Json(Cancelled::Over(operation)),
-        Point::Offered => return Json(Cancelled::Offered(operation)),
-        Point::Ended => return Json(Cancelled::TooLate(operation)),
+        Point::GoingBack => return Cancelled::GoingBack(operation),
+        Point::Over => return Cancelled::Over(operation),
+        Point::Offered => return Cancelled::Offered(operation),
+        Point::Ended => return Cancelled::TooLate(operation),
         Point::Before | Point::Changed | Point::Draining | Point::AskedBack | Point::Parked => {}
     }
-    let told = signals.send(Signal::Cancel(CancelRequested { by: caller::person(uid) }));
+    let told = signals.send(Signal::Cancel(CancelRequested { by: by.clone() }));
     if told == Err(NotHeard::TooMany) {
-        return Json(Cancelled::NotHeard(operation));
+        return Cancelled::NotHeard(operation);
     }
     // It was taken only when it is on record.
     let asked = Instant::now();
     loop {
         let events = listening.events(&operation).await;
         if is_cancelled(&events) {
-            return Json(Cancelled::Recorded(operation));
+            return Cancelled::Recorded(operation);
         }
         if told.is_err() || events.iter().any(|event| event.kind == Kind::Finished.as_str()) {
-            return Json(Cancelled::TooLate(operation));
+            return Cancelled::TooLate(operation);
         }
         if asked.elapsed() > RECORDED_WITHIN {
-            return Json(Cancelled::PassedOn(operation));
+            return Cancelled::PassedOn(operation);
         }
         sleep(LOOK_EVERY).await;
     }

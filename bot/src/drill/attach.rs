@@ -93,6 +93,15 @@ pub(crate) fn absent(state: &Path) -> Result<WorldClient, NoWorld> {
     client(&socket, &state.join(files::WORLD_LOCK))
 }
 
+/// Asks the world that lives, or will live, in that directory, which need not exist yet.
+///
+/// # Errors
+/// When the path is too long for a socket.
+pub(crate) fn client_at(state: &Path) -> Result<WorldClient, NoWorld> {
+    let socket = files::socket_in(state).map_err(NoWorld)?;
+    client(&socket, &state.join(files::WORLD_LOCK))
+}
+
 /// The directory as an absolute path, and its socket.
 fn place(state: &Path) -> Result<(PathBuf, PathBuf), NoWorld> {
     let state = state

@@ -19,7 +19,7 @@ use scalebot_commands::units::OperationId;
 use super::duty::Next;
 use super::lines::Lines;
 use super::persona::{Line, Said};
-use super::rehearsal::{Entered, Rehearsal, Taken, UnderWay};
+use super::rehearsal::{Entered, Rehearsal, Taken};
 use super::settings::Settings;
 use super::state::{Locked, State};
 use crate::cli::DrillArgs;
@@ -70,6 +70,9 @@ async fn drill(args: DrillArgs, only: Option<&OperationId>) -> ExitCode {
         }
         Err(why) => return unusable(&why),
     };
+    if state.dir.mark().exists() {
+        return unusable(&of_a_service(state.dir.path()));
+    }
     // With the lock in hand nobody else can end it any more.
     if let Some(operation) = only
         && let Err(code) = operation_command::must_be_unfinished(&state.dir, operation).await
@@ -82,7 +85,7 @@ async fn drill(args: DrillArgs, only: Option<&OperationId>) -> ExitCode {
     };
     let end = tokio::select! {
         biased;
-        () = stop::requested() => End::Interrupted,
+        _ = stop::requested() => End::Interrupted,
         course = Box::pin(carry_out(&rehearsal, entered, &args, only.is_some())) => match course {
             Ok(as_asked) => End::Done { as_asked },
             Err(Fenced) => End::Fenced,
@@ -123,6 +126,14 @@ pub(super) fn interrupted(dir: &Path) -> String {
 pub(super) fn in_use(dir: &Path, holder: &str) -> String {
     format!(
         "{} is in use by another drill ({holder}).\nWait until it ends, or choose another --state directory.",
+        dir.display()
+    )
+}
+
+/// What somebody is told whose directory is a service's: its operations are none of a rehearsal's.
+fn of_a_service(dir: &Path) -> String {
+    format!(
+        "{} is the state of a service.\nName another --state directory, or the service's --config FILE.",
         dir.display()
     )
 }
@@ -205,9 +216,9 @@ async fn attend(rehearsal: &Rehearsal, operation: OperationId, lines: &mut Lines
     let mut as_asked = true;
     let mut opened = VecDeque::from([operation]);
     while let Some(operation) = opened.pop_front() {
-        let (signals, inbox) = Rehearsal::signals();
-        let under_way = UnderWay { operation: &operation, signals: &signals };
-        let mut running = std::pin::pin!(rehearsal.carry_out(&operation, inbox, signals.clone()));
+        let (under_way, inbox) = rehearsal.under_way(operation.clone());
+        let under_way = &under_way;
+        let mut running = std::pin::pin!(rehearsal.carry_out(under_way, inbox));
         // What is asked meanwhile is answered beside the operation, which must not wait for it.
         let mut answering = FuturesOrdered::new();
         let mut note = |taken: Taken| match taken {
@@ -234,7 +245,7 @@ async fn attend(rehearsal: &Rehearsal, operation: OperationId, lines: &mut Lines
                 Said::Command(text) => text,
                 Said::Cancel => Word::Cancel.form().to_owned(),
                 said => {
-                    as_asked &= rehearsal.pass_on(&signals, Line { by, said });
+                    as_asked &= rehearsal.pass_on(&under_way.signals, Line { by, said });
                     continue;
                 }
             };

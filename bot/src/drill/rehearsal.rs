@@ -6,21 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scalebot_adapters::documents::Folder;
-use scalebot_adapters::ledger::SqliteLedger;
 use scalebot_adapters::transcript::Transcript;
 use scalebot_commands::approval::{Ballot, Mark};
-use scalebot_commands::asked::{self, Answer, cancel};
-use scalebot_commands::desk::{Desk, Received};
 use scalebot_commands::duty::Begin;
 use scalebot_commands::event::Event;
-use scalebot_commands::journal::{CancelRequested, Inbox, NotHeard, PersonsAnswer, Signal, Signals};
-use scalebot_commands::outbox::{self, Outbox};
+use scalebot_commands::journal::{Inbox, NotHeard, PersonsAnswer, Signal, Signals};
 use scalebot_commands::policy::Policy;
-use scalebot_commands::ports::{Ledger, LedgerError, Ports, Room, World};
+use scalebot_commands::ports::Room as _;
 use scalebot_commands::request::{self, Request};
-use scalebot_commands::supervisor::{self, Ended};
-use scalebot_commands::units::{Epoch, Millis, OperationId, Person};
-use tokio::sync::{Notify, watch};
+use scalebot_commands::supervisor::Ended;
+use scalebot_commands::units::{Millis, OperationId, Person, TargetName};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::attach::{self, Attached};
@@ -33,9 +29,9 @@ use super::state::State;
 use super::wiring;
 use crate::cli::DrillArgs;
 use crate::console::{Console, Medium};
-use crate::control::Control;
+use crate::reception::Reply;
+use crate::service::{Fleet, Log, Service, UnderWay};
 use crate::state_dir::StateDir;
-use crate::system::System;
 
 /// What a rehearsal was found in.
 pub(crate) enum Entered {
@@ -57,56 +53,19 @@ pub(crate) enum Taken {
     Refused,
 }
 
-/// The operation under way, and where signals for it are put.
-#[derive(Clone, Copy)]
-pub(crate) struct UnderWay<'a> {
-    /// The operation.
-    pub(crate) operation: &'a OperationId,
-    /// Its signals.
-    pub(crate) signals: &'a Signals,
-}
-
 /// A rehearsal under way.
 pub(crate) struct Rehearsal {
-    ports: Ports,
-    policy: Policy,
-    epoch: Epoch,
+    service: Service,
+    fleet: TargetName,
+    /// How long it watches.
+    monitor: Millis,
     room: Arc<RehearsalRoom>,
-    posting: Arc<Posting>,
     world: Option<Attached>,
     tasks: Vec<JoinHandle<()>>,
     vote: Option<Mark>,
     dir: StateDir,
-    /// Without it, nobody on the host can cancel what is under way; it goes on all the same.
-    control: Option<Control>,
     /// What goes on beside operations.
     pub(super) duty: OnDuty,
-}
-
-/// The log channel's side: what is posted, and when.
-struct Posting {
-    ledger: Arc<SqliteLedger>,
-    channel: Transcript,
-    appended: Arc<Notify>,
-    clock: Arc<dyn World>,
-}
-
-impl Posting {
-    async fn flush(&self, all: bool) {
-        let outbox =
-            Outbox { ledger: &*self.ledger, posts: &*self.ledger, channel: &self.channel, world: &*self.clock };
-        if let Err(error) = outbox.flush(all).await {
-            tracing::warn!(%error, "the log channel could not be told; it is tried again");
-        }
-    }
-
-    /// Posts as events come; routine ones when they have waited long enough.
-    async fn run(&self) {
-        loop {
-            let waited = tokio::time::timeout(outbox::PATIENCE, self.appended.notified()).await.is_err();
-            self.flush(waited).await;
-        }
-    }
 }
 
 impl Rehearsal {
@@ -116,24 +75,18 @@ impl Rehearsal {
     /// In words, when the state cannot be used or there can be no world.
     pub(crate) async fn enter(state: &State, args: &DrillArgs) -> Result<(Self, Entered), String> {
         let dir = &state.dir;
-        let appended = Arc::new(Notify::new());
-        let ledger = SqliteLedger::open(&dir.ledger()).await.map_err(|error| error.to_string())?.on_append({
-            let (appended, json) = (Arc::clone(&appended), args.json);
-            move |event| {
-                if json {
-                    print_line(event);
-                }
-                appended.notify_one();
+        let json = args.json;
+        let log = Log::take_over(&dir.ledger(), move |event| {
+            if json {
+                print_line(event);
             }
-        });
-        let ledger = Arc::new(ledger);
-        let epoch = ledger.take_over().await.map_err(|error| error.to_string())?;
-        let unfinished = ledger.claims().await.map_err(|error| error.to_string())?.into_iter().next();
+        })
+        .await?;
+        let unfinished = log.unfinished().await?.into_iter().next();
 
-        let clock: Arc<dyn World> = Arc::new(System::new());
         // With --json standard output is for events alone.
         let medium = if args.json { Medium::stderr() } else { Medium::stdout() };
-        let console = Arc::new(Console::new(Arc::clone(&clock), medium));
+        let console = Arc::new(Console::new(Arc::clone(&log.clock), medium));
         crate::logging::on(Arc::clone(&console));
         let room = Arc::new(RehearsalRoom::new(console, args.is_attended(), dir.charts()));
         let (world, entered) = if let Some(held) = unfinished {
@@ -149,26 +102,18 @@ impl Rehearsal {
             Some(attached) => attached.client.clone(),
             None => attach::absent(dir.path()).map_err(|error| error.0)?,
         };
-        let target = wiring::target(&clock, &client, args).map_err(|error| error.to_string())?;
-        let channel = Transcript::new(dir.transcript());
-        let posting = Arc::new(Posting { ledger: Arc::clone(&ledger), channel, appended, clock: clock.clone() });
+        let target = wiring::target(&log.clock, &client, args).map_err(|error| error.to_string())?;
 
         let mut policy = Policy::rehearsal(args.monitor);
         policy.approval.decide_within = args.approval_timeout;
         super::duty::set(&mut policy, args);
         args.limits.set(&mut policy);
-        let ports = Ports {
-            world: clock,
-            ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
-            samples: Arc::clone(&ledger) as Arc<dyn scalebot_commands::ports::Samples>,
-            room: Arc::clone(&room) as Arc<dyn Room>,
-            documents: Arc::new(Folder::new(dir.path())),
-            target,
-        };
-        let mut tasks = vec![tokio::spawn({
-            let posting = Arc::clone(&posting);
-            async move { posting.run().await }
-        })];
+        let ports = log.ports(Arc::clone(&room) as _, Arc::new(Folder::new(dir.path())), target);
+        let epoch = log.epoch;
+        let channel = Arc::new(Transcript::new(dir.transcript()));
+        let fleet = Fleet { ports: ports.clone(), policy: policy.clone() };
+        let mut service = Service::begin(log, Arc::clone(&room) as _, vec![fleet], channel);
+        let mut tasks = Vec::new();
         if world.is_some() {
             let client = client.clone();
             tasks.push(tokio::spawn(async move {
@@ -176,19 +121,14 @@ impl Rehearsal {
                 tracing::warn!(%gone, "the rehearsal's world is gone");
             }));
         }
-        let control = match Control::open(&dir.control_socket(), Arc::clone(&ports.ledger)) {
-            Ok(control) => Some(control),
-            Err(why) => {
-                room.say(&why);
-                room.say("What is under way can be cancelled here, and not by scalebot cancel.");
-                None
-            }
-        };
+        if let Err(why) = service.open_control(&dir.control_socket()) {
+            room.say(&why);
+            room.say("What is under way can be cancelled here, and not by scalebot cancel.");
+        }
         let (duty, task) = OnDuty::begin(&ports, &policy, epoch, &room, args.is_attended() || args.propose);
         tasks.push(task);
-        let (vote, dir) = (args.vote(), dir.clone());
-        let rehearsal = Self { ports, policy, epoch, room, posting, world, tasks, vote, dir, control, duty };
-        Ok((rehearsal, entered))
+        let (vote, dir, fleet, monitor) = (args.vote(), dir.clone(), ports.target.name, policy.time.monitor.into());
+        Ok((Self { service, fleet, monitor, room, world, tasks, vote, dir, duty }, entered))
     }
 
     /// Where everything is kept.
@@ -207,19 +147,8 @@ impl Rehearsal {
         tokio::time::sleep(length).await;
     }
 
-    fn desk(&self) -> Desk<'_> {
-        Desk {
-            ledger: &*self.ports.ledger,
-            world: &*self.ports.world,
-            room: &*self.ports.room,
-            policy: &self.policy,
-            epoch: self.epoch,
-            targets: std::slice::from_ref(&self.ports.target.name),
-        }
-    }
-
     /// Takes whatever somebody typed that begins with a command, and says what became of it.
-    pub(crate) async fn take(&self, text: &str, by: &Person, under_way: Option<UnderWay<'_>>) -> Taken {
+    pub(crate) async fn take(&self, text: &str, by: &Person, under_way: Option<&UnderWay>) -> Taken {
         let request = match request::parse(text) {
             Ok(request) => request,
             Err(no_command) => {
@@ -227,106 +156,50 @@ impl Rehearsal {
                 return Taken::Refused;
             }
         };
-        let taken = match self.desk().take(&request, by).await {
-            Ok(Received::Opened(operation)) => Ok(self.opened(operation, &request.to_string(), by)),
-            Ok(Received::Refused(reason)) => Ok(self.refused(&reason)),
-            Ok(Received::Question) => match request {
-                Request::Cancel { .. } => self.cancel(&request, by, under_way).await,
-                _ => self.answer(&request, by).await,
-            },
-            Err(error) => return self.opened_after_all(&error, under_way).await,
-        };
-        taken.unwrap_or_else(|error| self.refused(&error.to_string()))
+        let under_way = under_way.map(std::slice::from_ref).unwrap_or_default();
+        let reply = self.service.take(&request, by, under_way).await;
+        self.said(reply, by, request == Request::Help).await
     }
 
     /// Begins what policy lets the bot begin by itself, and says what became of it.
     pub(crate) async fn begin(&self, begin: &Begin) -> Taken {
-        match self.desk().take_by_itself(begin).await {
-            Ok(Received::Opened(operation)) => self.opened(operation, begin.command(), &Person::itself()),
-            Ok(Received::Refused(reason)) => self.refused(&reason),
-            Ok(Received::Question) => Taken::Answered,
-            Err(error) => self.opened_after_all(&error, None).await,
-        }
+        let reply = self.service.take_by_itself(begin, &[]).await;
+        self.said(reply, &Person::itself(), false).await
     }
 
-    fn opened(&self, operation: OperationId, command: &str, by: &Person) -> Taken {
-        let monitor = Millis::from(self.policy.time.monitor);
-        self.say(&format!("{command} by {by}: looking. Operation {}.", operation.short()));
-        self.say(&format!("This rehearsal watches for {monitor} afterwards; a service watches for 15 min."));
-        Taken::Opened(operation)
-    }
-
-    /// The log could not be used: it may be on record all the same, and then somebody has to carry it out.
-    async fn opened_after_all(&self, error: &LedgerError, under_way: Option<UnderWay<'_>>) -> Taken {
-        self.say(&error.to_string());
-        let claims = self.ports.ledger.claims().await.unwrap_or_default();
-        let ours = under_way.map(|under_way| under_way.operation);
-        match claims.into_iter().find(|held| Some(&held.operation) != ours) {
-            Some(held) => {
-                self.say(&format!("Operation {} is on record and is carried out.", held.operation.short()));
-                Taken::Opened(held.operation)
+    /// Shows what became of what somebody said.
+    async fn said(&self, reply: Reply, by: &Person, is_help: bool) -> Taken {
+        match reply {
+            Reply::Opened { operation, text } => {
+                self.say(&text);
+                let monitor = self.monitor;
+                self.say(&format!("This rehearsal watches for {monitor} afterwards; a service watches for 15 min."));
+                Taken::Opened(operation)
             }
-            None => Taken::Refused,
-        }
-    }
-
-    fn refused(&self, reason: &str) -> Taken {
-        self.say(reason);
-        Taken::Refused
-    }
-
-    async fn answer(&self, request: &Request, by: &Person) -> Result<Taken, LedgerError> {
-        Ok(match asked::answer(&self.desk(), &self.ports, request, by).await? {
-            Some(Answer::Card(card)) => {
+            Reply::Card(card) => {
                 if let Err(error) = self.room.reply(by, &card).await {
                     tracing::warn!(%error, "an answer could not be shown");
                 }
-                if *request == Request::Help {
+                if is_help {
                     self.say(persona::HELP);
                 }
                 Taken::Answered
             }
-            Some(Answer::Refused(reason)) => self.refused(&reason),
-            None => self.refused("That is no question."),
-        })
-    }
-
-    /// Asks the operation under way to stop, if the person may, and says what that means where it is.
-    async fn cancel(
-        &self,
-        request: &Request,
-        by: &Person,
-        under_way: Option<UnderWay<'_>>,
-    ) -> Result<Taken, LedgerError> {
-        let desk = self.desk();
-        if let Err(reason) = desk.target(request.target()) {
-            desk.refuse(request, by, reason.clone()).await?;
-            return Ok(self.refused(&reason));
-        }
-        let Some(UnderWay { operation, signals }) = under_way else {
-            return Ok(self.refused("Nothing is under way that could be cancelled."));
-        };
-        if let Err(reason) = desk.may_cancel(request, operation, by).await? {
-            return Ok(self.refused(&reason));
-        }
-        let point = cancel::point_of(&self.ports.ledger.events_of(operation).await?);
-        if !point.can_stop() {
-            desk.refuse(request, by, point.means().to_owned()).await?;
-            return Ok(self.refused(point.means()));
-        }
-        match signals.send(Signal::Cancel(CancelRequested { by: by.clone() })) {
-            Ok(()) => {
-                self.say(point.means());
-                Ok(Taken::Answered)
+            Reply::Taken(text) => {
+                self.say(&text);
+                Taken::Answered
             }
-            Err(NotHeard::Ended) => Ok(self.refused(cancel::Point::Ended.means())),
-            Err(why @ NotHeard::TooMany) => Ok(self.refused(&why.to_string())),
+            Reply::Refused(reason) => {
+                self.say(&reason);
+                Taken::Refused
+            }
         }
     }
 
     /// Where signals for an operation are put, and where they are taken from.
-    pub(crate) fn signals() -> (Signals, Inbox) {
-        Inbox::new()
+    pub(crate) fn under_way(&self, operation: OperationId) -> (UnderWay, Inbox) {
+        let (signals, inbox) = Inbox::new();
+        (UnderWay { target: self.fleet.clone(), operation, signals }, inbox)
     }
 
     /// The approval request that is open, by its digest.
@@ -340,10 +213,9 @@ impl Rehearsal {
     }
 
     /// Carries an operation through, and has the lead decide where the command line says how.
-    pub(crate) async fn carry_out(&self, operation: &OperationId, mut inbox: Inbox, signals: Signals) -> Ended {
-        let _carried = self.control.as_ref().map(|control| control.carries(operation, signals.clone()));
-        let ended = supervisor::carry_out(&self.ports, &self.policy, operation, self.epoch, &mut inbox);
-        let deciding = self.decide(signals);
+    pub(crate) async fn carry_out(&self, under_way: &UnderWay, inbox: Inbox) -> Ended {
+        let ended = self.service.carry_out(under_way, inbox);
+        let deciding = self.decide(&under_way.signals);
         tokio::pin!(ended, deciding);
         tokio::select! {
             biased;
@@ -353,7 +225,7 @@ impl Rehearsal {
     }
 
     /// Puts the mark of `--approve` or `--reject` on every request that is opened.
-    async fn decide(&self, signals: Signals) {
+    async fn decide(&self, signals: &Signals) {
         let Some(mark) = self.vote else { return };
         let mut open = self.open_request();
         loop {
@@ -453,7 +325,7 @@ impl Rehearsal {
         for task in &self.tasks {
             task.abort();
         }
-        self.posting.flush(true).await;
+        self.service.leave().await;
         match self.world {
             None => true,
             Some(world) => match world.end().await {

@@ -1,7 +1,8 @@
 use std::path::{Path, PathBuf};
 
+use scalebot_adapters::transcript::Transcript;
 use scalebot_commands::event::{Claim, Draft, Hash, Kind};
-use scalebot_commands::ports::{Ledger as _, Post};
+use scalebot_commands::ports::{Ledger as _, LogChannel as _, Post};
 use scalebot_commands::units::{Epoch, OperationId, TargetName};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
@@ -19,7 +20,8 @@ struct Ran {
 
 async fn run_it(command: fn(StateArgs) -> LedgerCommand, directory: &Path) -> Ran {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = execute(&command(StateArgs { state: directory.to_owned() }), &mut out, &mut err).await;
+    let code =
+        execute(&command(StateArgs { state: Some(directory.to_owned()), config: None }), &mut out, &mut err).await;
     Ran { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }
 
@@ -385,7 +387,7 @@ async fn a_changed_witness_is_found() {
 #[tokio::test]
 async fn a_reader_that_goes_away_is_no_error_and_a_disk_that_is_full_is_one() {
     let (directory, _) = used(6).await;
-    let args = || StateArgs { state: PathBuf::from(directory.path()) };
+    let args = || StateArgs { state: Some(PathBuf::from(directory.path())), config: None };
     for left in [0, 1, 300] {
         for command in [LedgerCommand::Export(args()), LedgerCommand::Show(args()), LedgerCommand::Verify(args())] {
             let mut err = Vec::new();

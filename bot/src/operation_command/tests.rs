@@ -190,7 +190,7 @@ fn dir() -> StateDir {
 fn held_by(operation: Option<&OperationId>) -> Holder {
     Holder::Process {
         who: "process 4711".to_owned(),
-        busy: Some(Busy { process: 4711, operation: operation.cloned() }),
+        busy: Some(Busy { process: 4711, operations: operation.cloned().into_iter().collect() }),
     }
 }
 

@@ -99,12 +99,14 @@ pub(super) fn status(dir: &StateDir, overview: Option<&Overview>, holder: &Holde
 fn held_by(holder: &Holder) -> String {
     match holder {
         Holder::Nobody => "No process holds this state, so nothing is carried out now.".to_owned(),
-        Holder::Process { who, busy: Some(Busy { operation: Some(operation), .. }) } => {
-            format!("It is carried out by {who} (operation {}).", quoted(operation.short()))
-        }
-        Holder::Process { who, busy: Some(_) } => {
-            format!("This state is held by {who}, which carries nothing out now.")
-        }
+        Holder::Process { who, busy: Some(Busy { operations, .. }) } => match operations.as_slice() {
+            [] => format!("This state is held by {who}, which carries nothing out now."),
+            [operation] => format!("It is carried out by {who} (operation {}).", quoted(operation.short())),
+            several => {
+                let short: Vec<_> = several.iter().map(|operation| quoted(operation.short())).collect();
+                format!("They are carried out by {who} (operations {}).", short.join(", "))
+            }
+        },
         Holder::Process { who, busy: None } => {
             format!("This state is held by {who}, which does not say what it does. It may be just beginning or ending.")
         }
@@ -133,8 +135,8 @@ fn tells_how_far(event: &Event) -> bool {
 fn next(dir: &StateDir, one: &Operation, holder: &Holder) -> Vec<String> {
     let step = |what: &str, command: String| [what.to_owned(), format!("  {command}")];
     let resume = || command(dir, "resume", &one.id);
-    let abandon = || format!("scalebot operation abandon {} --reason \"…\" --state {}", one.id.short(), dir.as_typed());
-    let cancel = || format!("scalebot cancel --state {}", dir.as_typed());
+    let abandon = || format!("scalebot operation abandon {} --reason \"…\" {}", one.id.short(), dir.option());
+    let cancel = || format!("scalebot cancel {}", dir.option());
     if one.held.is_none() {
         return vec!["It has ended. Nothing is left to be done about it.".to_owned()];
     }
@@ -191,8 +193,8 @@ pub(super) fn not_found(id: &str, sought: &Sought) -> String {
 pub(super) fn held(dir: &StateDir, holder: &str) -> String {
     format!(
         "Nothing was abandoned: {holder} holds this state, and may be changing the fleet now.\nAsk it to stop:\n  \
-         scalebot cancel --state {}\nOr stop that process first; what it carries out stays as it is then.",
-        dir.as_typed()
+         scalebot cancel {}\nOr stop that process first; what it carries out stays as it is then.",
+        dir.option()
     )
 }
 
@@ -211,10 +213,10 @@ pub(super) fn abandoned(
     };
     format!(
         "Operation {} is abandoned, and {target} is free again.\nIts fleet was left as it is. Nobody looked at it: do \
-         that before you ask for anything.\n{left}What was last on record:\n  scalebot operation show {} --state {}",
+         that before you ask for anything.\n{left}What was last on record:\n  scalebot operation show {} {}",
         operation.short(),
         operation.short(),
-        dir.as_typed()
+        dir.option()
     )
 }
 
@@ -227,8 +229,8 @@ pub(super) fn nothing_to_cancel() -> String {
 pub(super) fn deaf(dir: &StateDir, holder: &str, why: &str) -> String {
     format!(
         "It is not cancelled: {holder} holds this state and does not answer ({why}).\nInterrupt that process, as \
-         Ctrl-C would; then type this once more:\n  scalebot cancel --state {}",
-        dir.as_typed()
+         Ctrl-C would; then type this once more:\n  scalebot cancel {}",
+        dir.option()
     )
 }
 
@@ -261,7 +263,6 @@ pub(super) fn cancel_answered(dir: &StateDir, operation: &OperationId, answer: &
         Cancelled::Over(_) => format!("Operation {id} was not told.\n{}", Point::Over.means()),
         Cancelled::Offered(_) => format!("Operation {id} was not told.\n{OFFERED}"),
         Cancelled::TooLate(_) => format!("Operation {id} had ended before it could be stopped."),
-        Cancelled::NothingUnderWay => return nothing_to_cancel(),
     };
     let means = match answer {
         Cancelled::NotHeard(_)
@@ -294,9 +295,9 @@ pub(super) fn cancel_on_record(dir: &StateDir, one: &Operation, now: bool) -> St
     let next = match one.parked() {
         Some(parked) => format!(
             "It cannot go on by itself, so it cannot end by itself either: {}.\nTo give it up and free the fleet, as it \
-             is, type:\n  scalebot operation abandon {id} --reason \"…\" --state {}",
+             is, type:\n  scalebot operation abandon {id} --reason \"…\" {}",
             trimmed(&parked.reason),
-            dir.as_typed()
+            dir.option()
         ),
         None => format!("It ends when it is carried on; until then it holds its fleet. Type:\n  {}", {
             command(dir, "resume", &one.id)
@@ -310,7 +311,7 @@ fn has(one: &Operation, kind: Kind) -> bool {
 }
 
 fn command(dir: &StateDir, what: &str, operation: &OperationId) -> String {
-    format!("scalebot operation {what} {} --state {}", quoted(operation.short()), dir.as_typed())
+    format!("scalebot operation {what} {} {}", quoted(operation.short()), dir.option())
 }
 
 /// An event as people read it.

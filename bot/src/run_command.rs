@@ -1,0 +1,214 @@
+//! `scalebot run`: the service. It takes the state's lock, the log and a new epoch, carries on what is unfinished, and
+//! then whatever people ask for, until it is told to stop.
+//!
+//! SIGTERM ends it within seconds: what is being written is written to its end, the log channel is told, and operations
+//! stay where their log says that they are. Whoever starts it again carries them on.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use scalebot_adapters::documents::Folder;
+use scalebot_commands::judge::Verdict;
+use scalebot_commands::ports::World;
+use scalebot_commands::steps::Outcome;
+use scalebot_commands::supervisor::Ended;
+use scalebot_commands::units::OperationId;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::config::Config;
+use crate::config::target::FleetSettings;
+use crate::drill::state::{Locked, State};
+use crate::operation_command;
+use crate::service::fleets::{self, Processes};
+use crate::service::watch::{self, Observed, Watch};
+use crate::service::{Carried, End, Fleet, Log, Running, Service, front};
+use crate::state_dir::StateDir;
+use crate::stop::Asked;
+use crate::system::System;
+
+/// How long the last posts may take once the process is told to stop.
+const LAST_POSTS: Duration = Duration::from_secs(3);
+
+/// How long the log may take to be closed.
+const CLOSED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Runs it until it is told to stop; returns the exit code.
+pub(crate) async fn run(file: &Path) -> ExitCode {
+    match Config::load(file) {
+        Ok(config) => serve(Arc::new(config), None).await,
+        Err(wrong) => unusable(&wrong.to_string()),
+    }
+}
+
+/// Carries that unfinished operation on, and nothing else; returns the exit code of its end.
+pub(crate) async fn resume(config: Arc<Config>, operation: &OperationId) -> ExitCode {
+    serve(config, Some(operation)).await
+}
+
+async fn serve(config: Arc<Config>, only: Option<&OperationId>) -> ExitCode {
+    let dir = StateDir::of_service(Arc::clone(&config));
+    if let Err(why) = fleets::make(dir.path()) {
+        return unusable(&why);
+    }
+    let state = match State::open(Some(dir.path())) {
+        Ok(state) => state,
+        Err(why) => return unusable(&why),
+    };
+    let _lock = match state.lock() {
+        Ok(Locked::Ours(lock)) => lock,
+        Ok(Locked::Held(holder)) => return unusable(&in_use(&dir, &holder)),
+        Err(why) => return unusable(&why),
+    };
+    if let Err(why) = mark(&dir) {
+        return unusable(&why);
+    }
+    // With the lock in hand nobody else can end it any more.
+    if let Some(operation) = only
+        && let Err(code) = operation_command::must_be_unfinished(&dir, operation).await
+    {
+        return code;
+    }
+    match Begun::begin(&config, &dir).await {
+        Ok(begun) => begun.until_its_end(&dir, only).await,
+        Err(why) => unusable(&why),
+    }
+}
+
+/// A service that has begun.
+struct Begun {
+    service: Service,
+    front: Arc<dyn front::Front>,
+    carried: Carried,
+    watch: Watch,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Begun {
+    async fn begin(config: &Config, dir: &StateDir) -> Result<Self, String> {
+        let clock: Arc<dyn World> = Arc::new(System::new());
+        // The front first: it also says where the program's own log goes.
+        let front = front::connect(config, dir, &clock)?;
+        let observed = Arc::new(Observed::default());
+        let log = Log::take_over(&dir.ledger(), {
+            let observed = Arc::clone(&observed);
+            move |event| observed.see(event)
+        })
+        .await?;
+
+        let (mut fleets, mut tasks) = (Vec::new(), Vec::new());
+        for (name, settings, policy) in config.targets() {
+            match &settings.fleet {
+                FleetSettings::Process(process) => {
+                    tasks.push(Processes::at(dir, &name, process)?.enter(&log, &name).await?);
+                }
+            }
+            let target = fleets::systems(dir, &log.clock, &name, settings)?.target;
+            let documents = dir.of_target(&name);
+            fleets::make(&documents)?;
+            let ports = log.ports(front.room(), Arc::new(Folder::new(documents)), target);
+            tracing::info!(fleet = %name, policy = %policy.digest(), "a fleet is served");
+            fleets.push(Fleet { ports, policy: policy.clone() });
+        }
+        let mut service = Service::begin(log, front.room(), fleets, front.log_channel());
+        if let Err(why) = service.open_control(&dir.control_socket()) {
+            tracing::error!(%why, "what is under way cannot be cancelled from the host");
+        }
+        let carried = Carried::default();
+        let watch = Watch::new(&service, &front, &carried, observed);
+        if config.sections.http.enabled {
+            tasks.push(watch::serve(watch.clone(), config.sections.http.listen).await?);
+        }
+        Ok(Self { service, front, carried, watch, tasks })
+    }
+
+    async fn until_its_end(self, dir: &StateDir, only: Option<&OperationId>) -> ExitCode {
+        let Self { service, front, carried, watch, tasks } = self;
+        let unfinished = match service.log().unfinished().await {
+            Ok(unfinished) => unfinished,
+            Err(why) => return unusable(&why),
+        };
+        let running = Running::new(&service, &*front, carried, watch);
+        let (end, ended) = match only {
+            None => (running.run(unfinished).await, None),
+            Some(operation) => match unfinished.into_iter().find(|held| held.operation == *operation) {
+                Some(held) => running.only(held).await,
+                None => return unusable("That operation is not unfinished any more."),
+            },
+        };
+        for task in tasks {
+            task.abort();
+        }
+        if let End::Fenced(why) = &end {
+            // Neither its posts nor its fleets are this process's any more.
+            eprintln!("Another process has taken over, so this one stops: {why}.");
+            return ExitCode::FAILURE;
+        }
+        if timeout(LAST_POSTS, service.leave()).await.is_err() {
+            tracing::warn!("the log channel was not told everything; the next process tells the rest");
+        }
+        say_what_is_left(&service, dir).await;
+        // What is being written is written to its end.
+        if timeout(CLOSED_WITHIN, service.log().ledger.close()).await.is_err() {
+            tracing::warn!("the log could not be closed in time; it is complete all the same");
+        }
+        match (end, ended) {
+            (End::NoFront(why), _) => unusable(&why),
+            (End::Asked(Asked::Interrupt), _) => ExitCode::from(130),
+            (_, Some(ended)) => code_of(&ended),
+            (_, None) => ExitCode::SUCCESS,
+        }
+    }
+}
+
+/// Says whose the directory is. A rehearsal's is refused: its operations are none of a service's.
+fn mark(dir: &StateDir) -> Result<(), String> {
+    let mark = dir.mark();
+    let cannot = |error: std::io::Error| format!("{} cannot be written: {error}.", mark.display());
+    if !mark.try_exists().map_err(cannot)? && dir.ledger().exists() {
+        return Err(format!(
+            "{} holds the log of a rehearsal.\nName another directory in the configuration: state.directory.",
+            dir.path().display()
+        ));
+    }
+    let file = dir.config().map(|config| config.file.display().to_string()).unwrap_or_default();
+    std::fs::write(&mark, format!("The state of a service, configured by {file}\n")).map_err(cannot)
+}
+
+async fn say_what_is_left(service: &Service, dir: &StateDir) {
+    for held in service.log().unfinished().await.unwrap_or_default() {
+        tracing::warn!(
+            operation = %held.operation,
+            fleet = %held.target,
+            "left unfinished; it is carried on by: scalebot run {}",
+            dir.option()
+        );
+    }
+}
+
+fn in_use(dir: &StateDir, holder: &str) -> String {
+    format!(
+        "{} is in use by another process ({holder}).\nOne process at a time: end that one first, or name another directory \
+         in the configuration.",
+        dir.path().display()
+    )
+}
+
+/// Inconclusive keeps the fleet and is still no success.
+fn code_of(ended: &Ended) -> ExitCode {
+    match ended {
+        Ended::Finished(finished)
+            if finished.outcome == Outcome::Completed && finished.verdict != Some(Verdict::Inconclusive) =>
+        {
+            ExitCode::SUCCESS
+        }
+        Ended::Finished(_) | Ended::Parked(_) | Ended::Fenced(_) => ExitCode::FAILURE,
+    }
+}
+
+fn unusable(why: &str) -> ExitCode {
+    eprintln!("{why}");
+    ExitCode::from(2)
+}

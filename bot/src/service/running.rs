@@ -1,0 +1,277 @@
+//! A service under way: one task carries every operation out, each beside the others, and takes what people hand in. An
+//! operation borrows a great deal and so stays on that task; none of them waits for anything but the outside.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::channel::mpsc::UnboundedReceiver;
+use futures::future::LocalBoxFuture;
+use futures::stream::{FuturesUnordered, SelectAll, select_all};
+use scalebot_commands::duty::{Answer, Begin, Duty, DutyError, Start};
+use scalebot_commands::journal::Inbox;
+use scalebot_commands::ports::{ClaimHeld, Ledger as _};
+use scalebot_commands::request::{self, quoted};
+use scalebot_commands::steps::Finished;
+use scalebot_commands::supervisor::Ended;
+use scalebot_commands::units::{OperationId, Person, TargetName};
+use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument as _;
+
+use super::door::{Carried, Door, Order, Want};
+use super::front::{Front, Left};
+use super::watch::Watch;
+use super::{Service, UnderWay};
+use crate::reception::Reply;
+use crate::stop;
+
+/// Between two signs of life.
+const SIGN_EVERY: Duration = Duration::from_secs(1);
+
+/// Why a service stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Somebody asked for it.
+    Asked(stop::Asked),
+    /// Somebody asked for it in chat, or the one operation that it was to carry on has ended.
+    Done,
+    /// Another process has taken over.
+    Fenced(String),
+    /// There is no chat any more, in words for whoever runs it.
+    NoFront(String),
+}
+
+/// What a service is while it runs.
+pub(crate) struct Running<'a> {
+    service: &'a Service,
+    front: &'a dyn Front,
+    carried: Carried,
+    watch: Watch,
+    duties: Vec<Arc<Duty>>,
+    begun: SelectAll<UnboundedReceiver<Begin>>,
+}
+
+/// An answer, with what has to begin before it is given.
+struct Answered {
+    reply: Reply,
+    to: Option<oneshot::Sender<Reply>>,
+    /// What was opened.
+    opened: Option<(TargetName, OperationId)>,
+}
+
+/// The operations that are carried out.
+type Operations<'a> = FuturesUnordered<LocalBoxFuture<'a, (UnderWay, Ended)>>;
+
+impl<'a> Running<'a> {
+    /// Nothing runs yet.
+    pub(crate) fn new(service: &'a Service, front: &'a dyn Front, carried: Carried, watch: Watch) -> Self {
+        let (mut duties, mut begun) = (Vec::new(), Vec::new());
+        for (at, fleet) in service.fleets().iter().enumerate() {
+            let (duty, begins) = Duty::new(fleet.ports.clone(), fleet.policy.clone(), service.log().epoch, true);
+            duties.push(Arc::new(if at == 0 { duty } else { duty.of_a_further_fleet() }));
+            begun.push(begins);
+        }
+        Self { service, front, carried, watch, duties, begun: select_all(begun) }
+    }
+
+    /// Carries on what is unfinished, and then whatever people ask for, until the process is to stop.
+    pub(crate) async fn run(mut self, unfinished: Vec<ClaimHeld>) -> End {
+        let (door, mut orders) = Door::new(self.carried.clone(), self.service.names().to_vec());
+        let front = self.front;
+        let mut serving = std::pin::pin!(front.serve(Arc::new(door)));
+        let (fenced, mut is_fenced) = mpsc::unbounded_channel();
+        let on_duty = self.duties.iter().map(|duty| {
+            let (duty, fenced) = (Arc::clone(duty), fenced.clone());
+            Task(tokio::spawn(async move { fenced.send(duty.run().await) }))
+        });
+        let _on_duty: Vec<_> = on_duty.collect();
+        let mut begun = std::mem::take(&mut self.begun);
+        let this = &self;
+
+        let mut operations = Operations::new();
+        for held in unfinished {
+            tracing::info!(fleet = %held.target, operation = %held.operation, "an unfinished operation is carried on");
+            this.begin(&mut operations, held.target, held.operation);
+        }
+        let mut answering = FuturesUnordered::new();
+        let mut stopped = std::pin::pin!(stop::requested());
+        let mut sign = tokio::time::interval(SIGN_EVERY);
+        loop {
+            tokio::select! {
+                biased;
+                asked = &mut stopped => return End::Asked(asked),
+                Some(why) = is_fenced.recv() => return End::Fenced(why),
+                _ = sign.tick() => this.watch.sign(),
+                Some((under_way, ended)) = operations.next(), if !operations.is_empty() => {
+                    this.carried.leave(&under_way.operation);
+                    if let Ended::Fenced(why) = ended {
+                        return End::Fenced(why);
+                    }
+                }
+                Some(Answered { reply, to, opened }) = answering.next(), if !answering.is_empty() => {
+                    // Before it is answered, so that whoever is told of it can stop it.
+                    if let Some((target, operation)) = opened {
+                        this.begin(&mut operations, target, operation);
+                    }
+                    if let Some(to) = to {
+                        // Whoever asked may have gone.
+                        let _ = to.send(reply);
+                    }
+                }
+                Some(order) = orders.recv() => answering.push(this.answer(order)),
+                Some(due) = begun.next() => answering.push(this.by_itself(due)),
+                left = &mut serving => return match left {
+                    Left::Asked => End::Done,
+                    Left::Failed(why) => End::NoFront(why),
+                },
+            }
+        }
+    }
+
+    /// Carries that operation on, and nothing else.
+    pub(crate) async fn only(self, held: ClaimHeld) -> (End, Option<Ended>) {
+        let mut operations = Operations::new();
+        self.begin(&mut operations, held.target, held.operation);
+        tokio::select! {
+            biased;
+            asked = stop::requested() => (End::Asked(asked), None),
+            ended = operations.next() => match ended {
+                Some((_, ended)) => (End::Done, Some(ended)),
+                None => (End::Done, None),
+            },
+        }
+    }
+
+    fn begin<'b>(&'b self, operations: &mut Operations<'b>, target: TargetName, operation: OperationId) {
+        let (signals, inbox) = Inbox::new();
+        let under_way = UnderWay { target, operation, signals };
+        if !self.carried.enter(under_way.clone()) {
+            return;
+        }
+        let span = tracing::info_span!("operation", id = %under_way.operation, fleet = %under_way.target);
+        let carried = async move {
+            tracing::info!("carried out from here on");
+            let ended = self.service.carry_out(&under_way, inbox).await;
+            say_how(&ended);
+            (under_way, ended)
+        };
+        operations.push(Box::pin(carried.instrument(span)));
+    }
+
+    fn answer(&self, order: Order) -> LocalBoxFuture<'_, Answered> {
+        let Order { want, by, reply: to } = order;
+        Box::pin(async move {
+            let reply = match want {
+                Want::Command(request) => self.service.take(&request, &by, &self.carried.all()).await,
+                Want::Acknowledge(number) => match self.duties.first() {
+                    Some(duty) => said(duty.acknowledge(number, &by).await),
+                    None => Reply::Refused("Nothing is open that could be acknowledged.".to_owned()),
+                },
+                Want::Start => self.start(&by).await,
+                Want::Dismiss => match self.offering().await {
+                    Ok(duty) => said(duty.dismiss(&by).await),
+                    Err(refused) => refused,
+                },
+            };
+            let opened = self.opened(&reply).await;
+            Answered { reply, to: Some(to), opened }
+        })
+    }
+
+    /// What policy lets begin without being asked.
+    fn by_itself(&self, begin: Begin) -> LocalBoxFuture<'_, Answered> {
+        Box::pin(async move {
+            let reply = self.service.take_by_itself(&begin, &self.carried.all()).await;
+            if let Reply::Refused(why) = &reply {
+                tracing::warn!(command = %begin.command(), %why, "what was to begin by itself was refused");
+            }
+            let opened = self.opened(&reply).await;
+            Answered { reply, to: None, opened }
+        })
+    }
+
+    /// The operation that was opened, with the fleet that it holds.
+    async fn opened(&self, reply: &Reply) -> Option<(TargetName, OperationId)> {
+        let Reply::Opened { operation, .. } = reply else { return None };
+        let log = self.service.log();
+        // It was recorded a moment ago, by this process; while the log cannot be read nothing else goes on either.
+        loop {
+            match log.ledger.claims().await {
+                Ok(claims) => {
+                    return claims
+                        .into_iter()
+                        .find(|held| held.operation == *operation)
+                        .map(|held| (held.target, held.operation));
+                }
+                Err(error) => tracing::warn!(%error, %operation, "an operation that was opened waits for the log"),
+            }
+            log.clock.sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn start(&self, by: &Person) -> Reply {
+        let duty = match self.offering().await {
+            Ok(duty) => duty,
+            Err(refused) => return refused,
+        };
+        match duty.start(by).await {
+            Ok(Start::Command(command)) => match request::parse(&command) {
+                Ok(request) => self.service.take(&request, by, &self.carried.all()).await,
+                Err(error) => Reply::Refused(error.to_string()),
+            },
+            Ok(Start::Refused(why)) => Reply::Refused(why),
+            Err(error) => unrecorded(&error),
+        }
+    }
+
+    /// The duty whose proposal people have before them.
+    async fn offering(&self) -> Result<&Arc<Duty>, Reply> {
+        let mut offering = Vec::new();
+        for (duty, name) in self.duties.iter().zip(self.service.names()) {
+            if duty.offers().await {
+                offering.push((duty, name));
+            }
+        }
+        match offering.as_slice() {
+            // Its own words for it.
+            [] => self.duties.first().ok_or_else(|| Reply::Refused("Nothing is proposed now.".to_owned())),
+            [(duty, _)] => Ok(*duty),
+            several => {
+                let names: Vec<_> = several.iter().map(|(_, name)| quoted(name.as_str())).collect();
+                let names = names.join(" and ");
+                Err(Reply::Refused(format!("Scalings are proposed for {names}. Type the one that you mean.")))
+            }
+        }
+    }
+}
+
+fn said(answer: Result<Answer, DutyError>) -> Reply {
+    match answer {
+        Ok(Answer::Done(text)) => Reply::Taken(text),
+        Ok(Answer::Refused(text)) => Reply::Refused(text),
+        Err(error) => unrecorded(&error),
+    }
+}
+
+fn unrecorded(error: &DutyError) -> Reply {
+    Reply::Refused(format!("That could not be recorded: {error}.\nLook whether it was done, then say it again."))
+}
+
+fn say_how(ended: &Ended) {
+    match ended {
+        Ended::Finished(Finished { outcome, reason, .. }) => {
+            tracing::info!(outcome = ?outcome, reason, "the operation has ended");
+        }
+        Ended::Parked(why) => tracing::error!(why, "the operation cannot go on by itself, and holds its fleet"),
+        Ended::Fenced(why) => tracing::error!(why, "another process has taken over"),
+    }
+}
+
+/// A task that ends with this.
+struct Task<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,240 @@
+//! How a monitoring system sees the bot: `/health`, whether the process does its work; `/ready`, whether it can be asked
+//! for something now; `/metrics`, the figures that an alert is raised on. Nothing here names a person or holds a secret.
+
+mod page;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use scalebot_adapters::ledger::SqliteLedger;
+use scalebot_commands::capacity::finished_of;
+use scalebot_commands::event::{Event, Kind};
+use scalebot_commands::policy::Policy;
+use scalebot_commands::ports::{ClaimHeld, Ledger as _, LedgerError, Posts as _, World};
+use scalebot_commands::supervisor::parked;
+use scalebot_commands::units::{TargetName, Timestamp, elapsed};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use self::page::{Page, UnderWay, label};
+use super::front::Front;
+use super::{Carried, Service};
+
+/// How long the log may take for one look.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// How long the task that carries operations out may show no sign of life.
+const SIGN_WITHIN: Duration = Duration::from_secs(30);
+
+/// How much longer than the longest step an operation may be silent until it counts as stalled.
+const SLACK: Duration = Duration::from_mins(5);
+
+/// What is counted as it is appended.
+#[derive(Default)]
+pub(crate) struct Observed {
+    ended: Mutex<BTreeMap<&'static str, u64>>,
+    appended: AtomicU64,
+    /// When the last event was appended, in milliseconds since 1970; 0 for never.
+    last: AtomicU64,
+}
+
+impl Observed {
+    /// An event was appended.
+    pub(crate) fn see(&self, event: &Event) {
+        self.appended.fetch_add(1, Ordering::Relaxed);
+        let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
+        self.last.store(now, Ordering::Relaxed);
+        if event.kind == Kind::Finished.as_str()
+            && let Some(finished) = finished_of(event)
+        {
+            *self.ended.lock().unwrap_or_else(PoisonError::into_inner).entry(label(finished.outcome)).or_default() += 1;
+        }
+    }
+}
+
+/// What is looked at when somebody asks.
+#[derive(Clone)]
+pub(crate) struct Watch(Arc<Watched>);
+
+struct Watched {
+    ledger: Arc<SqliteLedger>,
+    clock: Arc<dyn World>,
+    front: Arc<dyn Front>,
+    carried: Carried,
+    policies: Vec<(TargetName, Policy)>,
+    observed: Arc<Observed>,
+    /// When the task that carries operations out last showed a sign of life, by the monotonic clock, in milliseconds.
+    sign: AtomicU64,
+}
+
+impl Watch {
+    /// Nothing is served yet.
+    pub(crate) fn new(service: &Service, front: &Arc<dyn Front>, carried: &Carried, observed: Arc<Observed>) -> Self {
+        let policies = service.fleets().iter().map(|fleet| (fleet.ports.target.name.clone(), fleet.policy.clone()));
+        let log = service.log();
+        let watch = Self(Arc::new(Watched {
+            ledger: Arc::clone(&log.ledger),
+            clock: Arc::clone(&log.clock),
+            front: Arc::clone(front),
+            carried: carried.clone(),
+            policies: policies.collect(),
+            observed,
+            sign: AtomicU64::new(0),
+        }));
+        watch.sign();
+        watch
+    }
+
+    /// The task that carries operations out is alive.
+    pub(crate) fn sign(&self) {
+        self.0.sign.store(self.0.now(), Ordering::Relaxed);
+    }
+}
+
+/// Serves it.
+///
+/// # Errors
+/// In words, when the address cannot be listened on.
+pub(crate) async fn serve(watch: Watch, listen: SocketAddr) -> Result<JoinHandle<()>, String> {
+    let listener = TcpListener::bind(listen).await.map_err(|error| {
+        format!("http.listen: {listen} cannot be listened on ({error}).\nName another address, or write enabled = false below [http].")
+    })?;
+    let router = router(watch);
+    Ok(tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "the bot's health is not served any more");
+        }
+    }))
+}
+
+fn router(watch: Watch) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(watch.0)
+}
+
+async fn health(State(watched): State<Arc<Watched>>) -> impl IntoResponse {
+    let silent = watched.silent_for();
+    let alive = silent <= SIGN_WITHIN;
+    let status = if alive { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({
+        "status": if alive { "healthy" } else { "stuck" },
+        "version": env!("CARGO_PKG_VERSION"),
+        "silent_seconds": silent.as_secs(),
+    });
+    (status, Json(body))
+}
+
+async fn ready(State(watched): State<Arc<Watched>>) -> impl IntoResponse {
+    let mut because = Vec::new();
+    if watched.silent_for() > SIGN_WITHIN {
+        because.push("the task that carries operations out shows no sign of life".to_owned());
+    }
+    if let Err(why) = watched.claims().await {
+        because.push(why);
+    }
+    if let Err(why) = watched.front.is_reached() {
+        because.push(why);
+    }
+    let status = if because.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({ "ready": because.is_empty(), "because": because })))
+}
+
+async fn metrics(State(watched): State<Arc<Watched>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], watched.page().await.text())
+}
+
+impl Watched {
+    fn now(&self) -> u64 {
+        u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn silent_for(&self) -> Duration {
+        Duration::from_millis(self.now().saturating_sub(self.sign.load(Ordering::Relaxed)))
+    }
+
+    async fn claims(&self) -> Result<Vec<ClaimHeld>, String> {
+        bounded(self.ledger.claims()).await
+    }
+
+    async fn page(&self) -> Page {
+        let last = self.observed.last.load(Ordering::Relaxed);
+        let ended = self.observed.ended.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let claims = self.claims().await;
+        let mut page = Page {
+            ended,
+            appended: self.observed.appended.load(Ordering::Relaxed),
+            last_append: (last > 0).then_some(last),
+            log_readable: claims.is_ok(),
+            front_reached: self.front.is_reached().is_ok(),
+            targets: self.policies.iter().map(|(name, _)| (name.clone(), None)).collect(),
+            unposted: self.unposted().await.ok(),
+        };
+        // What cannot be read is left out: a figure that is not known is no zero.
+        let Ok(claims) = claims else {
+            page.targets.clear();
+            return page;
+        };
+        for held in claims {
+            let under_way = self.under_way(&held).await;
+            page.targets.insert(held.target, Some(under_way));
+        }
+        page
+    }
+
+    async fn under_way(&self, held: &ClaimHeld) -> UnderWay {
+        let now = self.clock.now();
+        let events = bounded(self.ledger.events_of(&held.operation)).await.unwrap_or_default();
+        let last = events.last().and_then(Event::time).unwrap_or(held.since);
+        let silent = elapsed(last, now);
+        let is_carried = self.carried.all().iter().any(|ours| ours.operation == held.operation);
+        let policy = self.policies.iter().find(|(name, _)| *name == held.target).map(|(_, policy)| policy);
+        let may_be_silent = policy.map_or(Duration::ZERO, longest_step) + SLACK;
+        let stalled = !is_carried || events.is_empty() || parked(&events).is_some() || silent > may_be_silent;
+        UnderWay { silent, stalled }
+    }
+
+    /// How old the oldest event is that was not posted yet; zero where there is none.
+    async fn unposted(&self) -> Result<Duration, String> {
+        let oldest = async {
+            let (posted, _) = self.ledger.position().await?;
+            self.ledger.events_after(posted, 1).await
+        };
+        let oldest = bounded(oldest).await?;
+        let at = oldest.first().map(|event| event.time().unwrap_or(Timestamp::UNIX_EPOCH));
+        Ok(at.map_or(Duration::ZERO, |at| elapsed(at, self.clock.now())))
+    }
+}
+
+async fn bounded<T>(look: impl Future<Output = Result<T, LedgerError>>) -> Result<T, String> {
+    match timeout(LOOK, look).await {
+        Ok(looked) => looked.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("the operational log did not answer within {} s", LOOK.as_secs())),
+    }
+}
+
+/// The longest that a step may take without an event.
+fn longest_step(policy: &Policy) -> Duration {
+    let Policy { approval, time, drain, .. } = policy;
+    let drained = drain.in_flight + drain.constitutional + drain.exit;
+    // Watching is extended to twice its length at most, where there are gaps.
+    [time.monitor * 2, approval.decide_within, time.ready_within, drained, drain.quiet]
+        .into_iter()
+        .max()
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

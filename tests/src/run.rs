@@ -1,0 +1,235 @@
+//! `scalebot run`, as whoever installs it starts it: a configuration, its processes, and what the host's commands and a
+//! monitoring system see of it.
+//!
+//! Tests wait for what is on record, never for time to pass.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::binary::{kill, kinds, program};
+
+/// How long anything may take, on a machine that is busy with others.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+/// A service to be run, with a directory of its own.
+pub struct Service {
+    /// Where everything of it is kept.
+    pub home: TempDir,
+    /// Where its health is served.
+    pub listen: SocketAddr,
+}
+
+/// A service that runs.
+pub struct Serving {
+    child: Child,
+    said: PathBuf,
+}
+
+impl Service {
+    /// One that serves these fleets of processes, each watched for 10 s after a scaling. `more` stands at the end of its
+    /// configuration.
+    pub fn with(fleets: &[&str], more: &str) -> Self {
+        let home = tempfile::Builder::new().prefix("sv").tempdir().unwrap();
+        // Taken for an instant, so that it is free a moment later.
+        let listen = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        let state = home.path().join("state");
+        let mut text = format!(
+            "default_target = \"{}\"\n[state]\ndirectory = \"{}\"\n[http]\nlisten = \"{listen}\"\n[log]\nformat = \"json\"\n\
+             [policy.time]\nmonitor = \"10s\"\nready_within = \"1m\"\n[policy.count]\ncool_down = \"0s\"\n\
+             [policy.load]\nmemory_limit = \"256MiB\"\n",
+            fleets[0],
+            state.display()
+        );
+        for name in fleets {
+            text.push_str(&format!(
+                "[targets.{name}]\nhalt.sources = [\"process_table\", \"process_signals\"]\nchain = \"process\"\n\
+                 pools = [\"process_database\", \"process_redis\"]\n[targets.{name}.backend]\npaths.work = \
+                 \"/v1/operations\"\nkeys = {{ path = {{ path = \"/v1/keys/status\", field = \"reachable\" }} }}\n\
+                 [targets.{name}.fleet]\nkind = \"process\"\n"
+            ));
+        }
+        text.push_str(more);
+        std::fs::write(home.path().join("scalebot.toml"), text).unwrap();
+        Self { home, listen }
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> PathBuf {
+        self.home.path().join("scalebot.toml")
+    }
+
+    /// Its state directory.
+    pub fn state(&self) -> PathBuf {
+        self.home.path().join("state")
+    }
+
+    /// Starts it, with somebody at its standard input.
+    pub fn start(&self) -> Serving {
+        let said = self.home.path().join("said.txt");
+        let file = || std::fs::OpenOptions::new().create(true).append(true).open(&said).unwrap();
+        let (out, errors) = (file(), file());
+        let child = Command::new(program())
+            .args(["run", "--config"])
+            .arg(self.config())
+            .stdin(Stdio::piped())
+            .stdout(out)
+            .stderr(errors)
+            .spawn()
+            .unwrap();
+        Serving { child, said }
+    }
+
+    /// Starts it and waits until it can be asked for something.
+    pub fn start_ready(&self) -> Serving {
+        let mut serving = self.start();
+        let began = Instant::now();
+        while !self.http("/ready").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+            let ended = serving.child.try_wait().unwrap();
+            assert!(ended.is_none() && began.elapsed() < PATIENCE, "{ended:?}: {}", serving.said());
+            std::thread::yield_now();
+        }
+        serving
+    }
+
+    /// What it answers there, with its head; `None` while nobody listens.
+    pub fn http(&self, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(self.listen).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.listen).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+
+    /// Runs `scalebot ARGUMENTS --config …`, as somebody on the host does beside it: the exit code and what it printed.
+    pub fn on_the_host(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        on_the_host(arguments, "--config", &self.config())
+    }
+
+    /// Every event of its log.
+    pub fn events(&self) -> Vec<Value> {
+        let output =
+            Command::new(program()).args(["ledger", "export", "--config"]).arg(self.config()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
+    }
+
+    /// Waits until that many events of that kind are on record.
+    ///
+    /// # Panics
+    /// When they do not come.
+    pub fn until(&self, kind: &str, count: usize) -> Vec<Value> {
+        let began = Instant::now();
+        loop {
+            let events = self.events();
+            if events.iter().filter(|event| event["kind"] == kind).count() >= count {
+                return events;
+            }
+            let said = || std::fs::read_to_string(self.home.path().join("said.txt")).unwrap_or_default();
+            assert!(began.elapsed() < PATIENCE, "no {kind}: {:?}\n{}", kinds(&events), said());
+        }
+    }
+
+    /// Every event is as its schema says, in a log that is in order and wholly posted.
+    pub fn proved(&self) -> Vec<Value> {
+        let events = self.events();
+        for event in &events {
+            crate::schemas::validate(event).unwrap_or_else(|error| panic!("{error}: {event}"));
+        }
+        let (code, said) = self.on_the_host(&["ledger", "verify"]);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains(&format!("compared with the log channel up to seq {}", events.len())), "{said}");
+        events
+    }
+
+    /// The processes beneath its directory, by their hidden subcommand.
+    pub fn processes(&self, subcommand: &str) -> Vec<u32> {
+        let home = self.home.path().to_string_lossy().into_owned();
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let Ok(line) = std::fs::read(entry.path().join("cmdline")) else { continue };
+            let mut words = line.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+            if words.nth(1).is_some_and(|word| word == subcommand) && words.any(|word| word.starts_with(&home)) {
+                found.push(pid);
+            }
+        }
+        found
+    }
+}
+
+/// Runs the program as somebody on the host does: the exit code and what it printed.
+pub fn on_the_host(arguments: &[&str], option: &str, path: &Path) -> (Option<i32>, String) {
+    let mut command = Command::new(program());
+    command.args(arguments).arg(option).arg(path).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.code(), text)
+}
+
+impl Drop for Service {
+    /// A service leaves its fleets as they are; they must not outlive the test.
+    fn drop(&mut self) {
+        for pid in self.processes("drill-world") {
+            kill(pid, "KILL");
+        }
+    }
+}
+
+impl Serving {
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Types a line.
+    pub fn types(&mut self, line: &str) {
+        let input = self.child.stdin.as_mut().expect("it was started with something to type on");
+        writeln!(input, "{line}").unwrap();
+    }
+
+    /// What it has said until now, to people and to its log.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(&self.said).unwrap()
+    }
+
+    /// Waits until it has said that.
+    pub fn until_it_says(&self, words: &str) {
+        let began = Instant::now();
+        while !self.said().contains(words) {
+            assert!(began.elapsed() < PATIENCE, "it never said {words}: {}", self.said());
+            std::thread::yield_now();
+        }
+    }
+
+    /// Tells it to stop, and waits for its end: the exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        kill(self.pid(), "TERM");
+        self.child.wait().unwrap().code()
+    }
+
+    /// Waits for its end: the exit code.
+    pub fn end(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    /// Kills it as a power failure would.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Fails when it has ended already, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
