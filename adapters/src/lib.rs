@@ -3,6 +3,7 @@
 pub mod conclave;
 pub mod doctor;
 pub mod documents;
+pub mod haproxy;
 pub mod http;
 pub mod ledger;
 mod lost;
