@@ -63,19 +63,15 @@ impl Haproxy {
     ///
     /// # Errors
     /// When it is not known whether it was done.
-    pub async fn add(
-        &self,
-        instance: &InstanceId,
-        address: &str,
-        _fence: Fence<'_>,
-    ) -> Result<OrderAnswer, PortError> {
+    pub async fn add(&self, instance: &InstanceId, address: &str, _fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
         let Some(server) = self.server_named(instance) else { return Ok(unnameable(instance)) };
         let is_address = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
         if address.is_empty() || !address.bytes().all(is_address) {
             return Ok(OrderAnswer::Refused { detail: format!("{} is no host and port", quote(address)) });
         }
         let (place, with) = (format!("{}/{server}", self.settings.backend), self.settings.added_with.trim());
-        let answer = self.socket.ask(format!("add server {place} {address} {with}").trim_end(), Ending::EmptyLine).await?;
+        let answer =
+            self.socket.ask(format!("add server {place} {address} {with}").trim_end(), Ending::EmptyLine).await?;
         if answer.trim() != "New server registered." {
             return Ok(self.refused(&answer));
         }

@@ -9,6 +9,7 @@ pub mod ledger;
 mod lost;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
 pub mod redis;
 pub mod scrape;
 pub mod settings;

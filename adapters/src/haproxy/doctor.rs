@@ -22,7 +22,9 @@ impl Haproxy {
             Ok(found) => found,
             Err(error) => return vec![Finding::unanswered(self.socket.to_string(), &error)],
         };
-        found.extend(self.check_backend().await.unwrap_or_else(|error| vec![Finding::unanswered(self.describe(), &error)]));
+        found.extend(
+            self.check_backend().await.unwrap_or_else(|error| vec![Finding::unanswered(self.describe(), &error)]),
+        );
         found
     }
 
@@ -110,7 +112,10 @@ fn instances(system: &str, mapping: &Mapping, servers: &[Server], fleet: &FleetS
         .collect();
     let total = fleet.instances.len();
     if without.is_empty() {
-        return Finding::ok(system, format!("{} servers; each of the fleet's {total} instances has one", servers.len()));
+        return Finding::ok(
+            system,
+            format!("{} servers; each of the fleet's {total} instances has one", servers.len()),
+        );
     }
     let text = format!("{} of {total} instances have no server: {}", without.len(), named(without));
     let to_do = "Add the servers to the backend, or correct by what they are known (servers, server).";
