@@ -5,7 +5,10 @@
 //! is gone, in whatever way.
 
 pub mod certificates;
+pub mod haproxy;
+pub mod orders;
 pub mod postgres;
+pub mod prometheus;
 pub mod redis;
 pub mod trouble;
 
