@@ -135,7 +135,8 @@ impl Haproxy {
     /// Why a question was not answered, by HAProxy's own words.
     fn unanswered(&self, answer: &str) -> PortError {
         let what = self.describe();
-        let said = quote(answer.trim());
+        // Of several commands that were refused, the first says it.
+        let said = quote(answer.trim().split("\n\n").next().unwrap_or_default());
         if answer.starts_with("Permission denied") {
             PortError::Refused { what, detail: format!("{said}; {LEVEL}") }
         } else if ["Can't find backend", "No such backend", "No such proxy"].iter().any(|no| answer.starts_with(no)) {

@@ -370,7 +370,7 @@ async fn a_process_that_stands_still_is_given_up() {
     let (_one, _other, server) = two().await;
     let short = Settings { time_out: Duration::from_millis(300), ..settings(server.api()) };
     let short = Haproxy::new(&short, Members::of([])).unwrap();
-    server.server().signal("STOP");
+    server.server().stand_still();
     assert!(matches!(short.routed().await, Err(PortError::TimedOut { .. })));
     server.server().signal("CONT");
     assert!(at(server.api()).routed().await.is_ok());
@@ -395,7 +395,7 @@ async fn the_doctor_finds_nothing_wrong_where_nothing_is() {
 async fn the_doctor_says_what_is_missing_and_what_would_go_on() {
     let (one, other) = (Backend::start("api-1").await, Backend::start("api-2").await);
     let lines = [
-        format!("{} cookie first", one.as_server("api-1")),
+        format!("{} cookie first check", one.as_server("api-1")),
         "cookie SERVER insert".into(),
         "backend second".into(),
         one.as_server("again"),
