@@ -92,6 +92,7 @@ async fn known_up_to(prometheus: &Prometheus) -> Timestamp {
 /// Asks again and again, each time from where the last answer ended, until so many requests were counted; then once
 /// more. The sum of all answers.
 async fn counted(prometheus: &Prometheus, since: Timestamp, requests: u64) -> Load {
+    let (began, mut so_far) = (Instant::now(), 0);
     let mut answers: Vec<Load> = Vec::new();
     let mut more = true;
     while more {
@@ -99,6 +100,8 @@ async fn counted(prometheus: &Prometheus, since: Timestamp, requests: u64) -> Lo
         answers.push(eventually(async || prometheus.load(from).await, Result::is_ok).await.unwrap());
         let total = Load::over(&answers).unwrap().requests_and_errors().0;
         assert!(total <= requests, "{total} counted, {requests} served");
+        assert!(total > so_far || began.elapsed() < PATIENCE, "{total} counted, {requests} served: {answers:#?}");
+        so_far = total;
         // Once more after all were there: nothing is told twice.
         more = total < requests || answers.last().unwrap().requests_and_errors().0 > 0;
     }
@@ -155,11 +158,16 @@ async fn a_process_that_restarts_and_one_that_joins_are_counted_in_full() {
     a.serves(7, 200, 20.0);
     counted(&prometheus, since, 17).await;
 
+    // Its first requests come before it is first scraped.
     b.restarts();
     b.serves(3, 200, 20.0);
     members.joined_by("api-2", b.address().to_string());
     server.scrapes(&[&a, &b]);
-    let load = counted(&prometheus, since, 20).await;
+    let all = eventually(
+        async || prometheus.load(since).await,
+        |answer| answer.as_ref().is_ok_and(|load| load.requests_and_errors().0 == 20),
+    );
+    let load = all.await.unwrap();
     assert_eq!((one(&load, "api-1").requests, one(&load, "api-2").requests), (17, 3));
 }
 

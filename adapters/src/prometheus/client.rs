@@ -56,6 +56,8 @@ impl Server {
         let mut builder = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            // A connection kept since before a restart of Prometheus would answer as if it were away.
+            .pool_max_idle_per_host(0)
             .timeout(settings.time_out)
             .connect_timeout(settings.time_out);
         if let Some(path) = &settings.ca_file {
