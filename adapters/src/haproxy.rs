@@ -18,7 +18,7 @@ use scalebot_commands::request::escaped;
 use scalebot_commands::units::InstanceId;
 use tokio::time::timeout;
 
-use self::servers::{INSTANCE, Mapping, Server};
+use self::servers::{INSTANCE, Mapping, Server, Told};
 pub use self::settings::{Out, Servers, Settings};
 use self::socket::{Ending, Socket};
 use crate::settings::Unusable;
@@ -178,7 +178,7 @@ impl Traffic for Haproxy {
         let mut answer = OrderAnswer::Done;
         for server in found {
             // To drain what somebody has put in maintenance would be to open it a little.
-            if !order.receives && server.in_maintenance {
+            if !order.receives && server.told == Told::Maintenance {
                 continue;
             }
             let command = format!("set server {}/{} state {state}", self.settings.backend, server.name);

@@ -68,7 +68,7 @@ impl Haproxy {
         }
         let elsewhere = self.elsewhere(&servers).await?;
         if !elsewhere.is_empty() {
-            let text = format!("the same addresses get requests from other backends too: {}", named(elsewhere));
+            let text = format!("the same addresses get requests from other backends too: {}", named(&elsewhere));
             let to_do = "Let their servers `track` this backend's, so that one that drains here drains there.";
             found.push(Finding::warn(&system, text, to_do));
         }
@@ -117,12 +117,12 @@ fn instances(system: &str, mapping: &Mapping, servers: &[Server], fleet: &FleetS
             format!("{} servers; each of the fleet's {total} instances has one", servers.len()),
         );
     }
-    let text = format!("{} of {total} instances have no server: {}", without.len(), named(without));
+    let text = format!("{} of {total} instances have no server: {}", without.len(), named(&without));
     let to_do = "Add the servers to the backend, or correct by what they are known (servers, server).";
     Finding::failed(system, text, to_do)
 }
 
-fn named(names: BTreeSet<String>) -> String {
+fn named(names: &BTreeSet<String>) -> String {
     let more = names.len().saturating_sub(NAMED);
     let shown: Vec<String> = names.iter().take(NAMED).map(|name| quote(name)).collect();
     if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }

@@ -30,11 +30,9 @@ pub(super) struct Server {
     /// Address and port, as an instance's is written.
     pub(super) address: String,
     /// Whether it could be sent requests: neither told otherwise nor down, and of some weight.
-    pub(super) serves: bool,
-    /// Whether it was told to get none.
-    pub(super) drained: bool,
-    /// Whether that is because it is in maintenance.
-    pub(super) in_maintenance: bool,
+    pub(super) is_in_rotation: bool,
+    /// What it was told, whatever state it is in.
+    pub(super) told: Told,
     pub(super) is_backup: bool,
     /// Whether a cookie binds clients to it.
     pub(super) has_cookie: bool,
@@ -42,6 +40,27 @@ pub(super) struct Server {
     pub(super) requests: u64,
     /// Of these, not answered yet; and those that wait for it.
     pub(super) in_flight: u32,
+}
+
+/// What a server was told, itself or by way of the one that it tracks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// To get requests.
+    Ready,
+    /// To get no new ones.
+    Drain,
+    /// To get none at all, itself.
+    Maintenance,
+}
+
+impl Told {
+    fn of(admin: u64) -> Self {
+        match admin & TOLD {
+            0 => Self::Ready,
+            told if told & MAINTENANCE != 0 => Self::Maintenance,
+            _ => Self::Drain,
+        }
+    }
 }
 
 /// Reads a backend's servers off the two tables that hold them.
@@ -59,16 +78,15 @@ pub(super) fn read(states: &str, figures: &str) -> Result<Vec<Server>, String> {
         let name = state.text("srv_name")?;
         let figures = counted.remove(name).ok_or_else(|| format!("server {} has no figures", super::quote(name)))?;
         let admin = state.number("srv_admin_state")?;
-        let serves = admin & !BEGAN_DISABLED == 0
+        let is_in_rotation = admin & !BEGAN_DISABLED == 0
             && SENDS.contains(&state.number("srv_op_state")?)
             && state.number("srv_uweight")? > 0;
         let in_flight = figures.number("scur")?.saturating_add(figures.number("qcur")?);
         servers.push(Server {
             name: name.to_owned(),
             address: address(state.text("srv_addr")?, state.number("srv_port")?),
-            serves,
-            drained: admin & TOLD != 0,
-            in_maintenance: admin & MAINTENANCE != 0,
+            is_in_rotation,
+            told: Told::of(admin),
             is_backup: figures.number("bck")? > 0,
             // Older versions do not show it, and where it is not shown there is none.
             has_cookie: figures.text("cookie").is_ok_and(|cookie| !cookie.is_empty()),
@@ -123,12 +141,12 @@ impl Mapping {
     /// Every instance with what HAProxy sends it. Where several servers are one instance, it is drained once all are.
     pub(super) fn routed(&self, servers: &[Server]) -> Vec<Routed> {
         // Backup servers get requests once no other server can.
-        let by_backups = !servers.iter().any(|server| server.serves && !server.is_backup);
+        let by_backups = !servers.iter().any(|server| server.is_in_rotation && !server.is_backup);
         let mut routed: BTreeMap<InstanceId, Routed> = BTreeMap::new();
         for server in servers {
             // Who is none of the fleet's stays visible, by an address that is no instance's name.
             let instance = self.instance(server).unwrap_or_else(|| InstanceId::new(server.address.as_str()));
-            let receives = server.serves && (by_backups || !server.is_backup);
+            let receives = server.is_in_rotation && (by_backups || !server.is_backup);
             let one = routed.entry(instance.clone()).or_insert(Routed {
                 instance,
                 receives: false,
@@ -137,7 +155,7 @@ impl Mapping {
                 in_flight: Some(0),
             });
             one.receives |= receives;
-            one.drained &= server.drained;
+            one.drained &= server.told != Told::Ready;
             one.requests = one.requests.saturating_add(server.requests);
             one.in_flight = one.in_flight.map(|sum| sum.saturating_add(server.in_flight));
         }
@@ -153,9 +171,8 @@ mod tests {
         Server {
             name: name.into(),
             address: address.into(),
-            serves: true,
-            drained: false,
-            in_maintenance: false,
+            is_in_rotation: true,
+            told: Told::Ready,
             is_backup: false,
             has_cookie: false,
             requests: 5,
@@ -180,7 +197,7 @@ mod tests {
     fn whether_a_server_gets_requests_is_read_off_every_state_that_keeps_them_away() {
         let read = |op, admin, weight| {
             let server = read(&states(op, admin, weight), FIGURES).unwrap().remove(0);
-            (server.serves, server.drained)
+            (server.is_in_rotation, server.told != Told::Ready)
         };
         assert_eq!([read(2, 0, 1), read(1, 0, 1)], [(true, false); 2]);
         // Down; stopping softly; without weight: it gets none, and nobody told it so.
@@ -210,9 +227,8 @@ mod tests {
     #[test]
     fn a_server_is_known_by_its_name_or_by_its_address() {
         let servers = [server("srv-api-1", "10.0.0.1:80"), server("other", "10.0.0.2:80")];
-        let named = by_name();
-        assert_eq!(named.servers_of(&InstanceId::new("api-1"), &servers), [&servers[0]]);
-        let names: Vec<_> = named.routed(&servers).into_iter().map(|one| one.instance.to_string()).collect();
+        assert_eq!(by_name().servers_of(&InstanceId::new("api-1"), &servers), [&servers[0]]);
+        let names: Vec<_> = by_name().routed(&servers).into_iter().map(|one| one.instance.to_string()).collect();
         assert_eq!(names, ["10.0.0.2:80", "api-1"]);
 
         let addressed = Mapping::Address(vec![("10.0.0.2:80".into(), InstanceId::new("api-2"))]);
@@ -222,13 +238,13 @@ mod tests {
 
     #[test]
     fn an_instance_with_two_servers_is_drained_once_both_are() {
-        let one = Server { serves: false, drained: true, ..server("srv-api-1", "10.0.0.1:80") };
+        let one = Server { is_in_rotation: false, told: Told::Drain, ..server("srv-api-1", "10.0.0.1:80") };
         let other = server("second", "10.0.0.1:80");
         let mapping = Mapping::Address(vec![("10.0.0.1:80".into(), InstanceId::new("api-1"))]);
         let routed = mapping.routed(&[one.clone(), other.clone()]);
         assert_eq!((routed.len(), routed[0].receives, routed[0].drained), (1, true, false));
         assert_eq!((routed[0].requests, routed[0].in_flight), (10, Some(2)));
-        let both = mapping.routed(&[one, Server { serves: false, drained: true, ..other }]);
+        let both = mapping.routed(&[one, Server { is_in_rotation: false, told: Told::Drain, ..other }]);
         assert_eq!((both[0].receives, both[0].drained), (false, true));
     }
 
@@ -240,6 +256,6 @@ mod tests {
             routed.iter().map(|one| one.receives).collect::<Vec<_>>()
         };
         assert_eq!(receives(server("srv-a", "10.0.0.1:80")), [true, false]);
-        assert_eq!(receives(Server { serves: false, ..server("srv-a", "10.0.0.1:80") }), [false, true]);
+        assert_eq!(receives(Server { is_in_rotation: false, ..server("srv-a", "10.0.0.1:80") }), [false, true]);
     }
 }

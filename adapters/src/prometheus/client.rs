@@ -242,18 +242,18 @@ mod tests {
         Settings::new("https://prometheus.example:9090/prefix", "job=\"j\"")
     }
 
-    fn secret(text: &str) -> Option<SecretString> {
-        Some(SecretString::from(text))
+    fn secret(text: &str) -> SecretString {
+        SecretString::from(text)
     }
 
     #[test]
     fn credentials_are_written_as_they_are_sent_and_shown_nowhere() {
         for (with, wanted) in [
             (
-                Settings { user: Some("scalebot".into()), password: secret("hidden"), ..settings() },
+                Settings { user: Some("scalebot".into()), password: Some(secret("hidden")), ..settings() },
                 "Basic c2NhbGVib3Q6aGlkZGVu",
             ),
-            (Settings { token: secret("hidden"), ..settings() }, "Bearer hidden"),
+            (Settings { token: Some(secret("hidden")), ..settings() }, "Bearer hidden"),
         ] {
             let server = Server::new(&with).unwrap();
             let request = server.credentials.shown(server.client.get(server.base.clone())).build().unwrap();
@@ -267,10 +267,11 @@ mod tests {
     fn what_is_said_by_halves_or_twice_is_refused() {
         let refused = |settings: Settings| Server::new(&settings).unwrap_err().key;
         assert_eq!(refused(Settings { user: Some("scalebot".into()), ..settings() }), "password");
-        assert_eq!(refused(Settings { password: secret("hidden"), ..settings() }), "user");
-        let both = Settings { user: Some("s".into()), password: secret("p"), token: secret("t"), ..settings() };
+        assert_eq!(refused(Settings { password: Some(secret("hidden")), ..settings() }), "user");
+        let both =
+            Settings { user: Some("s".into()), password: Some(secret("p")), token: Some(secret("t")), ..settings() };
         assert_eq!(refused(both), "token");
-        assert_eq!(refused(Settings { token: secret("line\nfeed"), ..settings() }), "token");
+        assert_eq!(refused(Settings { token: Some(secret("line\nfeed")), ..settings() }), "token");
         for url in ["prometheus:9090", "ftp://prometheus", "http://user:hidden@prometheus", "http://", "x"] {
             let why = Server::new(&Settings { url: url.into(), ..settings() }).unwrap_err();
             assert!(why.key == "url" && !why.to_string().contains("hidden"), "{url}");
@@ -283,7 +284,7 @@ mod tests {
     #[test]
     fn a_way_on_which_credentials_can_be_read_is_known_as_such() {
         let open = |url: &str| {
-            let with = Settings { url: url.into(), token: secret("hidden"), ..settings() };
+            let with = Settings { url: url.into(), token: Some(secret("hidden")), ..settings() };
             Server::new(&with).unwrap().is_read_along()
         };
         assert!(open("http://prometheus.example"));

@@ -2,7 +2,7 @@
 //! finds.
 
 use scalebot_commands::ports::PortError;
-use scalebot_commands::units::Millis;
+use scalebot_commands::units::{InstanceId, Millis};
 
 use super::answer::Kind;
 use super::client::When;
@@ -50,7 +50,7 @@ impl Prometheus {
         let scrapes = self.scrapes(now - LOOK_BACK, now, &known).await?;
         let fresh = |id| scrapes.is_fresh(id, now, interval);
         let away: Vec<&str> =
-            instances.iter().map(|one| &one.id).filter(|id| !fresh(id)).map(|id| id.as_str()).collect();
+            instances.iter().map(|one| &one.id).filter(|id| !fresh(id)).map(InstanceId::as_str).collect();
         let total = instances.len();
         if !away.is_empty() {
             let names = away.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");

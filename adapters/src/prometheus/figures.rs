@@ -13,12 +13,15 @@ const MAX_BUCKETS: usize = 64;
 /// Beyond this a counter no longer counts in steps of one.
 const MAX_COUNT: f64 = 9_007_199_254_740_992.0;
 
+/// What tells a series from the others of its instance, and its values by the moment.
+type Apart = (String, Vec<(i64, f64)>);
+
 /// An answer, by instance; the series of one instance are told apart by another label.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Answer {
     /// The question, to be shown with what is wrong about it.
     pub(super) query: String,
-    by_instance: HashMap<InstanceId, Vec<(String, Vec<(i64, f64)>)>>,
+    by_instance: HashMap<InstanceId, Vec<Apart>>,
 }
 
 impl Answer {
@@ -34,7 +37,7 @@ impl Answer {
         apart: Option<&str>,
         known: &HashMap<String, InstanceId>,
     ) -> Result<Self, String> {
-        let mut by_instance: HashMap<InstanceId, Vec<(String, Vec<(i64, f64)>)>> = HashMap::new();
+        let mut by_instance: HashMap<InstanceId, Vec<Apart>> = HashMap::new();
         for mut one in series {
             let value =
                 one.labels.get(label).ok_or_else(|| format!("a series has no label {label}; asked: {query}"))?;
