@@ -245,8 +245,8 @@ async fn a_server_is_added_checked_and_removed_again() {
     assert!(refusal(given(&add()).await).contains("Already exists"));
     assert_eq!(route(&haproxy, "api-3", true).await, Ok(OrderAnswer::Done));
     // It is sent requests once its check has found it.
-    let serves = async { while request(&server).await != "api-3" {} };
-    tokio::time::timeout(PATIENCE, serves).await.unwrap();
+    let checked = async { while request(&server).await != "api-3" {} };
+    tokio::time::timeout(PATIENCE, checked).await.unwrap();
 
     let remove = || Membership::Remove(&haproxy, id());
     assert!(refusal(given(&remove()).await).contains("maintenance"));
@@ -258,7 +258,7 @@ async fn a_server_is_added_checked_and_removed_again() {
             match given(&remove()).await.unwrap() {
                 OrderAnswer::Done => break,
                 OrderAnswer::Refused { detail } => {
-                    assert!(detail.contains("idle") || detail.contains("connections"), "{detail}")
+                    assert!(detail.contains("idle") || detail.contains("connections"), "{detail}");
                 }
                 OrderAnswer::Conflict { detail } => panic!("{detail}"),
             }
