@@ -16,7 +16,7 @@ use scalebot_adapters::prometheus::{Instances, Prometheus, Queries, Settings};
 use scalebot_adapters::settings::Unusable;
 use scalebot_commands::figures::{BACKEND_BOUNDS_MS, InstanceLoad, Load};
 use scalebot_commands::ports::{Metrics as _, PortError};
-use scalebot_commands::units::Timestamp;
+use scalebot_commands::units::{InstanceId, Timestamp};
 use scalebot_tests::services::certificates::Authority;
 use scalebot_tests::services::orders::{Clock, Members};
 use scalebot_tests::services::prometheus::{JOB, PASSWORD, Prometheus as Server, Target};
@@ -173,33 +173,37 @@ async fn a_process_that_restarts_and_one_that_joins_are_counted_in_full() {
 
 #[tokio::test]
 async fn an_instance_that_is_not_read_is_missing_and_what_it_did_meanwhile_is_told_later() {
-    let (a, b) = (Target::start().await, Target::start().await);
+    let (a, b, c) = (Target::start().await, Target::start().await, Target::start().await);
     b.serves(5, 200, 20.0);
-    let server = Server::scraping(&[&a, &b]);
-    let prometheus = of(&settings(&url(server.address())), &fleet(&[("api-1", &a), ("api-2", &b)]));
+    let server = Server::scraping(&[&a, &b, &c]);
+    let prometheus = of(&settings(&url(server.address())), &fleet(&[("api-1", &a), ("api-2", &b), ("api-3", &c)]));
     let since = known_up_to(&prometheus).await;
 
+    // One that has served somebody, and one that would look as if it had nothing to do.
     b.fails(Some(StatusCode::INTERNAL_SERVER_ERROR));
+    c.fails(Some(StatusCode::INTERNAL_SERVER_ERROR));
     let without = eventually(
         async || prometheus.load(since).await,
-        |answer| answer.as_ref().is_ok_and(|load| !load.missing.is_empty()),
+        |answer| answer.as_ref().is_ok_and(|load| load.missing.len() == 2),
     );
     let without = without.await.unwrap();
-    assert_eq!(without.missing[0].as_str(), "api-2");
+    assert_eq!(without.missing.iter().map(InstanceId::as_str).collect::<Vec<_>>(), ["api-2", "api-3"]);
     assert!(without.instances.iter().all(|instance| instance.instance.as_str() == "api-1"));
 
     b.serves(11, 200, 20.0);
     b.fails(None);
+    c.fails(None);
     let back = eventually(
         async || prometheus.load(without.until).await,
-        |answer| answer.as_ref().is_ok_and(|load| load.requests_and_errors().0 > 0),
+        |answer| answer.as_ref().is_ok_and(|load| load.missing.is_empty()),
     );
     let back = back.await.unwrap();
     assert_eq!((one(&back, "api-2").requests, back.missing.len()), (11, 0));
 
     // With nobody left, there is an end to what can be said; and old figures are not shown as new ones.
-    a.fails(Some(StatusCode::NOT_FOUND));
-    b.fails(Some(StatusCode::NOT_FOUND));
+    for target in [&a, &b, &c] {
+        target.fails(Some(StatusCode::NOT_FOUND));
+    }
     let stale = refused(async || prometheus.load(since).await, "old, the limit is 3 s").await;
     assert!(stale.to_string().contains("asked: up{job=\"archon72\"}"), "{stale}");
 }
