@@ -3,11 +3,13 @@
 pub mod conclave;
 pub mod doctor;
 pub mod documents;
+pub mod haproxy;
 pub mod http;
 pub mod ledger;
 mod lost;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
 pub mod redis;
 pub mod scrape;
 pub mod settings;

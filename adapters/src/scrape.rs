@@ -29,8 +29,9 @@ use tokio::task::JoinHandle;
 
 pub use self::config::{Config, Series};
 pub use self::exposition::{Line, Malformed, Sample, parse};
-use self::figures::{Figures, Page};
-use self::history::{History, Said};
+pub(crate) use self::figures::Figures;
+use self::figures::Page;
+pub(crate) use self::history::{History, Said};
 use crate::http::Http;
 
 /// How many instances are read at once.

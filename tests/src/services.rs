@@ -5,7 +5,10 @@
 //! is gone, in whatever way.
 
 pub mod certificates;
+pub mod haproxy;
+pub mod orders;
 pub mod postgres;
+pub mod prometheus;
 pub mod redis;
 pub mod trouble;
 
@@ -109,6 +112,23 @@ impl Running {
     /// Sends it a signal.
     pub fn signal(&self, signal: &str) {
         crate::binary::kill(self.pid, signal);
+    }
+
+    /// Makes it stand still, until it is sent `CONT`. Returns once each of its threads does.
+    ///
+    /// # Panics
+    /// When it goes on.
+    pub fn stand_still(&self) {
+        self.signal("STOP");
+        let stands = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        };
+        let began = Instant::now();
+        while !std::fs::read_dir(format!("/proc/{}/task", self.pid)).unwrap().all(stands) {
+            assert!(began.elapsed() < PATIENCE, "it goes on");
+            std::thread::yield_now();
+        }
     }
 
     /// Ends it in its own way by that signal, and waits for that.

@@ -14,20 +14,20 @@ const MAX_COUNT: f64 = 9_007_199_254_740_992.0;
 
 /// An instance's counters and gauges at one moment, as it gives them.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Figures {
-    pub(super) requests: u64,
-    pub(super) errors: u64,
+pub(crate) struct Figures {
+    pub(crate) requests: u64,
+    pub(crate) errors: u64,
     /// Upper bounds in milliseconds, rising; empty as long as there was no request.
-    pub(super) bounds_ms: Vec<f64>,
+    pub(crate) bounds_ms: Vec<f64>,
     /// Requests in each bucket, then those slower than all; empty as long as there was no request.
-    pub(super) counts: Vec<u64>,
-    pub(super) sum_ms: f64,
-    pub(super) cpu_seconds: Option<f64>,
-    pub(super) memory_bytes: Option<u64>,
+    pub(crate) counts: Vec<u64>,
+    pub(crate) sum_ms: f64,
+    pub(crate) cpu_seconds: Option<f64>,
+    pub(crate) memory_bytes: Option<u64>,
     /// Seconds since 1970.
-    pub(super) started: Option<f64>,
-    pub(super) busy_seconds: Option<f64>,
-    pub(super) slots: Option<f64>,
+    pub(crate) started: Option<f64>,
+    pub(crate) busy_seconds: Option<f64>,
+    pub(crate) slots: Option<f64>,
 }
 
 /// A page while it is read.

@@ -34,8 +34,10 @@ const RESTARTED: f64 = 2.0;
 
 /// All that is remembered of a fleet's instances. With ten buckets a reading takes some 250 bytes: 500 instances over
 /// 20 minutes, thinned, are about 15 MB, 18 MB while a monitor asks.
-pub(super) struct History {
+pub(crate) struct History {
     keep: Duration,
+    /// How far apart those are that are kept after [`RECENT`].
+    apart: Duration,
     scrapes: VecDeque<Scrape>,
     known: HashMap<Arc<InstanceId>, Known>,
 }
@@ -56,12 +58,12 @@ struct Scrape {
 }
 
 /// What one instance said, or why it did not.
-pub(super) struct Said {
-    pub(super) instance: InstanceId,
+pub(crate) struct Said {
+    pub(crate) instance: InstanceId,
     /// When the orchestrator started it.
-    pub(super) started_at: Timestamp,
+    pub(crate) started_at: Timestamp,
     /// With the moment at which it was read, by the monotonic clock.
-    pub(super) figures: Result<(Duration, Figures), PortError>,
+    pub(crate) figures: Result<(Duration, Figures), PortError>,
 }
 
 /// The last that an instance said, and what that comes to.
@@ -90,12 +92,17 @@ struct Reading {
 }
 
 impl History {
-    pub(super) fn new(keep: Duration) -> Self {
-        Self { keep, scrapes: VecDeque::new(), known: HashMap::new() }
+    pub(crate) fn new(keep: Duration) -> Self {
+        Self { keep, apart: keep / PARTS, scrapes: VecDeque::new(), known: HashMap::new() }
+    }
+
+    /// One that throws nothing away that is younger than this.
+    pub(crate) fn whole(keep: Duration) -> Self {
+        Self { apart: Duration::ZERO, ..Self::new(keep) }
     }
 
     /// Adds what every instance said.
-    pub(super) fn add(&mut self, now: Timestamp, over: Duration, said: Vec<Said>) {
+    pub(crate) fn add(&mut self, now: Timestamp, over: Duration, said: Vec<Said>) {
         let mut scrape = Scrape {
             at: self.place(now),
             over,
@@ -147,7 +154,7 @@ impl History {
     }
 
     fn thin(&mut self, now: Duration) {
-        let keep = self.keep;
+        let (keep, apart_by) = (self.keep, self.apart);
         let old = |moment: Duration| now.saturating_sub(moment);
         self.known.retain(|_, known| old(known.reading.read) <= keep);
         let mut continued = 0;
@@ -160,7 +167,7 @@ impl History {
             if old(scrape.over) > keep {
                 return false;
             }
-            let apart = kept.is_none_or(|kept| scrape.over.saturating_sub(kept) >= keep / PARTS);
+            let apart = kept.is_none_or(|kept| scrape.over.saturating_sub(kept) >= apart_by);
             if apart {
                 kept = Some(scrape.over);
             }
@@ -172,7 +179,7 @@ impl History {
     ///
     /// # Errors
     /// When the last found nobody, or there is no scrape before it in that time.
-    pub(super) fn load(&mut self, since: Timestamp) -> Result<Load, PortError> {
+    pub(crate) fn load(&mut self, since: Timestamp) -> Result<Load, PortError> {
         let unreadable = |detail: String| PortError::Unreadable { what: "the instances' metrics".into(), detail };
         let Some(last) = self.scrapes.len().checked_sub(1) else {
             return Err(unreadable("nothing was read yet".into()));
