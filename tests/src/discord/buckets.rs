@@ -14,7 +14,7 @@ pub const GLOBAL: usize = 50;
 const GLOBAL_WINDOW: Duration = Duration::from_secs(1);
 /// Invalid requests (401, 403, 429) in ten minutes, after which an address is banned.
 pub const INVALID_REQUESTS: usize = 10_000;
-const INVALID_WINDOW: Duration = Duration::from_secs(10 * 60);
+const INVALID_WINDOW: Duration = Duration::from_mins(10);
 /// A client measures time a little otherwise than this does, and milliseconds are rounded.
 const TOLERANCE: Duration = Duration::from_millis(5);
 

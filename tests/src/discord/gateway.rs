@@ -16,9 +16,9 @@ use intents::Intents;
 
 /// IDENTIFYs that a token may make in a day; one more, and Discord resets the token.
 pub const IDENTIFIES_A_DAY: u32 = 1000;
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 /// How long a session outlives its connection.
-pub const RESUMABLE: Duration = Duration::from_secs(3 * 60);
+pub const RESUMABLE: Duration = Duration::from_mins(3);
 /// Events kept for a connection that resumes.
 const KEPT: usize = 10_000;
 /// IDENTIFYs are counted against the concurrency in windows of this length.

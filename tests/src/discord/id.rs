@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 const EPOCH_MS: i64 = 1_420_070_400_000;
 
 /// The identifier of anything: a user, a role, a channel, a message, a command, an interaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Snowflake(pub u64);
 
 impl Snowflake {

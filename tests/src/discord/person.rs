@@ -39,7 +39,7 @@ pub struct Asked {
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// A message, for everybody or for them alone.
-    Message(Seen),
+    Message(Box<Seen>),
     /// Nothing new: the message of the button was edited, or nothing is to be seen.
     Nothing,
     /// A form to fill in, as the bot asked for it.
@@ -135,7 +135,7 @@ impl Person {
         let options: Vec<(&str, Value)> = options.iter().map(|(name, value)| (*name, value.clone().into())).collect();
         let here = self.here();
         let command = self.registered(name, here);
-        let definition = self.definition(&command, name);
+        let definition = Self::definition(&command, name);
         for (option, value) in &options {
             let known = definition["options"].as_array().into_iter().flatten().find(|one| one["name"] == *option);
             let Some(known) = known else { panic!("/{name} has no option called {option}: {definition:#}") };
@@ -158,7 +158,7 @@ impl Person {
     pub async fn proposals(&self, name: &str, option: &str, typed: &str) -> Vec<(String, Value)> {
         let here = self.here();
         let command = self.registered(name, here);
-        let definition = self.definition(&command, name);
+        let definition = Self::definition(&command, name);
         let known = definition["options"].as_array().into_iter().flatten().find(|one| one["name"] == option);
         assert!(known.is_some_and(|one| one["autocomplete"] == true), "{option} of /{name} proposes nothing");
         let data = filled_in(&command, &definition, &[(option, json!(typed))], Some(option));
@@ -188,7 +188,7 @@ impl Person {
         })
     }
 
-    fn definition(&self, command: &Value, name: &str) -> Value {
+    fn definition(command: &Value, name: &str) -> Value {
         let mut subs = command["options"].as_array().into_iter().flatten();
         subs.find(|one| one["type"] == 1 && one["name"] == name).unwrap_or(command).clone()
     }
@@ -430,7 +430,7 @@ impl Asked {
                 let seen = interaction.original.and_then(|id| world.message(id));
                 let seen = seen.map(|message| Seen::of(&self.shared, world, message));
                 // "Is thinking…" that was deleted leaves nothing behind.
-                seen.map_or(Some(Answer::Nothing), |seen| (!seen.thinking).then_some(Answer::Message(seen)))
+                seen.map_or(Some(Answer::Nothing), |seen| (!seen.thinking).then(|| Answer::Message(Box::new(seen))))
             }
         }
     }
@@ -441,7 +441,7 @@ impl Asked {
     /// Where it is anything else, or none in time.
     pub async fn message(&self) -> Seen {
         match self.answer().await {
-            Answer::Message(seen) => seen,
+            Answer::Message(seen) => *seen,
             other => panic!("instead of a message: {other:?}"),
         }
     }

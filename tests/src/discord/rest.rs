@@ -35,6 +35,7 @@ pub(crate) struct Answer {
     body: Value,
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "every route ends in one of these or in a refusal")]
 impl Answer {
     pub(crate) fn ok(body: Value) -> Outcome {
         Ok(Self { status: StatusCode::OK, body })
@@ -294,13 +295,11 @@ pub(crate) fn answer(world: &mut World, parts: &Parts, body: Result<Body, Refusa
 
     let mut headers = HeaderMap::new();
     let given = body.as_ref().cloned().unwrap_or_default();
-    let (outcome, out_of_service) = match route {
-        Some(route) => step_by_step(world, route, &segments, &query, parts, body, &mut headers),
-        None => {
-            let what = format!("the double has no {} {path}", parts.method);
-            world.record.violations.push(what);
-            (Err(if of_path.is_empty() { NOT_FOUND } else { METHOD_NOT_ALLOWED }.into()), false)
-        }
+    let (outcome, out_of_service) = if let Some(route) = route {
+        step_by_step(world, route, &segments, &query, parts, body, &mut headers)
+    } else {
+        world.record.violations.push(format!("the double has no {} {path}", parts.method));
+        (Err(if of_path.is_empty() { NOT_FOUND } else { METHOD_NOT_ALLOWED }.into()), false)
     };
     let (status, answered) = match &outcome {
         Ok(answer) => (answer.status, answer.body.clone()),

@@ -107,7 +107,7 @@ impl Scene {
         let silent = SEND_MESSAGES.and(SEND_MESSAGES_IN_THREADS).and(CREATE_PUBLIC_THREADS).and(ADD_REACTIONS);
         roles
             .into_iter()
-            .fold(Self::empty(), |scene, role| scene.mentionable_role(role))
+            .fold(Self::empty(), Self::mentionable_role)
             .role("administrator", ADMINISTRATOR)
             .person("operator", &["operator"])
             .person("operator2", &["operator"])
@@ -159,13 +159,17 @@ impl Scene {
     /// Another bot with the roles of these names.
     pub fn bot(mut self, name: &str, roles: &[&str]) -> Self {
         self = self.person(name, roles);
-        self.people.iter_mut().rev().take(1).for_each(|person| person.bot = true);
+        if let Some(bot) = self.people.last_mut() {
+            bot.bot = true;
+        }
         self
     }
 
     /// The person mentioned last takes no direct messages.
     pub fn without_direct_messages(mut self) -> Self {
-        self.people.iter_mut().rev().take(1).for_each(|person| person.takes_direct_messages = false);
+        if let Some(person) = self.people.last_mut() {
+            person.takes_direct_messages = false;
+        }
         self
     }
 
@@ -177,11 +181,9 @@ impl Scene {
 
     /// In the channel mentioned last, something is otherwise for `whose`.
     pub fn overwrite(mut self, whose: Whose, allow: Permissions, deny: Permissions) -> Self {
-        self.channels
-            .iter_mut()
-            .rev()
-            .take(1)
-            .for_each(|channel| channel.overwrites.push((whose.clone(), allow, deny)));
+        if let Some(channel) = self.channels.last_mut() {
+            channel.overwrites.push((whose, allow, deny));
+        }
         self
     }
 

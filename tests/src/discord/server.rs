@@ -80,10 +80,10 @@ impl Shared {
                 let _ = changes.changed().await;
             }
         });
-        match found.await {
-            Ok(found) => found,
-            Err(_) => panic!("{what}: not within {patience:?}.\n{}", self.look(World::transcript)),
-        }
+        let Ok(found) = found.await else {
+            panic!("{what}: not within {patience:?}.\n{}", self.look(World::transcript))
+        };
+        found
     }
 }
 
@@ -99,7 +99,7 @@ async fn take(State(shared): State<Arc<Shared>>, request: HttpRequest) -> Respon
     if request.headers().contains_key("upgrade") {
         return upgrade(shared, request).await;
     }
-    if let Some(answer) = shared.change(|world| rest::before_the_api(world)) {
+    if let Some(answer) = shared.change(rest::before_the_api) {
         return answer;
     }
     let (parts, body) = request.into_parts();

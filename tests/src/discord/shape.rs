@@ -95,7 +95,7 @@ pub(crate) fn guild(world: &World) -> Value {
     })
 }
 
-/// What GUILD_CREATE holds: without the privileged intent, of the members only the bot itself.
+/// What `GUILD_CREATE` holds: without the privileged intent, of the members only the bot itself.
 pub(crate) fn guild_create(world: &World) -> Value {
     let mut shown = guild(world);
     let sees = |id: &&Snowflake| world.may(world.application.bot, **id).has(permissions::VIEW_CHANNEL);

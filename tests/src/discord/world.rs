@@ -20,11 +20,11 @@ use super::record::Record;
 use super::shape;
 
 /// How long a nonce is remembered.
-pub const NONCE_WINDOW: Duration = Duration::from_secs(3 * 60);
+pub const NONCE_WINDOW: Duration = Duration::from_mins(3);
 /// How long an interaction waits for its acknowledgement.
 pub const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(3);
 /// How long an interaction's token lives.
-pub const TOKEN_LIFE: Duration = Duration::from_secs(15 * 60);
+pub const TOKEN_LIFE: Duration = Duration::from_mins(15);
 
 pub(crate) struct World {
     pub(crate) clock: Clock,
@@ -613,10 +613,4 @@ pub enum Whence {
     DirectMessage,
     /// In another server that has the bot as well.
     AnotherServer,
-}
-
-impl Default for Snowflake {
-    fn default() -> Self {
-        Self(0)
-    }
 }

@@ -112,7 +112,7 @@ impl Connection {
     /// Takes a payload. Returns whether it was a heartbeat.
     fn take(&mut self, text: &str) -> Result<bool, Close> {
         let now = Instant::now();
-        self.payloads.retain(|at| now.duration_since(*at) < Duration::from_secs(60));
+        self.payloads.retain(|at| now.duration_since(*at) < Duration::from_mins(1));
         self.payloads.push(now);
         if self.payloads.len() > PAYLOADS_A_MINUTE {
             return Err(closing::RATE_LIMITED);
@@ -133,9 +133,8 @@ impl Connection {
                 });
                 return Ok(true);
             }
-            Some(2) if self.session.is_some() => return Err(closing::ALREADY_AUTHENTICATED),
+            Some(2 | 6) if self.session.is_some() => return Err(closing::ALREADY_AUTHENTICATED),
             Some(2) => shared.change(|world| self.identify(world, body))?,
-            Some(6) if self.session.is_some() => return Err(closing::ALREADY_AUTHENTICATED),
             Some(6) => shared.change(|world| self.resume(world, body))?,
             // Presence and the rest are listened to and change nothing here.
             Some(3 | 4 | 8 | 31) if self.session.is_some() => {}

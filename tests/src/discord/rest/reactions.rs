@@ -63,13 +63,13 @@ pub(super) fn clear(world: &mut World, call: &Call<'_>) -> Outcome {
 
 pub(super) fn clear_one(world: &mut World, call: &Call<'_>) -> Outcome {
     let emoji = emoji(call)?;
-    clear_those(world, call, Some(emoji))
+    clear_those(world, call, Some(&emoji))
 }
 
-fn clear_those(world: &mut World, call: &Call<'_>, only: Option<String>) -> Outcome {
+fn clear_those(world: &mut World, call: &Call<'_>, only: Option<&str>) -> Outcome {
     let channel = channel_for(world, call, MANAGE_MESSAGES)?;
     let message = found(world, channel, call.id("message_id"))?.id;
-    world.clear_reactions(channel, message, only.as_deref());
+    world.clear_reactions(channel, message, only);
     Answer::nothing()
 }
 
