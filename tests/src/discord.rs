@@ -196,9 +196,8 @@ impl Discord {
     /// # Panics
     /// Where none comes in time.
     pub async fn request_where(&self, is: impl Fn(&Request) -> bool) -> Request {
-        self.shared
-            .until("a request as asked for", |world| world.record.requests.iter().find(|one| is(one)).cloned())
-            .await
+        let all = |world: &world::World| world.record.requests.clone();
+        self.shared.until_chosen("a request as asked for", all, |all| all.into_iter().find(|one| is(one))).await
     }
 
     /// What happened lately, in words.

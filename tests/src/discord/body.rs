@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::body::{Body as HttpBody, Bytes};
-use axum::extract::{FromRequest as _, Multipart, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use serde_json::Value;
@@ -78,6 +78,8 @@ impl Body {
     async fn parts(headers: &HeaderMap, bytes: Bytes) -> Result<Self, Refusal> {
         let mut request = Request::new(HttpBody::from(bytes));
         *request.headers_mut() = headers.clone();
+        // How much it may be was looked at before.
+        DefaultBodyLimit::disable().apply(&mut request);
         let mut parts = Multipart::from_request(request, &()).await.map_err(|_| UNSUPPORTED_FORM)?;
         let mut body = Self { media: Media::Multipart, ..Self::default() };
         while let Some(part) = parts.next_field().await.map_err(|_| UNSUPPORTED_FORM)? {

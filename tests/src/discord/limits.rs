@@ -393,6 +393,8 @@ fn component(form: &mut Form, path: &str, value: &Value, id: u32, known: &mut BT
         }
     } else if (3..=8).contains(&kind) && kind != 4 {
         text(form, &format!("{path}.placeholder"), &value["placeholder"], SELECT_PLACEHOLDER);
+        component.entry("min_values").or_insert(1.into());
+        component.entry("max_values").or_insert(1.into());
         if kind == 3 {
             choices(form, &format!("{path}.options"), &value["options"]);
         }

@@ -124,7 +124,10 @@ impl Description {
             return if silent { Vec::new() } else { vec![format!("an answer with status {name} has no body")] };
         }
         let key = format!("{} -> {name}", request.name());
-        self.faults(&key, schema, &request.answer).into_iter().map(|what| format!("answered {name}: {what}")).collect()
+        self.faults(&key, schema, &with_numbered_errors(&request.answer))
+            .into_iter()
+            .map(|what| format!("answered {name}: {what}"))
+            .collect()
     }
 
     fn faults(&self, key: &str, schema: &Value, value: &Value) -> Vec<String> {
@@ -146,6 +149,22 @@ impl Description {
         });
         Arc::clone(compiled)
     }
+}
+
+/// The description has the codes inside `errors` as numbers where Discord writes words (`BASE_TYPE_REQUIRED`).
+fn with_numbered_errors(answer: &Value) -> Value {
+    fn numbered(errors: &mut Value) {
+        match errors {
+            Value::Array(list) => list.iter_mut().for_each(|one| one["code"] = json!(0)),
+            Value::Object(fields) => fields.values_mut().for_each(numbered),
+            _ => {}
+        }
+    }
+    let mut answer = answer.clone();
+    if let Some(errors) = answer.get_mut("errors").filter(|errors| errors.is_object()) {
+        numbered(errors);
+    }
+    answer
 }
 
 /// The description has permissions as numbers where Discord's documentation has them as text and takes both.

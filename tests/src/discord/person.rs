@@ -461,9 +461,8 @@ impl Asked {
     /// # Panics
     /// Where none is in time.
     pub async fn said_where(&self, is: impl Fn(&Seen) -> bool) -> Seen {
-        self.shared
-            .until("something said in answer", |world| self.all_said(world).into_iter().rev().find(|seen| is(seen)))
-            .await
+        let choose = |all: Vec<Seen>| all.into_iter().rev().find(|seen| is(seen));
+        self.shared.until_chosen("something said in answer", |world| self.all_said(world), choose).await
     }
 
     /// Everything that was said in answer so far.

@@ -67,13 +67,26 @@ impl Shared {
     ///
     /// # Panics
     /// Where that takes longer than the double's patience, with what was to be seen instead.
-    pub(crate) async fn until<T>(&self, what: &str, mut see: impl FnMut(&World) -> Option<T>) -> T {
+    pub(crate) async fn until<T>(&self, what: &str, see: impl FnMut(&World) -> Option<T>) -> T {
+        self.until_chosen(what, see, |found| found).await
+    }
+
+    /// Waits until `choose` finds something in what is to be seen. It is a test's own, and may look at the world.
+    ///
+    /// # Panics
+    /// As `until`.
+    pub(crate) async fn until_chosen<S, T>(
+        &self,
+        what: &str,
+        mut see: impl FnMut(&World) -> S,
+        choose: impl Fn(S) -> Option<T>,
+    ) -> T {
         let mut changes = self.changed.subscribe();
         let patience = *self.patience.lock().unwrap_or_else(PoisonError::into_inner);
         let found = tokio::time::timeout(patience, async {
             loop {
                 changes.borrow_and_update();
-                if let Some(found) = self.look(&mut see) {
+                if let Some(found) = choose(self.look(&mut see)) {
                     return found;
                 }
                 // The sender lives as long as this does.

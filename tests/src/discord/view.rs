@@ -31,6 +31,8 @@ pub struct Seen {
     pub author: String,
     /// The plain text.
     pub content: String,
+    /// Everything that is to be read in it, a line each: text, embeds, `[buttons]`, `<files>`.
+    pub text: String,
     /// The embeds, as they were asked for.
     pub embeds: Vec<Value>,
     /// The rows of components.
@@ -92,9 +94,7 @@ impl ChannelView {
     /// # Panics
     /// Where none is in time, with everything that was to be seen.
     pub async fn message_where(&self, is: impl Fn(&Seen) -> bool) -> Seen {
-        self.shared
-            .until("a message as asked for", |world| self.all(world).into_iter().rev().find(|seen| is(seen)))
-            .await
+        self.newest("a message as asked for", is).await
     }
 
     /// Waits for a message in which these words stand.
@@ -102,9 +102,11 @@ impl ChannelView {
     /// # Panics
     /// As `message_where`.
     pub async fn message_with(&self, words: &str) -> Seen {
-        let what = format!("a message with {words:?}");
-        let found = |world: &World| self.all(world).into_iter().rev().find(|seen| seen.text().contains(words));
-        self.shared.until(&what, found).await
+        self.newest(&format!("a message with {words:?}"), |seen| seen.text.contains(words)).await
+    }
+
+    async fn newest(&self, what: &str, is: impl Fn(&Seen) -> bool) -> Seen {
+        self.shared.until_chosen(what, |world| self.all(world), |all| all.into_iter().rev().find(|seen| is(seen))).await
     }
 
     /// Waits until there are at least so many messages.
@@ -161,6 +163,7 @@ impl Seen {
             channel: message.channel,
             author: world.name_of(message.author),
             content: message.content.clone(),
+            text: shape::all_text(message),
             embeds: message.embeds.clone(),
             components: message.components.clone(),
             attachments: message.attachments.iter().map(file).collect(),
@@ -175,11 +178,6 @@ impl Seen {
         }
     }
 
-    /// Everything that is to be read in it, a line each: text, embeds, `[buttons]`, `<files>`.
-    pub fn text(&self) -> String {
-        self.shared.look(|world| world.message(self.id).map(shape::all_text)).unwrap_or_default()
-    }
-
     /// The same message as it stands now; `None` where it was deleted.
     pub fn now(&self) -> Option<Self> {
         self.shared.look(|world| world.message(self.id).map(|message| Self::of(&self.shared, world, message)))
@@ -191,7 +189,8 @@ impl Seen {
     /// Where it does not become so in time, with everything that was to be seen.
     pub async fn until(&self, is: impl Fn(&Self) -> bool) -> Self {
         let look = |world: &World| world.message(self.id).map(|message| Self::of(&self.shared, world, message));
-        self.shared.until("the message to become as asked for", |world| look(world).filter(|seen| is(seen))).await
+        let what = "the message to become as asked for";
+        self.shared.until_chosen(what, look, |seen| seen.filter(|seen| is(seen))).await
     }
 
     /// The thread that was started at it.
@@ -215,6 +214,6 @@ impl Seen {
 
 impl std::fmt::Debug for Seen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} by {}, edited {} times:\n{}", self.id, self.author, self.edits, self.text())
+        write!(f, "{} by {}, edited {} times:\n{}", self.id, self.author, self.edits, self.text)
     }
 }

@@ -119,7 +119,7 @@ async fn it_identifies_anew_after_an_invalid_session_or_a_dead_line() {
     discord.until_identifies(2).await;
     assert_eq!(bot.hears().await, "ready as scalebot");
     discord.stop_acking();
-    discord.until_resumes(1).await;
+    discord.until_identifies(3).await;
     bot.task.abort();
 }
 

@@ -33,7 +33,7 @@ async fn a_message_is_seen_read_edited_and_deleted() {
     assert!(edited["edited_timestamp"].is_string());
     assert_eq!(edited["embeds"][0]["title"], "Precheck", "what an edit does not mention stays");
     let seen = seen.until(|seen| seen.edits == 1).await;
-    assert_eq!(seen.text(), "card, later\nPrecheck\nCPU\n41 %");
+    assert_eq!(seen.text, "card, later\nPrecheck\nCPU\n41 %");
     assert_eq!(seen.history[0].content, "card");
     assert_eq!(api.get(&card).await.ok(), edited);
 

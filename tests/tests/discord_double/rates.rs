@@ -97,6 +97,7 @@ async fn a_test_can_have_any_request_fail_so_often() {
     let noted = discord.violations();
     assert!(noted.len() == 1 && noted[0].contains("before the time"), "another route has to wait too: {noted:?}");
 
+    discord.advance(Duration::from_secs(2));
     let before = discord.channel("ops").messages().len();
     discord.fail_next(1, SEND, Failure::AnswerLost);
     assert_eq!(post().await.status, 502);

@@ -58,6 +58,7 @@ pub(super) fn application(world: &mut World, _: &Call<'_>) -> Outcome {
         "verify_key": "00", "flags": flags, "flags_new": flags.to_string(), "redirect_uris": [],
         "interactions_endpoint_url": null, "role_connections_verification_url": null,
         "owner": shape::user(world, world.guild.owner), "approximate_guild_count": 1,
+        "approximate_user_install_count": 0, "approximate_user_authorization_count": 0,
         "explicit_content_filter": 0, "team": null, "eligible_oauth2_scopes": ["bot", "applications.commands"],
     }))
 }
