@@ -9,13 +9,17 @@
 //! Not there: Components V2, polls, stickers, embeds of links, voice, the compression of the gateway, shards beyond the
 //! first, application commands outside the server.
 
+mod asked;
 mod body;
 mod buckets;
 mod clock;
 pub mod controls;
+mod draft;
 mod gateway;
+mod happenings;
 mod id;
 pub mod limits;
+mod naming;
 mod openapi;
 pub mod permissions;
 pub mod person;
@@ -36,6 +40,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+pub use asked::{Answer, Asked};
 pub use body::File;
 pub use buckets::{GLOBAL, INVALID_REQUESTS};
 pub use controls::{Away, Failure};
@@ -43,7 +48,7 @@ pub use gateway::intents::{self, Intents};
 pub use gateway::{IDENTIFIES_A_DAY, Identify, RESUMABLE};
 pub use id::Snowflake;
 pub use openapi::is_validated;
-pub use person::{Answer, Asked, Person};
+pub use person::Person;
 pub use record::Request;
 pub use scene::Scene;
 pub use view::{ChannelView, Seen, SeenFile};

@@ -223,11 +223,16 @@ impl Discord {
         self.set_roles(person, roles);
     }
 
-    /// Somebody leaves the server.
+    /// Somebody leaves the server; the bot itself is thrown out of it.
     pub fn leave(&self, person: &str) {
         let user = self.user(person);
         self.shared.change(|world| {
             world.guild.members.remove(&user);
+            if user == world.application.bot {
+                let gone = serde_json::json!({ "id": world.guild.id });
+                world.tell(Some(super::gateway::intents::GUILDS), "GUILD_DELETE", &gone);
+                return;
+            }
             let body = serde_json::json!({ "guild_id": world.guild.id, "user": super::shape::user(world, user) });
             world.tell(Some(super::gateway::intents::GUILD_MEMBERS), "GUILD_MEMBER_REMOVE", &body);
         });
@@ -280,6 +285,12 @@ impl Discord {
             world.tell_in(id, intent, "CHANNEL_DELETE", |world| super::shape::channel(world, id));
             world.channels.retain(|_, one| one.id != id && one.parent != Some(id));
         });
+    }
+
+    /// Changes the text of a message of the bot, as whoever else holds its token can.
+    pub fn edit_with_the_token(&self, message: Snowflake, content: &str) {
+        let draft = super::draft::Draft { content: Some(content.to_owned()), ..super::draft::Draft::default() };
+        self.shared.change(|world| world.edit(message, draft));
     }
 
     /// Deletes a message, as who may manage messages does.

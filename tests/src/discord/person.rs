@@ -6,17 +6,18 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::clock::between;
+use super::asked::{Answer, Asked};
+use super::draft::Draft;
 use super::id::Snowflake;
-use super::limits::{Draft, REACTIONS};
+use super::limits::REACTIONS;
 use super::permissions::{
     self, ADD_REACTIONS, ADMINISTRATOR, Permissions, SEND_MESSAGES, USE_APPLICATION_COMMANDS, VIEW_CHANNEL,
 };
-use super::rest::interactions::{callback_type, input_of};
+use super::rest::interactions::input_of;
 use super::scene::channel_named;
 use super::server::Shared;
 use super::view::{ChannelView, Seen};
-use super::world::{ACKNOWLEDGE_WITHIN, Asking, Message, Whence, World};
+use super::world::{Asking, Whence, World};
 
 /// One person, and where they are.
 #[derive(Clone)]
@@ -25,29 +26,6 @@ pub struct Person {
     pub(crate) id: Snowflake,
     channel: String,
     whence: Whence,
-}
-
-/// What a person asked of the bot, and what they got for it.
-#[derive(Clone)]
-pub struct Asked {
-    shared: Arc<Shared>,
-    /// The interaction's identifier.
-    pub id: Snowflake,
-}
-
-/// What a person sees as the outcome of what they asked.
-#[derive(Clone, Debug)]
-pub enum Answer {
-    /// A message, for everybody or for them alone.
-    Message(Box<Seen>),
-    /// Nothing new: the message of the button was edited, or nothing is to be seen.
-    Nothing,
-    /// A form to fill in, as the bot asked for it.
-    Form(Value),
-    /// Proposals for what they are typing: what is shown, and what it stands for.
-    Choices(Vec<(String, Value)>),
-    /// "The application did not respond."
-    NotInTime,
 }
 
 impl Person {
@@ -401,83 +379,4 @@ fn filled_in(command: &Value, definition: &Value, options: &[(&str, Value)], foc
         data["options"] = given.into();
     }
     data
-}
-
-impl Asked {
-    /// Waits for what they see as the outcome: no longer "is thinking…".
-    ///
-    /// # Panics
-    /// Where nothing is to be seen in time, not even that the application did not respond.
-    pub async fn answer(&self) -> Answer {
-        self.shared.until("an answer to what was asked", |world| self.outcome(world)).await
-    }
-
-    fn outcome(&self, world: &World) -> Option<Answer> {
-        let interaction = world.interactions.get(&self.id)?;
-        let Some(how) = &interaction.acknowledged else {
-            let late = between(interaction.created, world.now()) >= ACKNOWLEDGE_WITHIN;
-            return late.then_some(Answer::NotInTime);
-        };
-        match how.kind {
-            callback_type::CHOICES => {
-                let choices = how.data["choices"].as_array().into_iter().flatten();
-                let read = |one: &Value| (one["name"].as_str().unwrap_or_default().to_owned(), one["value"].clone());
-                Some(Answer::Choices(choices.map(read).collect()))
-            }
-            callback_type::MODAL => Some(Answer::Form(how.data.clone())),
-            callback_type::UPDATE | callback_type::DEFERRED_UPDATE => Some(Answer::Nothing),
-            _ => {
-                let seen = interaction.original.and_then(|id| world.message(id));
-                let seen = seen.map(|message| Seen::of(&self.shared, world, message));
-                // "Is thinking…" that was deleted leaves nothing behind.
-                seen.map_or(Some(Answer::Nothing), |seen| (!seen.thinking).then(|| Answer::Message(Box::new(seen))))
-            }
-        }
-    }
-
-    /// Waits for the answer as a message.
-    ///
-    /// # Panics
-    /// Where it is anything else, or none in time.
-    pub async fn message(&self) -> Seen {
-        match self.answer().await {
-            Answer::Message(seen) => *seen,
-            other => panic!("instead of a message: {other:?}"),
-        }
-    }
-
-    /// Waits until the bot has acknowledged it in any way.
-    ///
-    /// # Panics
-    /// Where that does not happen in time.
-    pub async fn acknowledged(&self) {
-        let acknowledged = |world: &World| world.interactions.get(&self.id)?.acknowledged.as_ref().map(|_| ());
-        self.shared.until("an acknowledgement", acknowledged).await;
-    }
-
-    /// Waits for a message that was said in answer, the first one or a later one, only to them or to all, and is as
-    /// asked.
-    ///
-    /// # Panics
-    /// Where none is in time.
-    pub async fn said_where(&self, is: impl Fn(&Seen) -> bool) -> Seen {
-        let choose = |all: Vec<Seen>| all.into_iter().rev().find(|seen| is(seen));
-        self.shared.until_chosen("something said in answer", |world| self.all_said(world), choose).await
-    }
-
-    /// Everything that was said in answer so far.
-    pub fn said(&self) -> Vec<Seen> {
-        self.shared.look(|world| self.all_said(world))
-    }
-
-    fn all_said(&self, world: &World) -> Vec<Seen> {
-        let Some(interaction) = world.interactions.get(&self.id) else { return Vec::new() };
-        let messages = interaction.answers.iter().filter_map(|id| world.message(*id));
-        messages.map(|message: &Message| Seen::of(&self.shared, world, message)).collect()
-    }
-
-    /// The interaction's token.
-    pub fn token(&self) -> String {
-        self.shared.look(|world| world.interactions.get(&self.id).map(|one| one.token.clone()).unwrap_or_default())
-    }
 }

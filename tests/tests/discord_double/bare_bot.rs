@@ -52,20 +52,20 @@ struct Bot {
 
 impl Bot {
     async fn start(discord: &Discord, token: &str) -> Self {
-        let (heard, hears) = unbounded_channel();
+        let (tells, heard) = unbounded_channel();
         let http = HttpBuilder::new(token)
             .proxy(discord.address())
             .ratelimiter_disabled(true)
             .application_id(discord.application().0.into())
             .build();
         let intents = GatewayIntents::GUILDS | GatewayIntents::GUILD_MESSAGE_REACTIONS;
-        let handler = Handler { guild: discord.guild().0, heard };
+        let handler = Handler { guild: discord.guild().0, heard: tells };
         let mut client = serenity::client::ClientBuilder::new_with_http(http, intents)
             .event_handler_arc(Arc::new(handler))
             .await
             .unwrap();
         let task = tokio::spawn(async move { Client::start(&mut client).await });
-        Self { heard: hears, task }
+        Self { heard, task }
     }
 
     async fn hears(&mut self) -> String {

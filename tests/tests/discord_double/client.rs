@@ -121,7 +121,7 @@ pub(crate) struct Link {
     pub(crate) sequence: u64,
 }
 
-/// GUILDS and GUILD_MESSAGE_REACTIONS.
+/// The server, and reactions in it.
 pub(crate) const INTENTS: u64 = 1 | 1 << 10;
 
 impl Link {
@@ -156,7 +156,7 @@ impl Link {
         self.send(json!({ "op": 6, "d": { "token": token, "session_id": session, "seq": sequence } })).await;
     }
 
-    /// Connects and identifies; READY and GUILD_CREATE are taken.
+    /// Connects and identifies; what comes first is taken.
     pub(crate) async fn ready(discord: &Discord, intents: u64) -> Self {
         let mut link = Self::open(discord).await;
         link.identify(&discord.token(), intents).await;

@@ -112,7 +112,7 @@ async fn who_is_thinking_has_fifteen_minutes_and_no_longer() {
     asked.acknowledged().await;
     assert!(asked.said()[0].thinking);
 
-    bot.discord.advance(TOKEN_LIFE - Duration::from_mins(1));
+    bot.discord.advance(TOKEN_LIFE.saturating_sub(Duration::from_mins(1)));
     let first = bot.api.post(&bot.webhook(&told), json!({ "content": "first" })).await.ok();
     let answer = asked.message().await;
     assert_eq!(answer.id.to_string(), first["id"], "what is said first takes the place of the thinking");

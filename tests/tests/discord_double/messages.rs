@@ -21,7 +21,7 @@ fn contents(list: &Value) -> Vec<&str> {
 async fn a_message_is_seen_read_edited_and_deleted() {
     let discord = Discord::ready_made();
     let (api, ops) = (Api::of(&discord), messages(&discord, "ops"));
-    let embed = json!({ "title": "Precheck", "fields": [{ "name": "CPU", "value": "41 %" }], "color": 0x0072_B2 });
+    let embed = json!({ "title": "Precheck", "fields": [{ "name": "CPU", "value": "41 %" }], "color": 29362 });
     let sent = api.post(&ops, json!({ "content": "  card  ", "embeds": [embed] })).await.ok();
     assert_eq!((&sent["content"], &sent["edited_timestamp"]), (&json!("card"), &Value::Null));
     assert_eq!(sent["embeds"][0]["fields"][0], json!({ "name": "CPU", "value": "41 %", "inline": false }));
@@ -87,6 +87,20 @@ async fn what_others_wrote_is_there_and_not_to_be_read() {
 }
 
 #[tokio::test]
+async fn for_a_snapshot_everything_has_its_name() {
+    let discord = Discord::ready_made();
+    let (api, ops) = (Api::of(&discord), messages(&discord, "ops"));
+    let text = format!("<@&{}> until <t:1769860800:R> in <#{}>", discord.role("operator"), discord.channel_id("ops"));
+    let sent = api.post(&ops, json!({ "content": text })).await.ok();
+    let named = discord.named(&sent);
+    assert_eq!(named["content"], "<@&{@operator}> until <t:…:R> in <#{#ops}>");
+    assert_eq!((&named["id"], &named["timestamp"]), (&json!("{message 1}"), &json!("…")));
+    assert_eq!(named["author"]["id"], "{scalebot}");
+    let request = discord.requests().pop().unwrap();
+    assert_eq!(discord.named(&json!(request.path)), "/channels/{#ops}/messages");
+}
+
+#[tokio::test]
 async fn only_its_author_edits_a_message() {
     let discord = Discord::ready_made();
     let (api, ops) = (Api::of(&discord), messages(&discord, "ops"));
@@ -105,7 +119,7 @@ async fn a_nonce_that_is_enforced_gives_the_first_message_again_for_some_minutes
     let post = json!({ "content": "seq 1", "nonce": "a1b2c3", "enforce_nonce": true });
     let first = api.post(&log, post.clone()).await.ok();
     assert_eq!(first["nonce"], "a1b2c3");
-    discord.advance(NONCE_WINDOW - std::time::Duration::from_secs(10));
+    discord.advance(NONCE_WINDOW.saturating_sub(std::time::Duration::from_secs(10)));
     assert_eq!(api.post(&log, post.clone()).await.ok()["id"], first["id"]);
     assert_eq!(discord.channel("scaling-log").messages().len(), 1);
     let other = json!({ "content": "seq 2", "nonce": "d4e5f6", "enforce_nonce": true });

@@ -56,6 +56,16 @@ async fn a_channel_that_is_deleted_is_unknown_from_then_on() {
 }
 
 #[tokio::test]
+async fn a_bot_that_is_thrown_out_knows_nothing_of_the_server_any_more() {
+    let discord = Discord::ready_made();
+    let (api, mut link) = (Api::of(&discord), Link::ready(&discord, INTENTS).await);
+    discord.leave("scalebot");
+    assert_eq!(link.event("GUILD_DELETE").await["id"], discord.guild().to_string());
+    assert_eq!(api.get(&format!("/guilds/{}", discord.guild())).await.refusal(), (404, 10004));
+    assert_eq!(api.get(&format!("/channels/{}", discord.channel_id("ops"))).await.refusal(), (403, 50001));
+}
+
+#[tokio::test]
 async fn a_token_that_was_reset_is_good_for_nothing() {
     let discord = Discord::ready_made();
     let (api, token) = (Api::of(&discord), discord.token());

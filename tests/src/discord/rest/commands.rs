@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{Answer, Call, Outcome};
+use crate::discord::draft::required;
 use crate::discord::id::Snowflake;
-use crate::discord::limits::required;
 use crate::discord::refusal::{
     Form, Refusal, TOO_MANY_COMMANDS, UNKNOWN_APPLICATION, UNKNOWN_COMMAND, UNKNOWN_COMMAND_PERMISSIONS, UNKNOWN_GUILD,
 };

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Call, Outcome, channel_for};
+use crate::discord::draft::required;
 use crate::discord::id::Snowflake;
-use crate::discord::limits::required;
 use crate::discord::permissions::{MANAGE_CHANNELS, MANAGE_THREADS, Permissions};
 use crate::discord::refusal::{
     Form, MISSING_PERMISSIONS, Refusal, UNKNOWN_GUILD, UNKNOWN_MEMBER, UNKNOWN_ROLE, UNKNOWN_USER, invalid,

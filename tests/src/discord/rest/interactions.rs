@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Answer, Call, Outcome};
 use crate::discord::clock::between;
+use crate::discord::draft::{self, Draft, required};
 use crate::discord::id::Snowflake;
-use crate::discord::limits::{self, Draft, EPHEMERAL, LOADING, required};
+use crate::discord::limits::{self, EPHEMERAL, LOADING};
 use crate::discord::refusal::{
     ALREADY_ACKNOWLEDGED, Form, INVALID_WEBHOOK_TOKEN, Refusal, UNKNOWN_INTERACTION, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK,
     invalid,
@@ -49,7 +50,7 @@ pub(super) fn callback(world: &mut World, call: &Call<'_>) -> Outcome {
 
     match kind {
         MESSAGE => {
-            let draft = limits::message(&fields, call.body, "data.", None)?;
+            let draft = draft::message(&fields, call.body, "data.", None)?;
             acknowledge(world, id, kind, data);
             let message = say(world, id, draft);
             remember_original(world, id, message);
@@ -62,7 +63,7 @@ pub(super) fn callback(world: &mut World, call: &Call<'_>) -> Outcome {
         }
         UPDATE => {
             let Some(used) = used.filter(|used| world.message(*used).is_some()) else { return Err(UNKNOWN_MESSAGE) };
-            let draft = limits::message(&fields, call.body, "data.", world.message(used))?;
+            let draft = draft::message(&fields, call.body, "data.", world.message(used))?;
             acknowledge(world, id, kind, data);
             world.edit(used, draft);
             remember_original(world, id, used);
@@ -103,7 +104,7 @@ fn form_of(interaction: &Interaction, body: &Value) -> Result<u8, Refusal> {
 
 fn acknowledge(world: &mut World, id: Snowflake, kind: u8, data: Value) {
     if let Some(interaction) = world.interactions.get_mut(&id) {
-        interaction.acknowledged = Some(Acknowledged { kind, data });
+        interaction.acknowledged = Some(Acknowledged { kind, data, after: interaction.made.elapsed() });
     }
 }
 
@@ -165,8 +166,8 @@ fn modal(data: &Value) -> Result<(), Refusal> {
         if !matches!(input["style"].as_u64(), Some(1 | 2)) {
             form.refuse(&format!("{path}.style"), "BASE_TYPE_CHOICES", "Value must be one of {1, 2}.");
         }
-        limits::text(&mut form, &format!("{path}.placeholder"), &input["placeholder"], 100);
-        limits::text(&mut form, &format!("{path}.value"), &input["value"], 4000);
+        draft::text(&mut form, &format!("{path}.placeholder"), &input["placeholder"], 100);
+        draft::text(&mut form, &format!("{path}.value"), &input["value"], 4000);
     }
     form.verdict()
 }
@@ -219,7 +220,7 @@ fn fields(call: &Call<'_>) -> Map<String, Value> {
 
 pub(super) fn follow_up(world: &mut World, call: &Call<'_>) -> Outcome {
     let id = alive(world, call)?;
-    let draft = limits::message(&fields(call), call.body, "", None)?;
+    let draft = draft::message(&fields(call), call.body, "", None)?;
     let original = world.interactions.get(&id).and_then(|interaction| interaction.original);
     let loading =
         original.filter(|original| world.message(*original).is_some_and(|message| message.flags & LOADING != 0));
@@ -241,7 +242,7 @@ fn shown(world: &World, message: Snowflake) -> Outcome {
 
 fn edit_that(world: &mut World, call: &Call<'_>, message: Snowflake) -> Outcome {
     let before = world.message(message).ok_or(UNKNOWN_MESSAGE)?;
-    let draft = limits::message(&fields(call), call.body, "", Some(before))?;
+    let draft = draft::message(&fields(call), call.body, "", Some(before))?;
     world.edit(message, draft);
     shown(world, message)
 }

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Call, Outcome, channel_for};
+use crate::discord::draft::{self, Draft, required};
 use crate::discord::id::Snowflake;
-use crate::discord::limits::{self, Draft, required};
+use crate::discord::limits;
 use crate::discord::permissions::{
     ATTACH_FILES, CREATE_PUBLIC_THREADS, EMBED_LINKS, MANAGE_MESSAGES, Permissions, READ_MESSAGE_HISTORY,
     SEND_MESSAGES, SEND_MESSAGES_IN_THREADS,
@@ -85,7 +86,7 @@ pub(super) fn create(world: &mut World, call: &Call<'_>) -> Outcome {
     if recipient.and_then(|user| world.users.get(&user)).is_some_and(|user| !user.takes_direct_messages) {
         return Err(CANNOT_SEND_TO_USER);
     }
-    let draft = limits::message(&fields(&call.body.json), call.body, "", None)?;
+    let draft = draft::message(&fields(&call.body.json), call.body, "", None)?;
     may_bring(world, channel, &draft)?;
     if let Some(to) = draft.reply_to
         && found(world, channel, to).is_err()
@@ -109,7 +110,7 @@ pub(super) fn edit(world: &mut World, call: &Call<'_>) -> Outcome {
     if thread.is_some_and(|thread| thread.archived) {
         return Err(THREAD_ARCHIVED);
     }
-    let draft = limits::message(&fields(&call.body.json), call.body, "", Some(message))?;
+    let draft = draft::message(&fields(&call.body.json), call.body, "", Some(message))?;
     may_bring(world, channel, &draft)?;
     let id = message.id;
     world.edit(id, draft);
