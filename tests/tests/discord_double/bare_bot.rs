@@ -88,6 +88,19 @@ async fn it_registers_answers_a_command_and_hears_a_reaction() {
 }
 
 #[tokio::test]
+async fn two_hundred_commands_at_once_are_all_answered() {
+    let discord = Discord::start(Scene::ready_made().unlimited());
+    let mut bot = Bot::start(&discord, &discord.token()).await;
+    assert_eq!(bot.hears().await, "ready as scalebot");
+    let asked: Vec<_> = (1..=200).map(|count| discord.person("operator").command("up", &[("count", count)])).collect();
+    for (count, asked) in (1..=200).zip(asked) {
+        assert_eq!(asked.message().await.content, format!("{count} it shall be"));
+        assert!(asked.acknowledged().await < scalebot_tests::discord::ACKNOWLEDGE_WITHIN);
+    }
+    bot.task.abort();
+}
+
+#[tokio::test]
 async fn it_resumes_after_a_cut_and_after_a_reconnect_and_misses_nothing() {
     let discord = Discord::ready_made();
     let mut bot = Bot::start(&discord, &discord.token()).await;

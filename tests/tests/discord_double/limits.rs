@@ -45,6 +45,20 @@ fn row(buttons: impl IntoIterator<Item = Value>) -> Value {
     json!({ "type": 1, "components": buttons.into_iter().collect::<Vec<_>>() })
 }
 
+#[test]
+fn the_bounds_are_those_that_discord_documents() {
+    // https://discord.com/developers/docs/resources/message#embed-object-embed-limits and beside
+    assert_eq!((limits::CONTENT, limits::EMBEDS, limits::EMBED_TOTAL), (2000, 10, 6000));
+    assert_eq!((limits::EMBED_TITLE, limits::EMBED_DESCRIPTION, limits::EMBED_FIELDS), (256, 4096, 25));
+    assert_eq!(
+        (limits::FIELD_NAME, limits::FIELD_VALUE, limits::EMBED_FOOTER, limits::EMBED_AUTHOR),
+        (256, 1024, 2048, 256)
+    );
+    assert_eq!((limits::ROWS, limits::CUSTOM_ID, limits::BUTTON_LABEL, limits::SELECT_OPTIONS), (5, 100, 80, 25));
+    assert_eq!((limits::ATTACHMENT_DESCRIPTION, limits::FILES, limits::FILE_BYTES), (1024, 10, 10 << 20));
+    assert_eq!((limits::NONCE, limits::REACTIONS), (25, 20));
+}
+
 #[tokio::test]
 async fn a_text_is_bounded_wherever_it_stands() {
     let bounds = Bounds::new();
