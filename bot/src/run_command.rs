@@ -72,7 +72,7 @@ async fn serve(config: Arc<Config>, only: Option<&OperationId>) -> ExitCode {
         return code;
     }
     match Begun::begin(&config, &dir).await {
-        Ok(begun) => begun.to_its_end(&dir, only).await,
+        Ok(begun) => begun.last(&dir, only).await,
         Err(why) => unusable(&why),
     }
 }
@@ -124,7 +124,7 @@ impl Begun {
         Ok(Self { service, front, carried, watch, tasks })
     }
 
-    async fn to_its_end(self, dir: &StateDir, only: Option<&OperationId>) -> ExitCode {
+    async fn last(self, dir: &StateDir, only: Option<&OperationId>) -> ExitCode {
         let Self { service, front, carried, watch, tasks } = self;
         let unfinished = match service.log().unfinished().await {
             Ok(unfinished) => unfinished,

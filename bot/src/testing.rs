@@ -170,6 +170,7 @@ pub(crate) fn halted(halted: bool) -> HaltReading {
 }
 
 /// Everything outside.
+#[derive(Clone)]
 pub(crate) struct Stage(Arc<Mutex<Script>>);
 
 #[derive(Clone)]

@@ -65,7 +65,7 @@ fn target(name: &str, settings: &TargetSettings) -> Result<(), Unusable> {
         let why = format!("a fleet's name has lower-case letters, digits, - and _, at most {MAX_TARGET}");
         return Err(Unusable::new("fleet", why));
     }
-    within("instance_time_out", settings.instance_time_out, Duration::from_millis(100), Duration::from_secs(60))?;
+    within("instance_time_out", settings.instance_time_out, Duration::from_millis(100), Duration::from_mins(1))?;
     let needs = |key: &str, what: &str, section: &str| {
         Err(Unusable::new(key, format!("it names {what}, and there is no [targets.{name}.{section}]")))
     };

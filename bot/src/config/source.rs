@@ -97,7 +97,7 @@ impl Source {
 
     /// Reads what is configured.
     pub(super) fn extract<T: DeserializeOwned>(&self) -> Result<T, Wrong> {
-        self.figment.extract().map_err(|error| self.explain(error))
+        self.figment.extract().map_err(|error| self.explain(&error))
     }
 
     /// Something is wrong with what this key says.
@@ -108,7 +108,7 @@ impl Source {
         Wrong { place, why: format!("{key}: {}.", sentence(&why.into())) }
     }
 
-    fn explain(&self, error: figment::Error) -> Wrong {
+    fn explain(&self, error: &figment::Error) -> Wrong {
         let mut path: Vec<&str> = error.path.iter().map(String::as_str).collect();
         let variable = error.metadata.as_ref().map(|found| found.name.to_string());
         let variable = variable.filter(|name| name.contains(PREFIX));

@@ -1,7 +1,8 @@
 use std::path::{Path, PathBuf};
 
+use scalebot_adapters::transcript::Transcript;
 use scalebot_commands::event::{Claim, Draft, Hash, Kind};
-use scalebot_commands::ports::{Ledger as _, Post};
+use scalebot_commands::ports::{Ledger as _, LogChannel as _, Post};
 use scalebot_commands::units::{Epoch, OperationId, TargetName};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};

@@ -119,7 +119,7 @@ impl<'a> Running<'a> {
                     }
                 }
                 Some(order) = orders.recv() => answering.push(this.answer(order)),
-                Some(begin) = begun.next() => answering.push(this.by_itself(begin)),
+                Some(due) = begun.next() => answering.push(this.by_itself(due)),
                 left = &mut serving => return match left {
                     Left::Asked => End::Done,
                     Left::Failed(why) => End::NoFront(why),
@@ -158,7 +158,7 @@ impl<'a> Running<'a> {
         operations.push(Box::pin(carried.instrument(span)));
     }
 
-    fn answer<'b>(&'b self, order: Order) -> LocalBoxFuture<'b, Answered> {
+    fn answer(&self, order: Order) -> LocalBoxFuture<'_, Answered> {
         let Order { want, by, reply: to } = order;
         Box::pin(async move {
             let reply = match want {
@@ -179,7 +179,7 @@ impl<'a> Running<'a> {
     }
 
     /// What policy lets begin without being asked.
-    fn by_itself<'b>(&'b self, begin: Begin) -> LocalBoxFuture<'b, Answered> {
+    fn by_itself(&self, begin: Begin) -> LocalBoxFuture<'_, Answered> {
         Box::pin(async move {
             let reply = match request::parse(&begin.command) {
                 Ok(request) => self.service.take_by_itself(&request, &begin.by, &self.carried.all()).await,

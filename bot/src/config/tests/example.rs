@@ -55,8 +55,9 @@ fn keys(text: &str) -> Vec<Stated> {
     keys
 }
 
-fn sections(text: &str) -> Result<String, figment::Error> {
-    Figment::from(Toml::string(text)).extract::<Sections>().map(|sections| format!("{sections:?}"))
+fn sections(text: &str) -> Result<String, String> {
+    let sections = Figment::from(Toml::string(text)).extract::<Sections>();
+    sections.map(|sections| format!("{sections:?}")).map_err(|error| error.to_string())
 }
 
 fn without(text: &str, stated: &Stated) -> String {
