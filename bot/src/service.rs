@@ -11,6 +11,9 @@ mod running;
 mod taking;
 pub(crate) mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::sync::Arc;
 

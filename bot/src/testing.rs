@@ -176,6 +176,7 @@ pub(crate) fn halted(halted: bool) -> HaltReading {
 }
 
 /// Everything outside.
+#[derive(Clone)]
 pub(crate) struct Stage(Arc<Mutex<Script>>);
 
 #[derive(Clone)]

@@ -58,6 +58,7 @@ pub(crate) fn connect(config: &Config, dir: &StateDir, clock: &Arc<dyn World>) -
 ///
 /// # Errors
 /// In words, when it cannot be used as it is configured.
+#[expect(clippy::unnecessary_wraps, reason = "a chat's channel can be unusable as it is configured")]
 pub(crate) fn log_channel(dir: &StateDir) -> Result<Arc<dyn LogChannel>, String> {
     Ok(Arc::new(Transcript::new(dir.transcript())))
 }

@@ -138,16 +138,7 @@ async fn health(State(watched): State<Arc<Watched>>) -> impl IntoResponse {
 }
 
 async fn ready(State(watched): State<Arc<Watched>>) -> impl IntoResponse {
-    let mut because = Vec::new();
-    if watched.silent_for() > SIGN_WITHIN {
-        because.push("the task that carries operations out shows no sign of life".to_owned());
-    }
-    if let Err(why) = watched.claims().await {
-        because.push(why);
-    }
-    if let Err(why) = watched.front.is_reached() {
-        because.push(why);
-    }
+    let because = watched.unready().await;
     let status = if because.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({ "ready": because.is_empty(), "because": because })))
 }
@@ -167,6 +158,17 @@ impl Watched {
 
     async fn claims(&self) -> Result<Vec<ClaimHeld>, String> {
         bounded(self.ledger.claims()).await
+    }
+
+    /// Why nothing can be asked for now; empty where something can.
+    async fn unready(&self) -> Vec<String> {
+        let mut because = Vec::new();
+        if self.silent_for() > SIGN_WITHIN {
+            because.push("the task that carries operations out shows no sign of life".to_owned());
+        }
+        because.extend(self.claims().await.err());
+        because.extend(self.front.is_reached().err());
+        because
     }
 
     async fn page(&self) -> Page {
