@@ -13,7 +13,6 @@ use scalebot_commands::event::{Event, Kind};
 use scalebot_commands::journal::Signal;
 use scalebot_commands::ports::{Ledger as _, Slot, Target};
 use scalebot_commands::request;
-use scalebot_commands::trigger::BY_ITSELF;
 use scalebot_commands::units::{Person, Timestamp, elapsed};
 use tokio::sync::Notify;
 
@@ -306,8 +305,6 @@ async fn what_asks_for_no_operation_is_answered_and_what_may_not_be_is_refused_w
             assert!(why(&wrong).contains("There is: api, web"), "{wrong:?}");
             let viewer = says(reception, "viewer", "/scale up 6").await;
             assert!(why(&viewer).contains("operator"), "{viewer:?}");
-            let itself = says(reception, BY_ITSELF, "/scale up 6").await;
-            assert!(why(&itself).contains("the bot's own name"), "{itself:?}");
             let nothing = reception.acknowledge(None, Person::new("operator")).await;
             assert!(why(&nothing).contains("Nothing is open"), "{nothing:?}");
             for reply in [
