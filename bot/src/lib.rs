@@ -5,6 +5,8 @@ mod chart;
 mod cli;
 mod console;
 mod control;
+#[allow(dead_code)] // Until the service begins it.
+mod discord;
 pub mod drawing;
 mod drill;
 mod ledger_command;

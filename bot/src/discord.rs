@@ -1,0 +1,17 @@
+//! The Discord front: people's commands, marks and buttons come in here, and cards go out.
+//!
+//! It speaks to Discord by itself, over one HTTP layer ([`rest`]) and one gateway connection ([`gateway`]), and to the
+//! service through [`crate::reception::Reception`] alone. Nothing is decided here: who may do what, and whether a mark
+//! counts, is asked of the commands each time. What arrives is acknowledged first, whatever else is going on; what is
+//! shown is drawn within Discord's limits by construction ([`drawing`]).
+//!
+//! No chat library is used for the connection. What there is falls back to Discord's own gateway when a configured base
+//! does not answer, drops a 429's `retry_after`, identifies anew without counting, and reads messages of any length;
+//! all four are what this front must never do.
+
+mod id;
+mod rest;
+mod settings;
+mod wire;
+
+pub(crate) use self::settings::Settings;
