@@ -9,6 +9,7 @@
 //! does not answer, drops a 429's `retry_after`, identifies anew without counting, and reads messages of any length;
 //! all four are what this front must never do.
 
+mod drawing;
 mod id;
 mod rest;
 mod settings;
