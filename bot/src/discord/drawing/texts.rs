@@ -11,8 +11,9 @@ use scalebot_commands::context::Context;
 use scalebot_commands::journal::{CancelRequested, Signal};
 use scalebot_commands::policy::Policy;
 
+use scalebot_commands::ports::Work;
 use scalebot_commands::request::{Direction, Requested};
-use scalebot_commands::units::{Person, Replicas, TargetName};
+use scalebot_commands::units::{InstanceId, Person, Replicas, TargetName};
 
 use super::*;
 use crate::discord::id::UserId;
@@ -391,13 +392,18 @@ async fn progress() {
 
     api · asked by Olu · operation 7f3a01 · progress
     ");
-    let mut policy = Policy::rehearsal(Duration::from_mins(1));
-    // The stage's instances are busy.
-    (policy.load.busy, policy.load.cpu, policy.load.p99_ms) = (9.0, 9.0, 9_999.0);
-    let stage = Stage::new();
-    stage.play_under("/scale down 3 reason:\"night\"", &policy).await;
-    let draining = stage.cards(Slot::Progress).into_iter().find(|card| card.title.starts_with("Draining")).unwrap();
-    insta::assert_snapshot!(read(&draining, Slot::Progress), @"");
+    let api_4 = InstanceId::new("api-4");
+    let work = [Work { what: "ceremony 12".into(), constitutional: true, since: None }];
+    let draining = under_way(|cx| card::draining(cx, &api_4, Some(2), &work, Duration::from_secs(4)));
+    insta::assert_snapshot!(read(&draining, Slot::Progress), @"
+    · info  Draining api-4: it gets no new requests
+
+    2 requests under way, after 4 s.
+
+    ▲ warn  **constitutional write**  ceremony 12
+
+    api · asked by Olu · operation 7f3a01 · progress
+    ");
 }
 
 #[tokio::test]
