@@ -9,10 +9,17 @@
 //! does not answer, drops a 429's `retry_after`, identifies anew without counting, and reads messages of any length;
 //! all four are what this front must never do.
 
+mod commands;
 mod drawing;
 mod id;
+mod log_channel;
+mod marks;
+mod people;
 mod rest;
+mod room;
 mod settings;
+#[cfg(test)]
+mod testing;
 mod wire;
 
 pub(crate) use self::settings::Settings;

@@ -152,6 +152,13 @@ pub(crate) fn card(card: &Card, view: &View<'_>) -> Posted {
     Posted { json: message, files }
 }
 
+/// Attaches further files.
+pub(crate) fn attach(message: &mut Posted, files: Vec<File>) {
+    message.files.extend(files);
+    message.files.truncate(limits::FILES);
+    message.json["attachments"] = attachments(&message.files);
+}
+
 /// A text of the bot's own, with what people said in it shown as it is.
 pub(crate) fn say(text: &str, presses: &[Button]) -> Posted {
     Posted {

@@ -224,6 +224,7 @@ pub(super) mod tests {
     pub(crate) fn settings(base: &str) -> Settings {
         let mut all = plain();
         all["api_base"] = json!(base);
+        all["edit_every"] = json!("1s");
         all["roles"]["infrastructure_team"] = json!(["43"]);
         all["roles"]["system_architect"] = json!(["44"]);
         serde_json::from_value(all).unwrap()
