@@ -12,6 +12,7 @@
 mod commands;
 mod drawing;
 mod id;
+mod interactions;
 mod log_channel;
 mod marks;
 mod people;

@@ -437,7 +437,12 @@ mod tests {
         ];
         let found = audit(&events, posts).unwrap();
         let said: Vec<String> = found.suspects.iter().map(ToString::to_string).collect();
-        insta::assert_snapshot!(said.join("\n"), @"");
+        insta::assert_snapshot!(said.join("\n"), @"
+        the post of events 4 to 4 was not written by the bot: it was not compared, and somebody wanted it to be
+        the post of events 1 to 1 was changed after it was posted: read the log itself, not the post
+        the post of events 2 to 2 came 1 h 1 min after its last event: the channel was away, or the log was written anew
+        the post of events 3 to 3 came 3 min before its last event: one of both clocks is wrong, or the log is
+        ");
         assert_eq!(found.compared, Some(3));
         let foreign = Announced { foreign: true, ..post(&events, 1, 1) };
         assert_eq!(audit(&events, vec![foreign]).unwrap().compared, None);

@@ -13,7 +13,7 @@ pub(crate) mod wording;
 
 use scalebot_commands::card::{Card, Row, Tone};
 use scalebot_commands::ports::Slot;
-use scalebot_commands::units::{OperationId, Timestamp};
+use scalebot_commands::units::{OperationId, TargetName, Timestamp};
 use serde_json::{Value, json};
 
 use self::limits::{CONTENT, DESCRIPTION, FOOTER, LABEL, TITLE, length};
@@ -201,9 +201,14 @@ pub(crate) fn buttons(card: &Card, slot: Slot, operation: &OperationId, request:
         Some(Asks::Reason) => vec![button("Say why", 2, Press::Reason(operation.clone()))],
         Some(Asks::Attest) => vec![button("I attest it", 2, Press::Attest(operation.clone()))],
         Some(Asks::StartOrDismiss) => vec![button("Start", 3, Press::Start), button("Dismiss", 2, Press::Dismiss)],
-        Some(Asks::Cancel) => vec![button("Cancel", 4, Press::Cancel)],
+        Some(Asks::Cancel) => vec![button("Cancel", 4, Press::Cancel(target_of(card)))],
         None => vec![],
     }
+}
+
+/// The fleet that a card is about, which its small print begins with.
+fn target_of(card: &Card) -> Option<TargetName> {
+    card.footer.split_once(" · ").map(|(target, _)| TargetName::new(target)).filter(|name| !name.as_str().is_empty())
 }
 
 /// The buttons under an answer that offers several escalations to choose from.

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::drawing::limits::{CONTENT, length};
 use super::drawing::text::{self, Names};
-use super::id::{MessageId, UserId};
+use super::id::{ChannelId, MessageId, UserId};
 use super::rest::{File, Place, Posted, Rest};
 use super::room::nonce;
 use super::wire::Message;
@@ -31,19 +31,17 @@ const LOOKED_THROUGH: usize = 20;
 pub(crate) struct DiscordLog {
     rest: Rest,
     place: Place,
-    /// The bot itself: whose posts count.
-    me: UserId,
 }
 
 impl DiscordLog {
-    pub(crate) fn new(rest: Rest, channel: super::id::ChannelId, me: UserId) -> Self {
-        Self { rest, place: Place::new(channel, "the log channel"), me }
+    pub(crate) fn new(rest: Rest, channel: ChannelId) -> Self {
+        Self { rest, place: Place::new(channel, "the log channel") }
     }
 
     /// What a message says of the log, and whether that can be believed.
-    fn read(&self, message: &Message) -> Option<Announced> {
+    fn read(message: &Message, me: UserId) -> Option<Announced> {
         let Announced { first, last, hash, .. } = seal(message.content.lines().next_back()?)?;
-        let foreign = message.author.id != self.me || message.webhook_id.is_some();
+        let foreign = message.author.id != me || message.webhook_id.is_some();
         let posted = Timestamp::from_millisecond(i64::try_from(message.id.made_at_ms()).ok()?).ok();
         Some(Announced { first, last, hash, edited: message.edited_timestamp.is_some(), foreign, posted })
     }
@@ -56,12 +54,13 @@ impl LogChannel for DiscordLog {
     }
 
     async fn find(&self, post: &Post) -> Result<Option<String>, PortError> {
+        let me = self.rest.my_id().await?;
         let mut before = None;
         for _ in 0..LOOKED_THROUGH {
             let page = self.rest.messages(&self.place, before).await?;
             let is_last = page.len() < 100;
             for message in &page {
-                let Some(found) = self.read(message).filter(|found| !found.foreign) else { continue };
+                let Some(found) = Self::read(message, me).filter(|found| !found.foreign) else { continue };
                 if (found.first, found.last, found.hash) == (post.first, post.last, post.hash) {
                     return Ok(Some(message.id.to_string()));
                 }
@@ -80,13 +79,14 @@ impl LogChannel for DiscordLog {
     }
 
     async fn sealed(&self) -> Result<Vec<Announced>, PortError> {
+        let me = self.rest.my_id().await?;
         let mut found = Vec::new();
         let mut after = MessageId(0);
         for _ in 0..PAGES {
             let mut page = self.rest.messages_after(&self.place, after).await?;
             let is_last = page.len() < 100;
             page.sort_by_key(|message| message.id);
-            found.extend(page.iter().filter_map(|message| self.read(message)));
+            found.extend(page.iter().filter_map(|message| Self::read(message, me)));
             after = page.last().map_or(after, |message| message.id);
             if is_last {
                 return Ok(found);
@@ -160,7 +160,6 @@ fn seal(line: &str) -> Option<Announced> {
 mod tests {
     use super::*;
     use crate::discord::drawing::limits::beyond;
-    use crate::discord::id::ChannelId;
     use crate::discord::testing::Fake;
 
     const LOG: &str = "22";
@@ -170,7 +169,7 @@ mod tests {
     }
 
     fn log(fake: &Fake) -> DiscordLog {
-        DiscordLog::new(fake.rest(), ChannelId(22), UserId(7))
+        DiscordLog::new(fake.rest(), ChannelId(22))
     }
 
     fn seals(found: &[Announced]) -> Vec<(u64, u64, bool, bool)> {

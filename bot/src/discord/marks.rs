@@ -38,8 +38,6 @@ pub(crate) struct Marks {
     pub(crate) board: Board,
     pub(crate) people: Arc<People>,
     pub(crate) reception: Arc<dyn Reception>,
-    /// The bot itself, whose marks are only there to be pressed.
-    pub(crate) me: UserId,
     /// One reading of marks at a time, and none while a mark is passed on: each is passed on once.
     pub(crate) in_turn: tokio::sync::Mutex<()>,
 }
@@ -47,10 +45,18 @@ pub(crate) struct Marks {
 impl Marks {
     /// Somebody made a mark, or took it away.
     pub(crate) async fn seen(&self, reaction: &Reaction, made: bool) {
-        let Some(mark) = mark_of(&reaction.emoji).filter(|_| reaction.user_id != self.me) else { return };
+        let Some(mark) = mark_of(&reaction.emoji) else { return };
+        let asks = |entry: &Entry| entry.ask.is_some() && entry.channel == reaction.channel_id;
+        if !self.board.of_message(reaction.message_id).is_some_and(|entry| asks(&entry)) {
+            return;
+        }
+        // Its own marks are there to be pressed. Who the bot is was asked when it connected.
+        if !matches!(self.rest.my_id().await, Ok(me) if me != reaction.user_id) {
+            return;
+        }
         let _in_turn = self.in_turn.lock().await;
         let Some(entry) = self.board.of_message(reaction.message_id) else { return };
-        if entry.ask.is_some() && entry.channel == reaction.channel_id {
+        if asks(&entry) {
             self.pass_on(&entry, reaction.user_id, mark, made, None).await;
         }
     }
@@ -78,11 +84,12 @@ impl Marks {
 
     async fn read(&self, entry: &Entry) -> Result<(), Fault> {
         let place = Place::new(entry.channel, "the channel of a request");
+        let me = self.rest.my_id().await?;
         let mut found: BTreeSet<(UserId, Passed)> = BTreeSet::new();
         // ❌ first: who has made both means no, and must not be taken at their ✅ in between.
         for (emoji, mark) in [(REJECT, Passed::Reject), (APPROVE, Passed::Approve)] {
             let by = self.rest.marked_by(&place, entry.message, emoji.in_url, MARKS).await?;
-            found.extend(by.into_iter().filter(|user| user.id != self.me).map(|user| (user.id, mark)));
+            found.extend(by.into_iter().filter(|user| user.id != me).map(|user| (user.id, mark)));
         }
         let known = entry.ask.as_ref().map(|ask| ask.marks.clone()).unwrap_or_default();
         let mut new: Vec<_> = found.difference(&known).copied().collect();

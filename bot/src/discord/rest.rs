@@ -29,6 +29,7 @@ use self::fault::Refusal;
 pub(crate) use self::fault::{Fault, code};
 use self::limits::{Limits, Route, Told, Turn};
 pub(crate) use self::routes::{Place, Posted};
+use super::id::UserId;
 
 /// How long one request may take.
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -66,6 +67,8 @@ struct Inner {
     token_refused: AtomicBool,
     /// Whether the last request reached Discord.
     reachable: tokio::sync::watch::Sender<bool>,
+    /// The bot itself, once it was asked.
+    me: tokio::sync::OnceCell<UserId>,
 }
 
 /// A request.
@@ -153,12 +156,18 @@ impl Rest {
             urgent: Semaphore::new(URGENT),
             token_refused: AtomicBool::new(false),
             reachable: tokio::sync::watch::Sender::new(true),
+            me: tokio::sync::OnceCell::new(),
         })))
     }
 
     /// Whether the last request reached Discord, for whoever waits until it does.
     pub(crate) fn reachable(&self) -> tokio::sync::watch::Receiver<bool> {
         self.0.reachable.subscribe()
+    }
+
+    /// The bot itself, asked once.
+    pub(crate) async fn my_id(&self) -> Result<UserId, Fault> {
+        self.0.me.get_or_try_init(|| async { Ok(self.me().await?.id) }).await.copied()
     }
 
     /// The base's host.

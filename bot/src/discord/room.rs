@@ -28,7 +28,6 @@ use tokio::sync::{mpsc, oneshot};
 use self::delivery::{Delivery, Job};
 use self::placed::Board;
 use super::drawing::{self, View};
-use super::id::UserId;
 use super::people::People;
 use super::rest::{Place, Rest};
 use super::settings::Settings;
@@ -49,8 +48,6 @@ pub(crate) struct Shared {
     pub(crate) people: Arc<People>,
     pub(crate) board: Board,
     pub(crate) world: Arc<dyn World>,
-    /// The bot itself.
-    pub(crate) me: UserId,
     /// When this process began: of operations from before it messages may be there of which nothing is known.
     pub(crate) began: Timestamp,
     /// Where what instances wrote is kept, a folder an operation.

@@ -46,7 +46,8 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) async fn start() -> Self {
-        let state = Arc::new(Mutex::new(State { next: 1_000, ..State::default() }));
+        let found = [("users/@me".to_owned(), json!({ "id": "7", "username": "scalebot", "bot": true }))].into();
+        let state = Arc::new(Mutex::new(State { next: 1_000, found, ..State::default() }));
         let asked = Arc::new(Notify::new());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());

@@ -1,10 +1,13 @@
 //! What can be pressed under a card, and what a button's identifier carries. It carries all that is needed, so that a
 //! button works after any restart, and in at most 100 characters.
 
-use scalebot_commands::units::OperationId;
+use scalebot_commands::units::{OperationId, TargetName};
 
 /// The longest name of an operation that a button can carry.
 const OPERATION: usize = 40;
+
+/// The longest name of a fleet that a button can carry, in bytes.
+const TARGET: usize = 80;
 
 /// What is pressed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +30,8 @@ pub(crate) enum Press {
     Start,
     /// Dismisses what is proposed.
     Dismiss,
-    /// Stops what is under way.
-    Cancel,
+    /// Stops what is under way on that fleet; without one, on the first.
+    Cancel(Option<TargetName>),
 }
 
 /// What is asked of people, in which operation.
@@ -59,7 +62,12 @@ impl Press {
             Self::Acknowledge(Some(number)) => Some(format!("{OURS}:ack:{number}")),
             Self::Start => Some(format!("{OURS}:start")),
             Self::Dismiss => Some(format!("{OURS}:dismiss")),
-            Self::Cancel => Some(format!("{OURS}:cancel")),
+            Self::Cancel(None) => Some(format!("{OURS}:cancel")),
+            Self::Cancel(Some(target)) => {
+                let name = target.as_str();
+                let plain = !name.is_empty() && name.len() <= TARGET && !name.contains(':');
+                plain.then(|| format!("{OURS}:cancel:{name}"))
+            }
         }
     }
 
@@ -84,7 +92,8 @@ impl Press {
             ("ack", [number]) => number.parse().ok().map(|number| Self::Acknowledge(Some(number))),
             ("start", []) => Some(Self::Start),
             ("dismiss", []) => Some(Self::Dismiss),
-            ("cancel", []) => Some(Self::Cancel),
+            ("cancel", []) => Some(Self::Cancel(None)),
+            ("cancel", [name]) if !name.is_empty() => Some(Self::Cancel(Some(TargetName::new(*name)))),
             _ => None,
         }
     }
@@ -144,7 +153,8 @@ mod tests {
             Press::Acknowledge(Some(u64::MAX)),
             Press::Start,
             Press::Dismiss,
-            Press::Cancel,
+            Press::Cancel(None),
+            Press::Cancel(Some(TargetName::new("web"))),
         ]
     }
 

@@ -377,6 +377,7 @@ impl Delivery {
         }
         let mut places = vec![self.shared.governance()];
         places.extend(self.shared.settings.channels.ops.iter().map(|id| Place::new(*id, "the ops channel")));
+        let me = self.shared.rest.my_id().await?;
         let mark = format!("operation {} · ", self.operation.short());
         for place in places {
             let messages = match self.shared.rest.messages(&place, None).await {
@@ -386,7 +387,7 @@ impl Delivery {
                 Err(_) => continue,
             };
             // Oldest first, so that the newest of several for the same stays.
-            for message in messages.into_iter().rev().filter(|message| message.author.id == self.shared.me) {
+            for message in messages.into_iter().rev().filter(|message| message.author.id == me) {
                 if let Some(entry) = found_again(&self.operation, &mark, message) {
                     self.shared.board.add(entry).await;
                 }

@@ -24,7 +24,7 @@ fn room(fake: &Fake, placed: &Arc<InMemory>) -> DiscordRoom {
     let board = Board::load(Arc::clone(placed) as Arc<dyn placed::Placed>);
     let world: Arc<dyn World> = Arc::new(System::new());
     let began = world.now();
-    DiscordRoom::new(Arc::new(Shared { rest, settings, people, board, world, me: UserId(7), began, logs: None }))
+    DiscordRoom::new(Arc::new(Shared { rest, settings, people, board, world, began, logs: None }))
 }
 
 async fn cards(set_up: impl FnOnce(&mut Script)) -> Vec<(Slot, Card)> {
