@@ -9,8 +9,11 @@
 //! does not answer, drops a 429's `retry_after`, identifies anew without counting, and reads messages of any length;
 //! all four are what this front must never do.
 
+mod check;
 mod commands;
 mod drawing;
+mod front;
+mod gateway;
 mod id;
 mod interactions;
 mod log_channel;
@@ -23,4 +26,6 @@ mod settings;
 mod testing;
 mod wire;
 
+pub(crate) use self::check::check;
+pub(crate) use self::front::{Files, Front};
 pub(crate) use self::settings::Settings;

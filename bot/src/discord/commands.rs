@@ -31,14 +31,16 @@ const NUMBER: u8 = 10;
 /// When Discord refuses or cannot be reached.
 pub(crate) async fn register(rest: &Rest, application: ApplicationId, guild: GuildId) -> Result<bool, Fault> {
     let wanted = definition();
-    let found = rest.commands(application, guild).await?;
-    if let [only] = found.as_slice()
-        && is_same(&wanted, only)
-    {
+    if is_registered(&rest.commands(application, guild).await?) {
         return Ok(false);
     }
     rest.register(application, guild, json!([wanted])).await?;
     Ok(true)
+}
+
+/// Whether exactly that is registered.
+pub(crate) fn is_registered(found: &[Registered]) -> bool {
+    matches!(found, [only] if is_same(&definition(), only))
 }
 
 /// The command as it is registered.

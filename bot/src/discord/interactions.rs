@@ -186,7 +186,7 @@ impl Interactions {
             }
             Press::Withdraw(request) => {
                 let (operation, ballot) = ballot(request, by, Mark::Approve, None);
-                (operation, Signal::Withdrawn(ballot), "Your ✅ is taken back. It counts until the change is begun.")
+                (operation, Signal::Withdrawn(ballot), "Your ✅ is taken back, as long as the change is not begun yet.")
             }
             Press::Reason(operation) => {
                 let answer = PersonsAnswer { by, text: text.unwrap_or_default() };

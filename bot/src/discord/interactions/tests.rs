@@ -254,7 +254,7 @@ async fn buttons_do_what_marks_do_and_more() {
     insta::assert_snapshot!(told.join("\n"), @"
     op: 80351110224678913 Approve 30e2 None | Your ✅ is on record. The card shows what comes of it.
     op: 80351110224678913 Reject 30e2 None | Your ❌ is on record. The card shows what comes of it.
-    op: 80351110224678913 takes Approve back | Your ✅ is taken back. It counts until the change is begun.
+    op: 80351110224678913 takes Approve back | Your ✅ is taken back, as long as the change is not begun yet.
     80351110224678913 acknowledges None | You see to it. Nobody further is told.
     80351110224678913 acknowledges Some(41) | You see to it. Nobody further is told.
     80351110224678913 starts | It is begun.
