@@ -5,7 +5,7 @@ mod chart;
 mod cli;
 mod console;
 mod control;
-#[allow(dead_code)] // Until the service begins it.
+#[allow(dead_code, unused_imports)] // Until the service begins it.
 mod discord;
 pub mod drawing;
 mod drill;

@@ -120,6 +120,7 @@ async fn gateway(rest: &Rest) -> Finding {
 
 async fn application(rest: &Rest, settings: &Settings) -> Vec<Finding> {
     const WHAT: &str = "Discord, application";
+    const COMMANDS: &str = "Discord, commands";
     let found = match rest.application().await {
         Ok(found) => found,
         Err(fault) => return vec![Finding::unanswered(WHAT, &PortError::from(fault))],
@@ -133,7 +134,6 @@ async fn application(rest: &Rest, settings: &Settings) -> Vec<Finding> {
     } else {
         Finding::ok(WHAT, format!("{} can be added by its owner alone.", shown(&found.name)))
     }];
-    const COMMANDS: &str = "Discord, commands";
     findings.push(match rest.commands(found.id, settings.guild).await {
         Ok(registered) if commands::is_registered(&registered) => Finding::ok(COMMANDS, "/scale is registered."),
         Ok(_) => Finding::ok(COMMANDS, "/scale is not registered as it is now; that is done when the bot runs."),
@@ -239,7 +239,9 @@ impl Seen<'_> {
             permissions.iter().any(|named| found.has(*named))
         };
         let (mut writers, mut admins, mut removers) = (Vec::new(), Vec::new(), Vec::new());
-        for role in others {
+        let everybody_writes = self.guild.roles.iter().any(|role| role.id == everyone && may(role, &[SEND, WEBHOOKS]));
+        // Where everybody may, each role may as well.
+        for role in others.filter(|role| !everybody_writes || role.id == everyone) {
             let name = if role.id == everyone { "everybody".to_owned() } else { shown(&role.name) };
             match role {
                 role if bits_of(&role.permissions) & ADMINISTRATOR != 0 => admins.push(name),
@@ -316,30 +318,24 @@ async fn gate(rest: &Rest, seen: &Seen<'_>, quorum: u32) -> Finding {
     // Who holds two of the roles is counted once at least: the largest is certain, the sum is not.
     let certain = leads.iter().map(count).max().unwrap_or(0);
     let quorum = u64::from(quorum.max(1));
-    let people = |count: u64| if count == 1 { "1 person".to_owned() } else { format!("{count} people") };
+    let leads = match certain {
+        1 => "1 governance lead".to_owned(),
+        several => format!("{several} governance leads"),
+    };
+    let needed = if quorum == 1 { "1 has to approve".to_owned() } else { format!("{quorum} have to approve") };
     let to_do = "Give the role of governance lead to more people.";
     match certain {
-        certain if certain < quorum => Finding::failed(
-            WHAT,
-            format!(
-                "No approval can be had: {} hold the role of governance lead, {quorum} have to approve.",
-                people(certain)
-            ),
-            to_do,
-        ),
+        certain if certain < quorum => {
+            Finding::failed(WHAT, format!("No approval can be had: {leads}, of whom {needed}."), to_do)
+        }
         certain if certain == quorum => Finding::warn(
             WHAT,
             format!(
-                "{} hold the role of governance lead, {quorum} have to approve. What one of them asks for, nobody can \
-                 approve: the gate cannot be satisfied then.",
-                people(certain)
+                "{leads}, of whom {needed}. Nobody can approve what one of them asks for: the gate cannot be satisfied then."
             ),
             to_do,
         ),
-        certain => Finding::ok(
-            WHAT,
-            format!("{} hold the role of governance lead, {quorum} have to approve.", people(certain)),
-        ),
+        _ => Finding::ok(WHAT, format!("{leads}, of whom {needed}.")),
     }
 }
 

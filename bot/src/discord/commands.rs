@@ -223,6 +223,7 @@ mod tests {
     use super::*;
     use crate::discord::drawing::limits::length;
 
+    #[allow(clippy::needless_pass_by_value, reason = "JSON is written where it is handed over")]
     fn filled_in(word: &str, options: Value) -> InteractionData {
         let options: Vec<Value> = options
             .as_object()

@@ -171,32 +171,31 @@ impl Gateway {
         let connected = timeout(CONNECT, connect_async_with_config(url.as_str(), Some(config), true)).await;
         let mut socket = match connected {
             Ok(Ok((socket, _))) => socket,
-            Ok(Err(error)) => return self.not_reached(session.as_ref(), budget, words(&error)),
-            Err(_) => return self.not_reached(session.as_ref(), budget, "it did not answer in time".to_owned()),
+            Ok(Err(error)) => return not_reached(session.as_ref(), budget, words(&error)),
+            Err(_) => return not_reached(session.as_ref(), budget, "it did not answer in time".to_owned()),
         };
         let beat = match timeout(CONNECT, next(&mut socket)).await {
             Ok(Ok(Some(Frame { op: op::HELLO, d, .. }))) => match d["heartbeat_interval"].as_u64().filter(|ms| *ms > 0)
             {
                 Some(ms) => Duration::from_millis(ms),
-                None => return self.not_reached(session.as_ref(), budget, "it said no HELLO".to_owned()),
+                None => return not_reached(session.as_ref(), budget, "it said no HELLO".to_owned()),
             },
-            Ok(Err(after)) => return self.closed(after, session.as_ref(), budget),
-            _ => return self.not_reached(session.as_ref(), budget, "it said no HELLO".to_owned()),
+            Ok(Err(after)) => return closed(after, session.as_ref(), budget),
+            _ => return not_reached(session.as_ref(), budget, "it said no HELLO".to_owned()),
         };
-        let first = match session {
-            Some(session) => session.resume(self.token.expose_secret()),
-            None => {
-                budget.identifies();
-                identify(self.token.expose_secret())
-            }
+        let first = if let Some(session) = session {
+            session.resume(self.token.expose_secret())
+        } else {
+            budget.identifies();
+            identify(self.token.expose_secret())
         };
         if let Err(after) = send(&mut socket, &first).await {
-            return self.closed(after, session.as_ref(), budget);
+            return closed(after, session.as_ref(), budget);
         }
         let after = self.listen(&mut socket, session, beat).await;
         // Said in vain where the other end has gone already.
         let _ = timeout(Duration::from_secs(1), say_goodbye(&mut socket)).await;
-        self.closed(after, session.as_ref(), budget)
+        closed(after, session.as_ref(), budget)
     }
 
     async fn listen(&self, socket: &mut Socket, session: &mut Option<Session>, beat: Duration) -> After {
@@ -288,18 +287,18 @@ impl Gateway {
         }
         false
     }
+}
 
-    fn not_reached(&self, session: Option<&Session>, budget: &mut Budget, why: String) -> After {
-        budget.failed();
-        if session.is_some() { After::Resume(why) } else { After::Anew(why) }
-    }
+fn not_reached(session: Option<&Session>, budget: &mut Budget, why: String) -> After {
+    closed(After::Resume(why), session, budget)
+}
 
-    fn closed(&self, after: After, session: Option<&Session>, budget: &mut Budget) -> After {
-        budget.failed();
-        match after {
-            After::Resume(why) if session.is_none() => After::Anew(why),
-            after => after,
-        }
+/// What follows: without a session there is none to go on.
+fn closed(after: After, session: Option<&Session>, budget: &mut Budget) -> After {
+    budget.failed();
+    match after {
+        After::Resume(why) if session.is_none() => After::Anew(why),
+        after => after,
     }
 }
 

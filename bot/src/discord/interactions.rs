@@ -155,7 +155,7 @@ impl Interactions {
         let by = person(user.id);
         match interaction.kind {
             COMMAND => match commands::request(data) {
-                Ok(request) => self.said(self.reception.command(request, by).await, ""),
+                Ok(request) => said(self.reception.command(request, by).await, ""),
                 Err(no_command) => Said::Text(no_command.to_string()),
             },
             _ => match Press::read(&data.custom_id) {
@@ -197,27 +197,26 @@ impl Interactions {
                 (operation, Signal::Attest(answer), "Your word is on record.")
             }
             Press::Acknowledge(number) => {
-                return self
-                    .said(self.reception.acknowledge(number, by).await, "You see to it. Nobody further is told.");
+                return said(self.reception.acknowledge(number, by).await, "You see to it. Nobody further is told.");
             }
-            Press::Start => return self.said(self.reception.start_proposed(by).await, "It is begun."),
-            Press::Dismiss => return self.said(self.reception.dismiss_proposed(by).await, "It is dismissed."),
+            Press::Start => return said(self.reception.start_proposed(by).await, "It is begun."),
+            Press::Dismiss => return said(self.reception.dismiss_proposed(by).await, "It is dismissed."),
             Press::Cancel(target) => {
                 let cancel = Command::Cancel { target };
-                return self.said(self.reception.command(cancel, by).await, "It stops.");
+                return said(self.reception.command(cancel, by).await, "It stops.");
             }
         };
-        self.said(self.reception.signal(&operation, signal).await, taken)
+        said(self.reception.signal(&operation, signal).await, taken)
     }
+}
 
-    /// What somebody is answered; `taken` where there is nothing else to say.
-    fn said(&self, reply: Reply, taken: &str) -> Said {
-        match reply {
-            Reply::Card(card) => Said::Card(card),
-            Reply::Opened { text, .. } | Reply::Taken(text) | Reply::Refused(text) => {
-                let text = if text.is_empty() { taken } else { &text };
-                Said::text(if text.is_empty() { "Done." } else { text })
-            }
+/// What somebody is answered; `taken` where there is nothing else to say.
+fn said(reply: Reply, taken: &str) -> Said {
+    match reply {
+        Reply::Card(card) => Said::Card(card),
+        Reply::Opened { text, .. } | Reply::Taken(text) | Reply::Refused(text) => {
+            let text = if text.is_empty() { taken } else { &text };
+            Said::text(if text.is_empty() { "Done." } else { text })
         }
     }
 }

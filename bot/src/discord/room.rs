@@ -7,8 +7,8 @@
 //! Discord is away the newest card of each message is kept, and delivered when it is back.
 
 mod delivery;
-pub(crate) use self::delivery::nonce;
-
+mod drawn;
+mod messages;
 pub(crate) mod placed;
 pub(crate) mod spot;
 #[cfg(test)]
@@ -26,6 +26,7 @@ use scalebot_commands::units::{OperationId, Person, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 use self::delivery::{Delivery, Job};
+pub(crate) use self::drawn::nonce;
 use self::placed::Board;
 use super::drawing::{self, View};
 use super::people::People;

@@ -91,6 +91,7 @@ mod tests {
             .unwrap()
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "JSON is written where it is handed over")]
     fn channel(overwrites: serde_json::Value) -> Channel {
         serde_json::from_value(json!({ "id": "20", "permission_overwrites": overwrites })).unwrap()
     }

@@ -81,7 +81,7 @@ async fn a_server_as_it_should_be() {
     Ok  Discord, discord.roles.governance_lead: Governance.
     Ok  Discord, discord.roles.infrastructure_team: Infra.
     Ok  Discord, discord.roles.system_architect: Architects.
-    Ok  Discord, approval: 3 people hold the role of governance lead, 1 have to approve.
+    Ok  Discord, approval: 3 governance leads, of whom 1 has to approve.
     ");
     let changes = fake.state().asked.iter().filter(|asked| !asked.starts_with("GET ")).count();
     assert_eq!(changes, 0, "nothing is changed to find out");
@@ -118,7 +118,7 @@ async fn nobody_but_the_bot_may_write_in_the_log_channel() {
         channel["permission_overwrites"].as_array_mut().unwrap().push(everybody);
         let person = json!({ "id": "5", "type": 1, "allow": SEND.0.to_string(), "deny": "0" });
         channel["permission_overwrites"].as_array_mut().unwrap().push(person);
-    }).await, @"Failed  Discord, the log channel: Others than the bot may write there: everybody, Operators, Governance, Infra, Architects, the person 5. -> Take Send Messages and Manage Webhooks from them in that channel, so that it is a witness.");
+    }).await, @"Failed  Discord, the log channel: Others than the bot may write there: everybody, the person 5. -> Take Send Messages and Manage Webhooks from them in that channel, so that it is a witness.");
     insta::assert_snapshot!(wrong("guilds/10", |guild| {
         guild["roles"][3]["permissions"] = json!(MANAGE_MESSAGES.0.to_string());
     }).await, @"Warn  Discord, the log channel: Others may take posts away there: Infra. -> Take Manage Messages from them in that channel. Posts that are missing are seen by ledger verify.");
@@ -135,8 +135,8 @@ async fn roles_exist_can_be_held_and_are_notified() {
 #[tokio::test]
 async fn the_gate_can_be_satisfied_whoever_asks() {
     let path = "guilds/10/roles/member-counts";
-    insta::assert_snapshot!(wrong(path, |counts| counts["42"] = json!(1)).await, @"Warn  Discord, approval: 1 person hold the role of governance lead, 1 have to approve. What one of them asks for, nobody can approve: the gate cannot be satisfied then. -> Give the role of governance lead to more people.");
-    insta::assert_snapshot!(wrong(path, |counts| _ = counts.as_object_mut().unwrap().remove("42")).await, @"Failed  Discord, approval: No approval can be had: 0 people hold the role of governance lead, 1 have to approve. -> Give the role of governance lead to more people.");
+    insta::assert_snapshot!(wrong(path, |counts| counts["42"] = json!(1)).await, @"Warn  Discord, approval: 1 governance lead, of whom 1 has to approve. Nobody can approve what one of them asks for: the gate cannot be satisfied then. -> Give the role of governance lead to more people.");
+    insta::assert_snapshot!(wrong(path, |counts| _ = counts.as_object_mut().unwrap().remove("42")).await, @"Failed  Discord, approval: No approval can be had: 0 governance leads, of whom 1 has to approve. -> Give the role of governance lead to more people.");
 }
 
 #[tokio::test]

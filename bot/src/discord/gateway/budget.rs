@@ -72,7 +72,7 @@ impl Budget {
             self.begun.pop_front();
         }
         if let Some(oldest) = self.begun.front().filter(|_| self.begun.len() >= OURS) {
-            return Some((DAY - now.duration_since(*oldest)).min(ASK_AGAIN));
+            return Some(DAY.saturating_sub(now.duration_since(*oldest)).min(ASK_AGAIN));
         }
         // Where fewer are allowed at all, fewer are left.
         let told = told.filter(|told| told.remaining <= LEFT.min(told.total / 20))?;
@@ -88,8 +88,8 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn told(remaining: u32) -> Option<SessionStartLimit> {
-        Some(SessionStartLimit { total: 1_000, remaining, reset_after: 7_200_000 })
+    fn told(remaining: u32) -> SessionStartLimit {
+        SessionStartLimit { total: 1_000, remaining, reset_after: 7_200_000 }
     }
 
     #[test]
@@ -112,15 +112,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_days_budget_is_never_used_up() {
         let mut budget = Budget::new(secs(1), secs(600));
-        assert_eq!(budget.may_identify(told(51)), None);
-        assert_eq!(budget.may_identify(told(50)), Some(ASK_AGAIN));
+        assert_eq!(budget.may_identify(Some(told(51))), None);
+        assert_eq!(budget.may_identify(Some(told(50))), Some(ASK_AGAIN));
         assert_eq!(budget.may_identify(None), None);
         for _ in 0..OURS {
-            assert_eq!(budget.may_identify(told(900)), None);
+            assert_eq!(budget.may_identify(Some(told(900))), None);
             budget.identifies();
         }
-        assert_eq!(budget.may_identify(told(900)), Some(ASK_AGAIN));
+        assert_eq!(budget.may_identify(Some(told(900))), Some(ASK_AGAIN));
         tokio::time::advance(DAY).await;
-        assert_eq!(budget.may_identify(told(900)), None);
+        assert_eq!(budget.may_identify(Some(told(900))), None);
     }
 }

@@ -124,6 +124,7 @@ async fn serve(mut socket: WebSocket, beat: u64, lines: Lines, said: Arc<Mutex<V
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "JSON is written where it is handed over")]
 fn event(seq: u64, kind: &str, d: Value) -> Line {
     Line::Say(json!({ "op": 0, "s": seq, "t": kind, "d": d }))
 }

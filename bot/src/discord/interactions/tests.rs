@@ -91,6 +91,7 @@ fn interactions(fake: &Fake, desk: &Arc<Desk>) -> Interactions {
     Interactions { rest, settings, people, reception, world: Arc::new(System::new()) }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "JSON is written where it is handed over")]
 fn interaction(kind: u8, data: Value, change: impl FnOnce(&mut Value)) -> Interaction {
     let mut json = json!({
         "id": "500", "application_id": "7", "type": kind, "token": "dG9rZW4", "guild_id": "10", "channel_id": "20",

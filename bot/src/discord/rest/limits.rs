@@ -172,9 +172,8 @@ impl Bucket {
         }
         match (self.left, self.reset) {
             _ if urgent => {}
-            (None, _) if self.under_way > 0 => return Turn::AfterAnother,
             (Some(0), Some(reset)) => return Turn::At(reset),
-            (Some(0), None) if self.under_way > 0 => return Turn::AfterAnother,
+            (None, _) | (Some(0), None) if self.under_way > 0 => return Turn::AfterAnother,
             _ => {}
         }
         self.left = self.left.map(|left| left.saturating_sub(1));

@@ -40,14 +40,20 @@ impl Posted {
     }
 }
 
-fn call(method: Method, pattern: &'static str, major: impl ToString, path: String, doing: impl Into<String>) -> Call {
+fn call(
+    method: Method,
+    pattern: &'static str,
+    major: impl std::fmt::Display,
+    path: String,
+    doing: impl Into<String>,
+) -> Call {
     let repeatable = method != Method::POST;
     let route = Route { pattern, major: major.to_string(), urgent: false };
     let (body, needs, as_bot) = (Body::Nothing, "", true);
     Call { method, path, route, body, doing: doing.into(), needs, repeatable, as_bot, patience: PATIENCE }
 }
 
-fn get(pattern: &'static str, major: impl ToString, path: String, doing: impl Into<String>) -> Call {
+fn get(pattern: &'static str, major: impl std::fmt::Display, path: String, doing: impl Into<String>) -> Call {
     call(Method::GET, pattern, major, path, doing)
 }
 

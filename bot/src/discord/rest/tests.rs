@@ -12,11 +12,14 @@ use serde_json::json;
 use super::*;
 use crate::discord::id::{ChannelId, GuildId, InteractionId, MessageId, UserId};
 
+/// A status, headers and a body.
+type Answer = (StatusCode, Vec<(&'static str, String)>, Value);
+
 /// What the server was asked, and what it answers next.
 #[derive(Default)]
 struct Script {
     asked: Vec<(Method, String, HeaderMap, Vec<u8>)>,
-    answers: VecDeque<(StatusCode, Vec<(&'static str, String)>, Value)>,
+    answers: VecDeque<Answer>,
 }
 
 /// A server that answers what it was told to, in order; nothing left: `200 {}`.

@@ -30,8 +30,7 @@ fn room(fake: &Fake, placed: &Arc<InMemory>) -> DiscordRoom {
 async fn cards(set_up: impl FnOnce(&mut Script)) -> Vec<(Slot, Card)> {
     let stage = Stage::with(set_up);
     stage.play("/scale up 6").await;
-    let shown = stage.script().shown.clone();
-    shown
+    stage.script().shown.clone()
 }
 
 async fn show_all(room: &DiscordRoom, cards: &[(Slot, Card)]) {
