@@ -50,9 +50,6 @@ pub(crate) fn definition() -> Value {
         "type": 1,
         "description": "Scale a fleet by its runbook: checked, approved, verified, watched, and taken back if need be",
         "default_member_permissions": SEEN_BY,
-        // In a server, and installed there: elsewhere nobody has a role.
-        "contexts": [0],
-        "integration_types": [0],
         "options": Word::ALL.map(subcommand),
     })
 }
@@ -179,13 +176,11 @@ fn is_same(wanted: &Value, found: &Registered) -> bool {
 
 /// What of a definition is ours to say, in one form: what is left out and what is empty are the same.
 fn plain(value: &Value) -> Value {
-    const OURS: [&str; 14] = [
+    const OURS: [&str; 12] = [
         "name",
         "type",
         "description",
         "default_member_permissions",
-        "contexts",
-        "integration_types",
         "options",
         "required",
         "min_value",
@@ -312,6 +307,7 @@ mod tests {
             found["application_id"] = json!("7");
             found["version"] = json!("901");
             found["nsfw"] = json!(false);
+            found["contexts"] = Value::Null;
             found["options"][0]["options"][0]["min_value"] = json!(1.0);
             found["options"][9].as_object_mut().unwrap().remove("options");
             change(&mut found);

@@ -232,8 +232,7 @@ fn components(presses: &[Button]) -> Value {
 }
 
 fn attachments(files: &[File]) -> Value {
-    let described =
-        |(id, file): (usize, &File)| json!({ "id": id, "filename": file.name, "description": file.description });
+    let described = |(id, file): (usize, &File)| json!({ "id": id.to_string(), "filename": file.name, "description": file.description });
     files.iter().enumerate().map(described).collect()
 }
 

@@ -130,7 +130,7 @@ fn drawn(post: &Post) -> Posted {
     let described: Vec<_> = files
         .iter()
         .enumerate()
-        .map(|(id, file)| json!({ "id": id, "filename": file.name, "description": file.description }))
+        .map(|(id, file)| json!({ "id": id.to_string(), "filename": file.name, "description": file.description }))
         .collect();
     let json = json!({
         "content": content,

@@ -529,7 +529,7 @@ async fn summaries() {
         {
           "description": "p99 fell",
           "filename": "chart.png",
-          "id": 0
+          "id": "0"
         }
       ],
       "components": [],

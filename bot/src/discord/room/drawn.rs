@@ -30,7 +30,7 @@ pub(super) async fn card(
 ) -> Posted {
     let names = shared.people.names_in(texts_of(card)).await;
     let picture = picture(card).await;
-    let tag = tag(slot, part);
+    let tag = tag(slot, part, &card.footer);
     let presses = drawing::buttons(card, slot, operation, request);
     let now = shared.world.now();
     let view = View { names: &names, now, tag: Some(&tag), presses, notify, picture: picture.as_ref() };
@@ -61,12 +61,16 @@ pub(super) fn is_pressable(drawn: &Posted) -> bool {
     drawn.json["components"].as_array().is_some_and(|rows| !rows.is_empty())
 }
 
-/// What stands at the end of the small print, by which a message is found again.
-fn tag(slot: Slot, part: &str) -> String {
+/// What stands at the end of the small print, by which a message is found again. A request that is named there already
+/// is not named twice, and an escalation's part is its title.
+fn tag(slot: Slot, part: &str, footer: &str) -> String {
     let word = spot::word(slot);
-    // An escalation's part is its title.
-    if part.is_empty() || slot == Slot::Escalation { word.to_owned() } else { format!("{word} {part}") }
+    let is_named = footer.ends_with(&format!("{REQUEST}{part}"));
+    if part.is_empty() || slot == Slot::Escalation || is_named { word.to_owned() } else { format!("{word} {part}") }
 }
+
+/// How the small print of a request names it.
+const REQUEST: &str = " · request ";
 
 /// What a message of the bot's own shows, by its small print.
 pub(super) fn found_again(operation: &OperationId, mark: &str, message: Message) -> Option<Entry> {
@@ -75,10 +79,10 @@ pub(super) fn found_again(operation: &OperationId, mark: &str, message: Message)
     if !footer.contains(mark) {
         return None;
     }
-    let (_, tag) = footer.rsplit_once(" · ")?;
+    let (before, tag) = footer.rsplit_once(" · ")?;
     let (slot, part) = match spot::slot(tag) {
         Some(Slot::Escalation) => (Slot::Escalation, spot::condition(embed.title.as_deref()?)),
-        Some(slot) => (slot, ""),
+        Some(slot) => (slot, before.rsplit_once(REQUEST).map_or("", |(_, request)| request)),
         None => {
             let (word, part) = tag.rsplit_once(' ')?;
             (spot::slot(word)?, part)
