@@ -20,7 +20,7 @@ use super::people::People;
 use super::rest::Rest;
 use super::room::placed::{Board, PlacedFile};
 use super::room::{DiscordRoom, Shared};
-use super::settings::Settings;
+use super::settings::{Settings, WhileAway};
 use super::wire::{Interaction, Reaction, Ready};
 use crate::reception::Reception;
 
@@ -148,6 +148,14 @@ impl Front {
     }
 }
 
+impl Front {
+    /// Whether operations are to wait before they change anything further: the configuration wants it, and people are not
+    /// reached.
+    pub(crate) fn pauses(&self) -> bool {
+        self.settings.while_away == WhileAway::Pause && self.is_reached().is_err()
+    }
+}
+
 /// Passes marks on, one after the other, and reads them all when a session began, from time to time, and after too many
 /// at once.
 async fn watch_marks(marks: &Marks, mut queue: mpsc::Receiver<(Reaction, bool)>, mut read: watch::Receiver<()>) {
@@ -251,3 +259,6 @@ async fn keep_registered(rest: &Rest, application: ApplicationId, settings: &Set
         pause = (pause * 2).min(AGAIN_AT_MOST);
     }
 }
+
+#[cfg(test)]
+mod tests;

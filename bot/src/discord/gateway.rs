@@ -8,7 +8,7 @@
 mod budget;
 mod session;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -275,4 +275,4 @@ fn text_of(data: &InteractionData) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -36,10 +36,10 @@ impl Events for Heard {
 }
 
 /// What a connection is told, in order, before it is left open.
-type Lines = Vec<Line>;
+pub(crate) type Lines = Vec<Line>;
 
 #[derive(Clone)]
-enum Line {
+pub(crate) enum Line {
     Say(Value),
     Close(u16),
     /// The other end must have said that many things by now.
@@ -50,16 +50,24 @@ enum Line {
 struct Scene {
     fake: Fake,
     /// What the bot said, a connection after the other.
-    said: Arc<Mutex<Vec<Vec<Value>>>>,
+    said: AllSaid,
     heard: mpsc::UnboundedReceiver<String>,
     ended: tokio::task::JoinHandle<Ended>,
     connected: watch::Receiver<bool>,
 }
 
-/// A gateway whose connections are told these lines, the first first; later ones stay silent after HELLO.
+/// Everything that the bot said, a connection after the other.
+type AllSaid = Arc<Mutex<Vec<Vec<Value>>>>;
+
 async fn scene(beat: u64, connections: Vec<Lines>) -> Scene {
     let fake = Fake::start().await;
-    let said: Arc<Mutex<Vec<Vec<Value>>>> = Arc::default();
+    let said = listen(&fake, beat, connections).await;
+    begin(fake, said)
+}
+
+/// A gateway whose connections are told these lines, the first first; later ones stay silent after HELLO.
+pub(crate) async fn listen(fake: &Fake, beat: u64, connections: Vec<Lines>) -> AllSaid {
+    let said: AllSaid = Arc::default();
     let lines = Arc::new(Mutex::new(connections.into_iter()));
     let shared = Arc::clone(&said);
     let router = Router::new().route(
@@ -73,10 +81,10 @@ async fn scene(beat: u64, connections: Vec<Lines>) -> Scene {
     let url = format!("ws://{}/", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
     fake.state().found.insert("gateway/bot".into(), json!({ "url": url, "shards": 1 }));
-    begin(fake, said)
+    said
 }
 
-fn begin(fake: Fake, said: Arc<Mutex<Vec<Vec<Value>>>>) -> Scene {
+fn begin(fake: Fake, said: AllSaid) -> Scene {
     let (sender, heard) = mpsc::unbounded_channel();
     let (connected, stands) = watch::channel(false);
     let no_pause = Pace { first: Duration::from_millis(1), most: Duration::from_millis(5), anew: Default::default() };
@@ -88,7 +96,7 @@ fn begin(fake: Fake, said: Arc<Mutex<Vec<Vec<Value>>>>) -> Scene {
     Scene { fake, said, heard, ended, connected: stands }
 }
 
-async fn serve(mut socket: WebSocket, beat: u64, lines: Lines, said: Arc<Mutex<Vec<Vec<Value>>>>) {
+async fn serve(mut socket: WebSocket, beat: u64, lines: Lines, said: AllSaid) {
     let number = {
         let mut said = said.lock().unwrap();
         said.push(vec![]);
@@ -125,11 +133,11 @@ async fn serve(mut socket: WebSocket, beat: u64, lines: Lines, said: Arc<Mutex<V
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "JSON is written where it is handed over")]
-fn event(seq: u64, kind: &str, d: Value) -> Line {
+pub(crate) fn event(seq: u64, kind: &str, d: Value) -> Line {
     Line::Say(json!({ "op": 0, "s": seq, "t": kind, "d": d }))
 }
 
-fn ready(session: &str) -> Line {
+pub(crate) fn ready(session: &str) -> Line {
     event(
         1,
         "READY",

@@ -18,22 +18,35 @@ const LEAD: &str = "80351110224678913";
 const DIGEST: &str = "30e2eb205aac5d9ab864a1a13016c981933deac9ba6e2c5427426";
 
 /// A service that notes what it is handed in, and answers what it is told to.
-struct Desk {
+pub(crate) struct Desk {
     heard: Mutex<Vec<String>>,
+    said: tokio::sync::Notify,
     reply: Mutex<Reply>,
 }
 
 impl Desk {
-    fn new(reply: Reply) -> Arc<Self> {
-        Arc::new(Self { heard: Mutex::default(), reply: Mutex::new(reply) })
+    pub(crate) fn new(reply: Reply) -> Arc<Self> {
+        Arc::new(Self { heard: Mutex::default(), said: tokio::sync::Notify::new(), reply: Mutex::new(reply) })
     }
 
     fn heard(&self) -> Vec<String> {
         std::mem::take(&mut self.heard.lock().unwrap())
     }
 
+    /// Waits until so much was heard, and returns it.
+    pub(crate) async fn hears(&self, count: usize) -> Vec<String> {
+        loop {
+            let said = self.said.notified();
+            if self.heard.lock().unwrap().len() >= count {
+                return self.heard();
+            }
+            said.await;
+        }
+    }
+
     fn note(&self, what: String) -> Reply {
         self.heard.lock().unwrap().push(what);
+        self.said.notify_waiters();
         self.reply.lock().unwrap().clone()
     }
 }
@@ -76,7 +89,7 @@ impl Reception for Desk {
     }
 }
 
-fn digest() -> String {
+pub(crate) fn digest() -> String {
     format!("{DIGEST:0<64}")
 }
 

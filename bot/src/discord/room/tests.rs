@@ -72,6 +72,30 @@ async fn the_channel_gets_the_verdicts_and_the_thread_the_detail() {
 }
 
 #[tokio::test]
+async fn what_instances_wrote_is_attached_only_where_configuration_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = folder.path().join(operation().as_str());
+    std::fs::create_dir(&logs).unwrap();
+    std::fs::write(logs.join("api-5.log"), "panicked").unwrap();
+    let summary = cards(|_| ()).await.pop().unwrap();
+    for attached in [false, true] {
+        let fake = Fake::start().await;
+        let plain = room(&fake, &Arc::default());
+        let Shared { rest, settings, people, board, world, began, .. } = &*plain.shared;
+        let mut settings = settings.clone();
+        settings.attach_instance_logs = attached;
+        let (people, board, world) = (Arc::clone(people), board.clone(), Arc::clone(world));
+        let logs = Some(folder.path().to_owned());
+        let shared = Shared { rest: rest.clone(), settings, people, board, world, began: *began, logs };
+        show_all(&DiscordRoom::new(Arc::new(shared)), std::slice::from_ref(&summary)).await;
+        let message = fake.channel(OPS).pop().unwrap();
+        let names: Vec<&Value> =
+            message["attachments"].as_array().unwrap().iter().map(|file| &file["filename"]).collect();
+        assert_eq!(names.contains(&&serde_json::json!("api-5.log")), attached, "{names:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_goes_to_governance_with_its_marks_and_is_changed_in_place_when_decided() {
     let fake = Fake::start().await;
     let placed = Arc::default();
