@@ -32,8 +32,15 @@ pub(crate) enum Cancelled {
     Already(OperationId),
     /// The operation was told, and it is not on record yet.
     PassedOn(OperationId),
+    /// Too much waits to be heard by the operation already: it was not told.
+    NotHeard(OperationId),
     /// The fleet is brought back, which is not interrupted: the operation was not told.
     GoingBack(OperationId),
+    /// Nothing is left to stop: the operation was not told.
+    Over(OperationId),
+    /// Only a governance lead's word on the halt is awaited, which is not the host's to give up: the operation was not
+    /// told.
+    Offered(OperationId),
     /// The operation ended before it was heard.
     TooLate(OperationId),
     /// Nothing is under way.

@@ -14,7 +14,6 @@ mod logging;
 mod operation_command;
 mod palette;
 mod private_socket;
-mod reception;
 mod state_dir;
 mod stop;
 #[cfg(test)]

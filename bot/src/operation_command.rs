@@ -17,6 +17,7 @@ use scalebot_adapters::transcript::Transcript;
 use scalebot_commands::break_glass::{self, NotDone};
 use scalebot_commands::desk::Abandoned;
 use scalebot_commands::outbox::Outbox;
+use scalebot_commands::ports::Ledger as _;
 use scalebot_commands::units::{Epoch, OperationId};
 use tokio::time::{Instant, sleep};
 
@@ -154,7 +155,10 @@ async fn abandon(dir: &StateDir, id: &str, reason: String) -> Result<Ended, Stri
     let abandoned = Abandoned { by: control::myself(), reason };
     let done = break_glass::abandon(&log.ledger, &log.system, log.epoch, &operation, &abandoned).await;
     let ended = match done {
-        Ok(finished) => Ended::Done(words::abandoned(dir, &operation, &finished)),
+        Ok(finished) => {
+            let left = log.ledger.events_of(&operation).await.map(|events| break_glass::out_of_service(&events));
+            Ended::Done(words::abandoned(dir, &operation, &finished, left.as_deref().ok()))
+        }
         Err(refused @ (NotDone::Unknown(_) | NotDone::Ended(..))) => Ended::Otherwise(refused.to_string()),
         Err(error @ NotDone::Interrupted(_)) => Ended::Unusable(error.to_string()),
     };
@@ -194,14 +198,21 @@ async fn answered(dir: &StateDir, holder: &str, answer: Cancelled) -> Result<End
         Cancelled::Recorded(operation)
         | Cancelled::Already(operation)
         | Cancelled::PassedOn(operation)
+        | Cancelled::NotHeard(operation)
         | Cancelled::GoingBack(operation)
+        | Cancelled::Over(operation)
+        | Cancelled::Offered(operation)
         | Cancelled::TooLate(operation) => words::cancel_answered(dir, operation, &answer),
     };
     Ok(match answer {
         Cancelled::Recorded(_) | Cancelled::Already(_) => Ended::Done(text),
-        Cancelled::PassedOn(_) | Cancelled::GoingBack(_) | Cancelled::TooLate(_) | Cancelled::NothingUnderWay => {
-            Ended::Otherwise(text)
-        }
+        Cancelled::PassedOn(_)
+        | Cancelled::NotHeard(_)
+        | Cancelled::GoingBack(_)
+        | Cancelled::Over(_)
+        | Cancelled::Offered(_)
+        | Cancelled::TooLate(_)
+        | Cancelled::NothingUnderWay => Ended::Otherwise(text),
     })
 }
 

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::channel::mpsc::UnboundedSender;
 use futures::future::BoxFuture;
 use scalebot_commands::approval::{Ballot, Mark, Standing};
 use scalebot_commands::asked::{self, Answer as Answered};
@@ -14,7 +13,7 @@ use scalebot_commands::card::Card;
 use scalebot_commands::desk::{Desk, Received};
 use scalebot_commands::event::{Claim, Draft, Event, Hash};
 use scalebot_commands::figures::{BACKEND_BOUNDS_MS, Histogram, InstanceLoad, Load};
-use scalebot_commands::journal::{Fence, Inbox, Signal};
+use scalebot_commands::journal::{Fence, Inbox, Signal, Signals};
 use scalebot_commands::policy::Policy;
 use scalebot_commands::ports::*;
 use scalebot_commands::request;
@@ -59,6 +58,7 @@ pub(crate) struct Script {
     pub(crate) steered_by: Answer<Vec<Steering>>,
     pub(crate) declared: Answer<Option<Declared>>,
     pub(crate) routing: Answer<()>,
+    pub(crate) disruptions: Answer<Option<DisruptionBudget>>,
     pub(crate) before: Option<Manner>,
     pub(crate) after: Option<Manner>,
     pub(crate) halt: [Answer<HaltReading>; 2],
@@ -71,6 +71,12 @@ pub(crate) struct Script {
     pub(crate) pools: [Answer<PoolBudget>; 2],
     pub(crate) complexity: Answer<ComplexityBudget>,
     pub(crate) attended: bool,
+    /// Of whom the chat system tells nothing, and until when.
+    pub(crate) untold: BTreeMap<&'static str, Duration>,
+    /// Who holds no role any more.
+    pub(crate) dismissed: Vec<&'static str>,
+    /// What was told to one person only.
+    pub(crate) told: Vec<(String, String)>,
     /// Called with every card that is shown.
     pub(crate) on_show: fn(&mut Script, Slot, &Card),
     /// Called with every event once it is written.
@@ -78,7 +84,7 @@ pub(crate) struct Script {
     /// Called whenever somebody is about to look at the fleet.
     pub(crate) on_look: fn(&mut Script),
     pub(crate) shown: Vec<(Slot, Card)>,
-    pub(crate) signals: Option<UnboundedSender<Signal>>,
+    pub(crate) signals: Option<Signals>,
     pub(crate) events: Vec<Event>,
     /// What was changed outside or written down, by the name of the port's method.
     pub(crate) touched: Vec<&'static str>,
@@ -100,7 +106,7 @@ impl Script {
 
     /// Says something to the operation under way.
     pub(crate) fn signal(&self, signal: Signal) {
-        self.signals.as_ref().unwrap().unbounded_send(signal).unwrap();
+        self.signals.as_ref().unwrap().send(signal).unwrap();
     }
 
     /// Puts a mark on the request that the card asks people to decide on.
@@ -199,6 +205,7 @@ impl Stage {
             steered_by: Ok(vec![]),
             declared: Ok(None),
             routing: Ok(()),
+            disruptions: Ok(None),
             before: Some(Manner { old_ms: 900.0, new_ms: 900.0, failing: 0 }),
             after: Some(Manner { old_ms: 400.0, new_ms: 400.0, failing: 0 }),
             halt: [Ok(halted(false)), Ok(halted(false))],
@@ -220,6 +227,9 @@ impl Stage {
                 overall: "within_budget".into(),
             }),
             attended: false,
+            untold: BTreeMap::new(),
+            dismissed: vec![],
+            told: vec![],
             on_show: |_, _, _| (),
             on_event: |_, _| (),
             on_look: |_| (),
@@ -310,6 +320,16 @@ impl Stage {
         desk.take(&request::parse(command).unwrap(), &Person::new(by)).await.unwrap()
     }
 
+    /// Whether somebody may cancel the operation that holds the fleet, at the desk.
+    pub(crate) async fn may_cancel(&self, by: &str) -> Result<(), String> {
+        let (ports, policy) = (self.ports(), Policy::rehearsal(Duration::from_mins(1)));
+        let targets = [TargetName::new("api")];
+        let (ledger, world, room) = (&*ports.ledger, &*ports.world, &*ports.room);
+        let desk = Desk { ledger, world, room, policy: &policy, epoch: Epoch(1), targets: &targets };
+        let operation = self.script().claims[0].operation.clone();
+        desk.may_cancel(&request::parse("/scale cancel").unwrap(), &operation, &Person::new(by)).await.unwrap()
+    }
+
     /// Carries the operator's command through, from the desk to its end.
     pub(crate) async fn play_under(&self, command: &str, policy: &Policy) -> Ended {
         let Received::Opened(operation) = self.take(command, policy).await else { panic!("refused at the desk") };
@@ -331,6 +351,15 @@ impl Stage {
     /// The same, until the process dies with the next event of that kind.
     pub(crate) async fn play_until(&self, command: &str, kind: &'static str) -> &Self {
         self.until(kind, self.play(command)).await
+    }
+
+    /// The same under those limits.
+    pub(crate) async fn play_under_until(&self, command: &str, policy: &Policy, kind: &'static str) -> &Self {
+        self.until(kind, async {
+            self.play_under(command, policy).await;
+            self
+        })
+        .await
     }
 
     /// Another process takes the operation up, and carries it through.
@@ -495,7 +524,7 @@ impl Fleet for Outside {
     }
 
     async fn disruptions_allowed(&self) -> Answer<Option<DisruptionBudget>> {
-        Ok(None)
+        self.script().disruptions.clone()
     }
 
     async fn headroom(&self, wanted: Replicas) -> Answer<Headroom> {
@@ -718,9 +747,14 @@ impl Room for Outside {
     }
 
     async fn standing(&self, person: &Person, role: Role) -> Answer<Standing> {
+        let (script, name) = (self.script(), person.as_str());
+        if script.untold.get(name).is_some_and(|until| script.clock < *until) {
+            return unreachable("the chat system");
+        }
         let holds_role = match role {
-            Role::GovernanceLead => person.as_str().starts_with("lead"),
-            _ => person.as_str() == "operator",
+            _ if script.dismissed.contains(&name) => false,
+            Role::GovernanceLead => name.starts_with("lead"),
+            _ => name.starts_with("operator"),
         };
         Ok(Standing { is_person: true, holds_role })
     }
@@ -729,7 +763,8 @@ impl Room for Outside {
         self.script().attended
     }
 
-    async fn answer(&self, _: &Person, _: &str) -> Answer<()> {
+    async fn answer(&self, person: &Person, text: &str) -> Answer<()> {
+        self.script().told.push((person.to_string(), text.to_owned()));
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::authority::{Action, Refusal};
 use crate::checks::{Check, Follows, Status};
 use crate::context::Context;
 use crate::event::Hash;
@@ -224,13 +225,15 @@ pub struct Vote {
 pub struct Standing {
     /// A person, and no program.
     pub is_person: bool,
-    /// Holds the role that decides.
+    /// Holds a role that may.
     pub holds_role: bool,
 }
 
 /// What is asked of governance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question<'a> {
+    /// What a vote on it does: who may is [`crate::authority`]'s to say.
+    pub action: &'a Action,
     /// The request's digest.
     pub digest: &'a str,
     /// The request's place in the operation. The very same may be asked again, because the approval before is void.
@@ -308,10 +311,10 @@ fn objection(question: &Question<'_>, vote: &Vote, standing: Option<&Reading<Sta
     match standing {
         None | Some(Reading::Unknown { .. }) => return Objection::NotYet,
         Some(Reading::Known(standing)) if !standing.is_person => {
-            return Objection::Never("Only a person can decide.".to_owned());
+            return Objection::Never(Refusal::NoPerson.to_string());
         }
         Some(Reading::Known(standing)) if !standing.holds_role => {
-            return Objection::Never("Only a governance lead can decide. Ask one.".to_owned());
+            return Objection::Never(Refusal::Missing(question.action.clone()).to_string());
         }
         Some(Reading::Known(_)) => {}
     }
@@ -369,6 +372,7 @@ mod tests {
     fn tally(votes: &[Vote], quorum: u32) -> (Tally, Vec<u64>) {
         let requester = Person::new("operator");
         let question = Question {
+            action: &Action::Decide,
             digest: DIGEST,
             asked: 4,
             requester: &requester,

@@ -6,13 +6,16 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use futures::future::join_all;
+
+use crate::approval::Standing;
 use crate::patience::within;
-use crate::ports::{Role, Room, World};
+use crate::ports::{PortError, Role, Room, World};
 use crate::request::Request;
 use crate::units::Person;
 
 /// What somebody wants to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Change the count, up or down.
     Change,
@@ -39,11 +42,20 @@ pub enum Action {
     },
     /// Say that they see to an escalation.
     Acknowledge {
-        /// The role that is told of it.
-        role: Role,
+        /// Every role that was told of it.
+        told: Vec<Role>,
     },
+    /// Say why it is done, for the record.
+    SayWhy {
+        /// Whether they asked for it themselves.
+        own: bool,
+    },
+    /// Give their word on what nothing tells.
+    Attest,
     /// Approve, reject or override.
     Decide,
+    /// Say whether the fleet is brought back, where policy asks.
+    DecideWayBack,
     /// Answer the offer to halt the system.
     AnswerHaltOffer,
     /// Free the target of an operation that cannot go on.
@@ -97,18 +109,26 @@ impl Action {
     }
 
     /// The roles of which any one suffices; none means that every person may.
-    pub fn roles(self) -> Vec<Role> {
+    pub fn roles(&self) -> Vec<Role> {
         match self {
-            Self::Plan | Self::Status | Self::History | Self::Capacity | Self::Help => vec![],
+            // Whoever asked for an operation was one who may, and knows why.
+            Self::Plan | Self::Status | Self::History | Self::Capacity | Self::Help | Self::SayWhy { own: true } => {
+                vec![]
+            }
             Self::Change
             | Self::Rollback
             | Self::Followups
             | Self::CloseFollowUp
             | Self::StartProposal
             | Self::DismissProposal
-            | Self::Acknowledge { role: Role::Operator } => vec![Role::Operator],
-            Self::Cancel { own: true } => vec![Role::Operator, Role::GovernanceLead],
-            Self::Acknowledge { role } => vec![Role::Operator, role],
+            | Self::Attest => vec![Role::Operator],
+            Self::Cancel { own: true } | Self::SayWhy { own: false } | Self::DecideWayBack => {
+                vec![Role::Operator, Role::GovernanceLead]
+            }
+            Self::Acknowledge { told } => {
+                let others = told.iter().copied().filter(|role| *role != Role::Operator);
+                std::iter::once(Role::Operator).chain(others).collect()
+            }
             Self::Cancel { own: false } | Self::Decide | Self::AnswerHaltOffer | Self::Abandon => {
                 vec![Role::GovernanceLead]
             }
@@ -116,7 +136,7 @@ impl Action {
     }
 
     /// As it stands after "may".
-    fn words(self) -> &'static str {
+    fn words(&self) -> &'static str {
         match self {
             Self::Change => "change the count",
             Self::Rollback => "undo an operation",
@@ -130,7 +150,10 @@ impl Action {
             Self::Cancel { own: true } => "cancel an operation",
             Self::Cancel { own: false } => "cancel what somebody else asked for",
             Self::Acknowledge { .. } => "acknowledge this escalation",
+            Self::SayWhy { .. } => "say why it is done",
+            Self::Attest => "attest that keys are reached",
             Self::Decide => "decide on this request",
+            Self::DecideWayBack => "decide whether the fleet is brought back",
             Self::AnswerHaltOffer => "answer the offer to halt the system",
             Self::Abandon => "abandon an operation",
             Self::StartProposal => "begin what was proposed",
@@ -163,31 +186,65 @@ pub async fn ask(
     person: &Person,
     action: Action,
 ) -> Result<(), Refusal> {
+    let (roles, untold) = roles(room, world, limit, person, &action).await;
+    match (may(&roles, action.clone()), untold) {
+        (Err(_), Some(error)) => Err(Refusal::Untold { action, why: error.to_string() }),
+        (decided, _) => decided,
+    }
+}
+
+/// The same for whoever weighs several people's words: who somebody is now, as far as it matters to that.
+///
+/// # Errors
+/// When it could not be told whether they may.
+pub async fn standing(
+    room: &dyn Room,
+    world: &dyn World,
+    limit: Duration,
+    person: &Person,
+    action: &Action,
+) -> Result<Standing, PortError> {
+    let (roles, untold) = roles(room, world, limit, person, action).await;
+    let holds_role = may(&roles, action.clone()).is_ok();
+    match untold.filter(|_| !holds_role) {
+        Some(error) => Err(error),
+        None => Ok(Standing { is_person: roles.is_person, holds_role }),
+    }
+}
+
+/// Which of the roles that matter to it somebody holds, all asked for at once; and why that could not be told of one.
+async fn roles(
+    room: &dyn Room,
+    world: &dyn World,
+    limit: Duration,
+    person: &Person,
+    action: &Action,
+) -> (Roles, Option<PortError>) {
     let mut wanted = action.roles();
     if wanted.is_empty() {
         // Whether it is a person is told with any role.
         wanted.push(Role::Operator);
     }
-    let mut roles = Roles::default();
-    let mut untold = None;
-    for role in wanted {
-        match within(world, limit, "the chat system", room.standing(person, role)).await {
+    let asked =
+        join_all(wanted.into_iter().map(|role| async move {
+            (role, within(world, limit, "the chat system", room.standing(person, role)).await)
+        }));
+    let (mut roles, mut untold) = (Roles::default(), None);
+    for (role, standing) in asked.await {
+        match standing {
             Ok(standing) => {
                 roles.is_person |= standing.is_person;
                 if standing.holds_role {
                     roles.held.insert(role);
                 }
             }
-            Err(error) => untold = Some(error.to_string()),
+            Err(error) => untold = Some(error),
         }
     }
-    match (may(&roles, action), untold) {
-        (Err(_), Some(why)) => Err(Refusal::Untold { action, why }),
-        (decided, _) => decided,
-    }
+    (roles, untold)
 }
 
-/// "an operator or a governance lead".
+/// "an operator, a system architect or a governance lead".
 pub fn any_of(roles: &[Role]) -> String {
     let named: Vec<&str> = roles
         .iter()
@@ -198,7 +255,11 @@ pub fn any_of(roles: &[Role]) -> String {
             Role::SystemArchitect => "a system architect",
         })
         .collect();
-    if named.is_empty() { "everybody".to_owned() } else { named.join(" or ") }
+    match named.as_slice() {
+        [] => "everybody".to_owned(),
+        [one] => (*one).to_owned(),
+        [others @ .., last] => format!("{} or {last}", others.join(", ")),
+    }
 }
 
 impl fmt::Display for Refusal {

@@ -2,7 +2,11 @@
 //! on, or abandon it, which gives its target back. Nothing of the operation has to be readable for either, and neither
 //! is done twice, whenever the process is killed in between.
 
+mod out;
+
 use serde_json::{Map, Value};
+
+pub use self::out::out_of_service;
 
 use crate::card::in_lines;
 use crate::desk::Abandoned;
@@ -129,11 +133,12 @@ async fn end(ledger: &dyn Ledger, log: &mut Appender<'_>, operation: &OperationI
         to: known.to,
         ended_at: None,
         verdict: None,
-        reason: in_lines([
-            known.abandoned,
-            known.last,
-            "look at the fleet before anything else is asked for".to_owned(),
-        ]),
+        reason: in_lines(
+            [known.abandoned, known.last]
+                .into_iter()
+                .chain(out_of_service(log.events()))
+                .chain(["look at the fleet before anything else is asked for".to_owned()]),
+        ),
     };
     log.step("finish", &finished, Claim::Release).await?;
     Ok(finished)

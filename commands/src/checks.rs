@@ -15,6 +15,7 @@ mod work;
 use futures::join;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::predict::on as predicted;
 pub use self::work::Victim;
 pub(crate) use self::work::{Told, ask as ask_work, candidates, of as work_of, who_is_busy};
 use crate::context::Context;

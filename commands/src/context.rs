@@ -57,8 +57,13 @@ impl<'a> Context<'a> {
 
     /// Who is routed to, within the limit of one look.
     pub async fn routed(&self) -> Result<Vec<Routed>, PortError> {
+        self.routed_within(self.policy.time.look).await
+    }
+
+    /// Who is routed to, within `limit`.
+    pub async fn routed_within(&self, limit: Duration) -> Result<Vec<Routed>, PortError> {
         let traffic = &self.ports.target.traffic;
-        within(&*self.ports.world, self.policy.time.look, &traffic.describe(), traffic.routed()).await
+        within(&*self.ports.world, limit, &traffic.describe(), traffic.routed()).await
     }
 
     /// Shows people a card. The operation does not depend on being seen: what cannot be shown is logged, and the log

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::asked::cancel::{self, Point};
 use crate::authority::{self, Action, Refusal};
 use crate::card::clock;
+use crate::duty::Begin;
 use crate::event::{Claim, Draft, Event, Kind};
 use crate::policy::Policy;
 use crate::ports::{AppendError, ClaimHeld, Ledger, LedgerError, Room, World};
-use crate::request::{Direction, Request, Requested};
+use crate::request::{self, Direction, Request, Requested};
 use crate::runbook;
 use crate::units::{Epoch, OperationId, Person, Replicas, TargetName};
 
@@ -97,15 +99,16 @@ impl Desk<'_> {
         self.open(request, by).await
     }
 
-    /// Takes what policy lets the bot begin by itself ([`crate::trigger::BY_ITSELF`]). No person can speak under that
-    /// name, and no role is asked for; every check and approval is.
+    /// Takes what policy lets the bot begin by itself, which only the duty can hand in. No role is asked for; every check
+    /// and approval is.
     ///
     /// # Errors
     /// As [`Self::take`].
-    pub async fn take_by_itself(&self, request: &Request) -> Result<Received, LedgerError> {
-        match request {
-            Request::Change { .. } => self.open(request, &Person::new(crate::trigger::BY_ITSELF)).await,
-            _ => Ok(Received::Question),
+    pub async fn take_by_itself(&self, begin: &Begin) -> Result<Received, LedgerError> {
+        match request::parse(begin.command()) {
+            Ok(request @ Request::Change { .. }) => self.open(&request, &Person::itself()).await,
+            Ok(_) => Ok(Received::Question),
+            Err(no_command) => Ok(Received::Refused(no_command.to_string())),
         }
     }
 
@@ -153,7 +156,8 @@ impl Desk<'_> {
         }
     }
 
-    /// Whether somebody may stop that operation: who asked for it may, and a governance lead any. A refusal is recorded.
+    /// Whether somebody may stop that operation where it is: who asked for it may, and a governance lead any; the offer to
+    /// halt is only the latter's to end. A refusal is recorded.
     ///
     /// # Errors
     /// When the log cannot be used.
@@ -163,9 +167,14 @@ impl Desk<'_> {
         operation: &OperationId,
         by: &Person,
     ) -> Result<Result<(), String>, LedgerError> {
-        let own = requested_of(&self.ledger.events_of(operation).await?).is_some_and(|asked| asked.by == *by);
-        let Err(refusal) = self.may(by, Action::Cancel { own }).await else { return Ok(Ok(())) };
-        let reason = refusal.to_string();
+        let events = self.ledger.events_of(operation).await?;
+        let own = requested_of(&events).is_some_and(|asked| asked.by == *by);
+        let point = cancel::point_of(&events);
+        let Err(refusal) = self.may(by, point.action(own)).await else { return Ok(Ok(())) };
+        let reason = match point {
+            Point::Offered => format!("All else is done; what is left is the offer to halt.\n{refusal}"),
+            _ => refusal.to_string(),
+        };
         self.refuse(request, by, reason.clone()).await?;
         Ok(Err(reason))
     }

@@ -17,6 +17,7 @@ use futures::lock::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::authority::{self, Action, Refusal};
 use crate::capacity::finished_of;
 use crate::card::{self, Card};
 use crate::desk::CommandRefused;
@@ -28,7 +29,7 @@ use crate::ports::{
     AppendError, EarlyWarning, FleetState, Instance, InstanceState, LedgerError, PortError, Ports, Role, Slot,
 };
 use crate::request::Requested;
-use crate::trigger::{BY_ITSELF, Dismissed, Holds, Proposed, Seen, Warnings, differs, evaluate, is_told, window};
+use crate::trigger::{Dismissed, Holds, Proposed, Seen, Warnings, differs, evaluate, is_told, window};
 use crate::units::{Epoch, Millis, OperationId, Person};
 
 /// How many escalations are looked at, the last ones.
@@ -65,14 +66,19 @@ pub struct Duty {
     state: Mutex<State>,
 }
 
-/// A scaling that is to be begun without being asked. Whoever carries operations out takes it to the desk like a typed
-/// command; that it may be begun is policy's word, given by its coming through this channel and by nothing else.
+/// A scaling that is to be begun without being asked. Whoever carries operations out takes it to the desk
+/// ([`crate::desk::Desk::take_by_itself`]). That it may be begun is policy's word, given by there being one: nobody but the
+/// duty can make it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Begin {
+    command: String,
+}
+
+impl Begin {
     /// The command.
-    pub command: String,
-    /// Who begins it: [`BY_ITSELF`].
-    pub by: Person,
+    pub fn command(&self) -> &str {
+        &self.command
+    }
 }
 
 /// What became of something that a person said.
@@ -248,10 +254,9 @@ impl Duty {
             }
             Meant::NotOpen(number) => return Ok(Answer::Refused(self.not_open(number, &known).await?)),
         };
-        let mut roles = one.told.clone();
-        roles.push(Role::Operator);
-        if let Err(why) = self.holds_one_of(by, &roles).await {
-            return self.refuse(format!("acknowledge {}", one.escalation), by, why).await.map(Answer::Refused);
+        let action = Action::Acknowledge { told: one.told.clone() };
+        if let Err(refusal) = self.may(by, action).await {
+            return self.refuse(format!("acknowledge {}", one.escalation), by, refusal).await.map(Answer::Refused);
         }
         // From here on no hop is appended in between.
         let _state = self.state.lock().await;
@@ -284,8 +289,8 @@ impl Duty {
     /// When the log cannot be used.
     pub async fn start(&self, by: &Person) -> Result<Start, DutyError> {
         let Some(proposed) = self.offered().await else { return Ok(Start::Refused(NOTHING_PROPOSED.to_owned())) };
-        if let Err(why) = self.holds_one_of(by, &[Role::Operator]).await {
-            return self.refuse("start".to_owned(), by, why).await.map(Start::Refused);
+        if let Err(refusal) = self.may(by, Action::StartProposal).await {
+            return self.refuse("start".to_owned(), by, refusal).await.map(Start::Refused);
         }
         let mut state = self.state.lock().await;
         match state.offer.take() {
@@ -308,8 +313,8 @@ impl Duty {
     /// When the log cannot be used.
     pub async fn dismiss(&self, by: &Person) -> Result<Answer, DutyError> {
         let Some(proposed) = self.offered().await else { return Ok(Answer::Refused(NOTHING_PROPOSED.to_owned())) };
-        if let Err(why) = self.holds_one_of(by, &[Role::Operator]).await {
-            return self.refuse("dismiss".to_owned(), by, why).await.map(Answer::Refused);
+        if let Err(refusal) = self.may(by, Action::DismissProposal).await {
+            return self.refuse("dismiss".to_owned(), by, refusal).await.map(Answer::Refused);
         }
         let mut state = self.state.lock().await;
         let same = state.offer.as_ref().is_some_and(|offer| offer.proposed == proposed);
@@ -421,7 +426,7 @@ impl Duty {
         self.show(&place(&proposed), Slot::Question, card::duty::begun(&proposed)).await;
         let because = format!("begun by itself, as policy says: {}", holds.because);
         let command = Proposed { because, ..proposed }.command();
-        if self.begins.unbounded_send(Begin { command, by: Person::new(BY_ITSELF) }).is_err() {
+        if self.begins.unbounded_send(Begin { command }).is_err() {
             tracing::warn!("nobody carries out what is begun by itself");
         }
         Ok(())
@@ -434,7 +439,7 @@ impl Duty {
         }
         let world = &*self.ports.world;
         let lately = state.begun.get(&trigger).is_some_and(|until| !until.is_over(world));
-        let by_itself = past.requested.iter().find(|(_, requested)| requested.by.as_str() == BY_ITSELF);
+        let by_itself = past.requested.iter().find(|(_, requested)| requested.by.is_itself());
         !lately && by_itself.is_none_or(|(event, _)| self.is_past_quiet(state, event))
     }
 
@@ -547,27 +552,14 @@ impl Duty {
         within(&*self.ports.world, self.policy.time.look, &what, asked).await
     }
 
-    /// Whether that person holds one of the roles now; why not, in words for them. What cannot be told is a no.
-    async fn holds_one_of(&self, by: &Person, roles: &[Role]) -> Result<(), String> {
-        let mut untold = None;
-        for role in roles {
-            let asked = self.ports.room.standing(by, *role);
-            match within(&*self.ports.world, self.policy.time.look, "the chat system", asked).await {
-                Ok(standing) if standing.is_person && standing.holds_role => return Ok(()),
-                Ok(_) => {}
-                Err(error) => untold = Some(error),
-            }
-        }
-        let wanted: Vec<&str> = roles.iter().map(|role| role.words()).collect();
-        let wanted = wanted.join(" or ");
-        Err(match untold {
-            Some(error) => format!("It could not be told whether you are {wanted}: {error}. Try again."),
-            None => format!("That takes the role {wanted}. Ask somebody who holds it."),
-        })
+    /// Whether somebody may do that, as the chat system says now.
+    async fn may(&self, by: &Person, action: Action) -> Result<(), Refusal> {
+        authority::ask(&*self.ports.room, &*self.ports.world, self.policy.time.look, by, action).await
     }
 
     /// Records that somebody may not, and returns what they are told.
-    async fn refuse(&self, command: String, by: &Person, reason: String) -> Result<String, DutyError> {
+    async fn refuse(&self, command: String, by: &Person, refusal: Refusal) -> Result<String, DutyError> {
+        let reason = refusal.to_string();
         let body = CommandRefused { command, by: by.clone(), reason: reason.clone() };
         self.append(Kind::CommandRefused, &body).await?;
         Ok(reason)

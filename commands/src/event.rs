@@ -86,6 +86,8 @@ kinds! {
     ScalingAnswered = "scaling_answered", Routine;
     /// What an instance works on that must not be cut off was waited for.
     Quiesced = "quiesced", Routine;
+    /// Between two instances: whether those that stay can still carry the load.
+    Reassessed = "reassessed", Routine;
     /// The intent to send an instance no new requests.
     Draining = "draining", Routine;
     /// What became of that intent.
@@ -102,6 +104,8 @@ kinds! {
     TerminatingAnswered = "terminating_answered", Routine;
     /// Those instances are gone.
     Terminated = "terminated", Weighty;
+    /// An operator or a governance lead is asked whether the fleet is brought back.
+    WayBackAsked = "way_back_asked", Weighty;
     /// What was found makes it necessary to go back to the count before.
     WayBack = "way_back", Weighty;
     /// What an instance wrote was kept.

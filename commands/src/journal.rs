@@ -24,7 +24,9 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::appender::Appender;
 pub use self::effect::{Acted, Answer, Answered, Effect, Effected, Fence, Found, GUARD_LIMIT, Stop};
-pub use self::signal::{Answer as PersonsAnswer, CancelRequested, Heard, Inbox, Signal};
+pub use self::signal::{
+    Answer as PersonsAnswer, CANCELS_WAITING, CancelRequested, Heard, Inbox, NotHeard, Signal, Signals, WAITING,
+};
 use crate::event::{Claim, Draft, Event, Kind};
 use crate::mutation::mutated;
 use crate::ports::{AppendError, Ledger, LedgerError, Ports, World};

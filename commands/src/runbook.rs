@@ -17,7 +17,7 @@ use crate::steps::{
 };
 
 /// The version of this sequence of steps; `requested` records it.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Carries an operation through, from wherever its journal says that it is.
 pub async fn carry_out(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Finished, Interrupted> {
@@ -33,7 +33,10 @@ pub async fn carry_out(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Fi
         escalate::to_role(cx, journal, "escalate", condition, &ending.reason).await?;
     }
 
-    // Rollback
+    // Rollback 3: If constitutional issues detected, halt system. Nothing waits for the answer
+    let offer = halt_offer::make(cx, journal, &ending).await?;
+
+    // Rollback 1, 2, 4 and 5
     if let Some(trouble) = ending.trouble.take() {
         ending = to_known_good(cx, journal, &trouble, ending).await?;
     }
@@ -42,6 +45,7 @@ pub async fn carry_out(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Fi
     if ending.changed_the_fleet {
         document::record(cx, journal, &ending).await?;
     }
+    let ending = halt_offer::take_answer(cx, journal, offer, ending).await?;
     Ok(finish::with(cx, journal, &ending).await?.body)
 }
 
@@ -84,13 +88,14 @@ async fn down(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Ending, Int
     let assessed = assess::current_state(cx, journal).await?.body;
     let reason = ask::why(cx, journal, &assessed).await?;
     let cx = &cx.because(reason.as_deref());
-    if let Some(ending) = quiet::until_enough_are_free(cx, journal).await?.body.ending() {
+    if let Some(ending) = quiet::until_enough_are_free(cx, journal, &assessed).await?.body.ending() {
         return Ok(ending);
     }
 
     let mut rounds = Rounds::default();
     let mut gone = Gone::default();
     let plan = 'asked: loop {
+        removal::what_arrived(cx, journal, &mut gone).await?;
         let (plan, permit) = match permit::obtain(cx, journal, &assessed, &mut rounds).await? {
             Ok(permitted) => permitted,
             Err(ending) => return removal::so_far(cx, journal, gone, ending).await,
@@ -120,7 +125,7 @@ async fn verify_and_watch(
     changed: &Changed,
 ) -> Result<Ending, Interrupted> {
     // Step 4: Verify New Instances
-    let verified = verify::every_instance(cx, journal, "verify", Slot::Verification, plan).await?;
+    let verified = verify::every_instance(cx, journal, "verify", Slot::Verification, plan, &[]).await?;
     let verified = ask::keys(cx, journal, plan, verified).await?;
     if let Some(ending) = verified.body.ending(cx, plan, &changed.newcomers) {
         return Ok(ending);
@@ -140,6 +145,7 @@ async fn to_known_good(
 ) -> Result<Ending, Interrupted> {
     let way_back = back::decide(cx, journal, trouble).await?.body;
     if !way_back.is_taken() {
+        interference::record(cx, journal, way_back.interference.as_deref()).await?;
         return Ok(back::left_as_it_is(&way_back, ending));
     }
     // Rollback 1: Stop routing traffic to problematic instances
@@ -148,15 +154,11 @@ async fn to_known_good(
     // Rollback 2: Investigate logs on new instances
     let logs = back::save_logs(cx, journal, &way_back).await?.body;
 
-    // Rollback 3: If constitutional issues detected, halt system. Nothing waits for the answer
-    let offer = halt_offer::make(cx, journal, trouble).await?;
-
     // Rollback 4: Scale back to known-good configuration
     let returned = back::to_known_good(cx, journal, trouble, &way_back, stopping).await?.body;
     let verified = back::verify(cx, journal, trouble, &returned).await?;
     back::escalate_unless_sound(cx, journal, &returned, verified.as_ref()).await?;
-    let halted = halt_offer::take_answer(cx, journal, offer).await?;
 
     // Rollback 5: Follow Incident Response if needed
-    Ok(back::ending(cx, trouble, ending, back::Course { returned, verified, logs, halted }))
+    Ok(back::ending(cx, trouble, ending, back::Course { returned, verified, logs }))
 }

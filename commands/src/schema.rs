@@ -14,7 +14,7 @@ use crate::journal::{Answered, Body, CancelRequested, ClockJump, Parked, Persons
 use crate::request::Requested;
 use crate::steps::{
     Finished, ask, assess, back, document, drain, escalate, halt_offer, interference, monitor, permit, precheck, quiet,
-    remove, scale, verify, wait,
+    reassess, remove, scale, verify, wait,
 };
 use crate::trigger::{Dismissed, Proposed};
 
@@ -56,10 +56,12 @@ pub fn of(kind: Kind) -> Schema {
         Kind::Resumed => plain::<Resumed>(kind),
         Kind::CommandRefused => plain::<CommandRefused>(kind),
         Kind::Quiesced => step::<quiet::Quiesced>(kind),
+        Kind::Reassessed => step::<reassess::Reassessed>(kind),
         Kind::Draining | Kind::Readmitting => step::<drain::Routing>(kind),
         Kind::Drained => step::<drain::Drained>(kind),
         Kind::Terminating => step::<remove::Terminating>(kind),
         Kind::Terminated => step::<remove::Terminated>(kind),
+        Kind::WayBackAsked => step::<back::WayBackAsked>(kind),
         Kind::WayBack => step::<back::WayBack>(kind),
         Kind::LogsSaved => step::<back::LogsSaved>(kind),
         Kind::RollingBack => step::<back::RollingBack>(kind),

@@ -15,6 +15,7 @@ pub mod monitor;
 pub mod permit;
 pub mod precheck;
 pub mod quiet;
+pub mod reassess;
 pub mod removal;
 pub mod remove;
 pub mod scale;

@@ -49,10 +49,6 @@ pub struct Dismissed {
     pub by: Person,
 }
 
-/// Who begins a scaling that nobody asked for, where policy lets a condition do so. No person has this name, so nobody
-/// can speak in it; what lets it is [`TriggerRules::by_itself`](crate::policy::TriggerRules::by_itself).
-pub const BY_ITSELF: &str = "scalebot";
-
 /// How much of a limit those that stay may be predicted to use: whoever has just taken an instance away should not be
 /// told to add one.
 const MARGIN: f64 = 0.9;

@@ -46,10 +46,45 @@ name!(
     /// One run of the runbook. Also the mark by which an effect of ours is known again.
     OperationId
 );
-name!(
-    /// A person, by the name or identifier the chat system gives them.
-    Person
-);
+
+/// A person, by the name or identifier the chat system gives them; or the bot itself, for what it begins unasked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(transparent)]
+pub struct Person(String);
+
+impl Person {
+    /// Whoever is called so by a chat system, a console or the host. Nobody of them is ever [the bot](Self::itself): a
+    /// name that is its own is marked.
+    pub fn new(name: impl Into<String>) -> Self {
+        let name = name.into();
+        Self(if name == ITSELF { format!("{name} (a person)") } else { name })
+    }
+
+    /// The bot itself. That is how the log names whoever began what nobody asked for.
+    pub fn itself() -> Self {
+        Self(ITSELF.to_owned())
+    }
+
+    /// Whether it is the bot itself.
+    pub fn is_itself(&self) -> bool {
+        self.0 == ITSELF
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// The bot's own name.
+const ITSELF: &str = "scalebot";
 
 impl OperationId {
     /// The last six characters: enough for a person to tell two operations apart.
@@ -129,6 +164,18 @@ mod tests {
             .into();
         let wanted = ["0 s", "450 ms", "1.5 s", "12 s", "60 s", "2 min", "2 min 30 s", "1 h", "1 h 5 min", "48 h"];
         assert_eq!(said, wanted);
+    }
+
+    #[test]
+    fn nobody_who_is_called_like_the_bot_is_the_bot() {
+        let called_so = Person::new(Person::itself().as_str());
+        assert_ne!(called_so, Person::itself());
+        assert!(!called_so.is_itself() && Person::itself().is_itself());
+        assert_eq!(called_so.as_str(), "scalebot (a person)");
+        // What the log holds is read as it stands.
+        let read: Person = serde_json::from_str("\"scalebot\"").unwrap();
+        assert!(read.is_itself());
+        assert!(!serde_json::from_value::<Person>(serde_json::to_value(&called_so).unwrap()).unwrap().is_itself());
     }
 
     #[test]

@@ -81,7 +81,7 @@ fn where_nothing_tells_of_keys_an_operators_word_by_name_does_and_nobody_elses()
     terminal.types("/scale up 6");
     terminal.until("Do the new instances reach their signing keys?");
     terminal.types("viewer> attest: they do");
-    terminal.until("Only an operator can attest that");
+    terminal.until("Only an operator may attest that");
     terminal.types("operator> attest: I looked at both");
     terminal.until("Monitoring");
     terminal.until("operator> ");

@@ -9,11 +9,10 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::{get, post};
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
-use futures::channel::mpsc::UnboundedSender;
-use scalebot_commands::asked::cancel;
+use scalebot_commands::asked::cancel::{self, Point};
 use scalebot_commands::break_glass::is_cancelled;
 use scalebot_commands::event::{Event, Kind};
-use scalebot_commands::journal::{CancelRequested, Signal};
+use scalebot_commands::journal::{CancelRequested, NotHeard, Signal, Signals};
 use scalebot_commands::ports::Ledger;
 use scalebot_commands::units::OperationId;
 use tokio::net::UnixListener;
@@ -45,7 +44,7 @@ pub(crate) struct Control {
 /// What those who ask are answered from.
 struct Listening {
     ledger: Arc<dyn Ledger>,
-    carried: Mutex<Option<(OperationId, UnboundedSender<Signal>)>>,
+    carried: Mutex<Option<(OperationId, Signals)>>,
 }
 
 /// An operation that can be cancelled through the socket, as long as this lives.
@@ -86,7 +85,7 @@ impl Control {
     }
 
     /// From now on that is what is cancelled.
-    pub(crate) fn carries(&self, operation: &OperationId, signals: UnboundedSender<Signal>) -> Carried<'_> {
+    pub(crate) fn carries(&self, operation: &OperationId, signals: Signals) -> Carried<'_> {
         self.listening.set(Some((operation.clone(), signals)));
         Carried(&self.listening)
     }
@@ -108,11 +107,11 @@ impl Drop for Carried<'_> {
 }
 
 impl Listening {
-    fn set(&self, carried: Option<(OperationId, UnboundedSender<Signal>)>) {
+    fn set(&self, carried: Option<(OperationId, Signals)>) {
         *self.carried.lock().unwrap_or_else(PoisonError::into_inner) = carried;
     }
 
-    fn get(&self) -> Option<(OperationId, UnboundedSender<Signal>)> {
+    fn get(&self) -> Option<(OperationId, Signals)> {
         self.carried.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -135,10 +134,17 @@ async fn stop(
     if is_cancelled(&before) {
         return Json(Cancelled::Already(operation));
     }
-    if cancel::point_of(&before) == cancel::Point::GoingBack {
-        return Json(Cancelled::GoingBack(operation));
+    match cancel::point_of(&before) {
+        Point::GoingBack => return Json(Cancelled::GoingBack(operation)),
+        Point::Over => return Json(Cancelled::Over(operation)),
+        Point::Offered => return Json(Cancelled::Offered(operation)),
+        Point::Ended => return Json(Cancelled::TooLate(operation)),
+        Point::Before | Point::Changed | Point::Draining | Point::AskedBack | Point::Parked => {}
     }
-    let told = signals.unbounded_send(Signal::Cancel(CancelRequested { by: caller::person(uid) }));
+    let told = signals.send(Signal::Cancel(CancelRequested { by: caller::person(uid) }));
+    if told == Err(NotHeard::TooMany) {
+        return Json(Cancelled::NotHeard(operation));
+    }
     // It was taken only when it is on record.
     let asked = Instant::now();
     loop {

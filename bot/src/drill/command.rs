@@ -16,6 +16,7 @@ use scalebot_commands::steps::{Finished, Outcome};
 use scalebot_commands::supervisor::Ended;
 use scalebot_commands::units::OperationId;
 
+use super::duty::Next;
 use super::lines::Lines;
 use super::persona::{Line, Said};
 use super::rehearsal::{Entered, Rehearsal, Taken, UnderWay};
@@ -27,6 +28,9 @@ use crate::{operation_command, stop};
 
 /// How long load runs before the first command, so that there is something to measure.
 const WARM_UP: Duration = Duration::from_secs(10);
+
+/// How many commands are answered beside an operation at the same time; the next line is read after that.
+const ANSWERED_AT_ONCE: usize = 16;
 
 /// How a drill ended.
 enum End {
@@ -79,7 +83,7 @@ async fn drill(args: DrillArgs, only: Option<&OperationId>) -> ExitCode {
     let end = tokio::select! {
         biased;
         () = stop::requested() => End::Interrupted,
-        course = carry_out(&rehearsal, entered, &args, only.is_some()) => match course {
+        course = Box::pin(carry_out(&rehearsal, entered, &args, only.is_some())) => match course {
             Ok(as_asked) => End::Done { as_asked },
             Err(Fenced) => End::Fenced,
         },
@@ -166,24 +170,30 @@ async fn carry_out(
         if lines.are_awaited() {
             rehearsal.prompt();
         }
-        let Some(line) = rehearsal.duty.or_begun(lines.next()).await else { break };
-        let Line { by, said } = rehearsal.duty.hear(line, &mut as_asked).await;
-        match said {
-            Said::Nothing | Said::Acknowledge(_) | Said::Start | Said::Dismiss => {}
-            Said::Quit => break,
-            Said::Command(text) => match rehearsal.take(&text, &by, None).await {
-                Taken::Opened(operation) => as_asked &= attend(rehearsal, operation, &mut lines).await?,
-                Taken::Answered => {}
-                Taken::Refused => as_asked = false,
-            },
-            Said::Cancel => {
-                rehearsal.take(Word::Cancel.form(), &by, None).await;
-                as_asked = false;
+        let taken = match rehearsal.duty.or_begun(lines.next()).await {
+            None => break,
+            Some(Next::Begun(begin)) => rehearsal.begin(&begin).await,
+            Some(Next::Line(line)) => {
+                let Line { by, said } = rehearsal.duty.hear(line, &mut as_asked).await;
+                match said {
+                    Said::Nothing | Said::Acknowledge(_) | Said::Start | Said::Dismiss => Taken::Answered,
+                    Said::Quit => break,
+                    Said::Command(text) => rehearsal.take(&text, &by, None).await,
+                    Said::Cancel => {
+                        rehearsal.take(Word::Cancel.form(), &by, None).await;
+                        Taken::Refused
+                    }
+                    said => {
+                        rehearsal.nothing_open(&said);
+                        Taken::Refused
+                    }
+                }
             }
-            said => {
-                rehearsal.nothing_open(&said);
-                as_asked = false;
-            }
+        };
+        match taken {
+            Taken::Opened(operation) => as_asked &= attend(rehearsal, operation, &mut lines).await?,
+            Taken::Answered => {}
+            Taken::Refused => as_asked = false,
         }
     }
     Ok(as_asked)
@@ -216,7 +226,7 @@ async fn attend(rehearsal: &Rehearsal, operation: OperationId, lines: &mut Lines
                     as_asked &= note(taken);
                     continue;
                 }
-                line = lines.next_while_busy(rehearsal.asked()) => line,
+                line = lines.next_while_busy(rehearsal.asked()), if answering.len() < ANSWERED_AT_ONCE => line,
             };
             let Line { by, said } = rehearsal.duty.hear(line, &mut as_asked).await;
             let text = match said {

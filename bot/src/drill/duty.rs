@@ -33,6 +33,14 @@ pub(super) fn set(policy: &mut Policy, args: &DrillArgs) {
     }
 }
 
+/// What comes next while nothing is under way.
+pub(super) enum Next {
+    /// Somebody has said something.
+    Line(Line),
+    /// Policy lets the bot begin something by itself.
+    Begun(Begin),
+}
+
 /// The duty, under way.
 pub(super) struct OnDuty {
     duty: Arc<Duty>,
@@ -71,15 +79,15 @@ impl OnDuty {
     }
 
     /// The next line, or what is begun by itself meanwhile.
-    pub(super) async fn or_begun(&self, next: impl Future<Output = Option<Line>>) -> Option<Line> {
+    pub(super) async fn or_begun(&self, next: impl Future<Output = Option<Line>>) -> Option<Next> {
         let mut begun = self.begun.lock().await;
-        let line = tokio::select! {
+        let next = tokio::select! {
             biased;
-            line = next => line,
-            Some(Begin { command, by }) = begun.next() => Some(Line { by, said: Said::Command(command) }),
+            line = next => line.map(Next::Line),
+            Some(by_itself) = begun.next() => Some(Next::Begun(by_itself)),
         };
         self.prompting.store(false, Ordering::SeqCst);
-        line
+        next
     }
 
     /// Does what is said to the duty, and returns what is left of the line: nothing, or the command that it stands for.

@@ -89,7 +89,7 @@ async fn a_scaling_during_a_halt_that_was_approved() {
 
     2026-01-08 03:12:00 UTC  7f3a01  vote cast  viewer: approve, request 30e2eb20
     2026-01-08 03:12:00 UTC  7f3a01  vote cast  lead: approve, request 30e2eb20
-    2026-01-08 03:12:00 UTC  7f3a01  vote refused  viewer: Only a governance lead can decide. Ask one.
+    2026-01-08 03:12:00 UTC  7f3a01  vote refused  viewer: Only a governance lead may decide on this request. Nothing was done. Ask a governance lead.
 
     2026-01-08 03:12:00 UTC  7f3a01  approved  Approved by lead. Request 30e2eb20
 

@@ -72,7 +72,16 @@ pub(crate) enum Said {
     Dismiss,
     /// Whatever else: a command, or no command.
     Command(String),
+    /// More than a line may hold: nothing of it is done.
+    TooLong,
 }
+
+/// The longest line, in characters.
+pub(crate) const LONGEST: usize = 2_000;
+
+/// What whoever says more is told.
+pub(crate) const TOO_LONG: &str =
+    "That line has more than 2,000 characters, so nothing of it was done. Say it shorter.";
 
 /// What can be typed here beside the commands.
 pub(crate) const HELP: &str = "\
@@ -102,7 +111,8 @@ pub(crate) fn read(line: &str) -> Line {
         }
         _ => (operator(), trimmed),
     };
-    Line { by, said: said(text) }
+    let is_too_long = line.chars().nth(LONGEST).is_some();
+    Line { by, said: if is_too_long { Said::TooLong } else { said(text) } }
 }
 
 fn said(text: &str) -> Said {
@@ -177,6 +187,15 @@ mod tests {
         }
         // One that names a target is answered like any command.
         assert_eq!(said("cancel target:web"), command("/scale cancel target:web"));
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_its_speakers_and_nothing_of_it_is_done() {
+        let line = |length: usize| format!("{:é<length$}", "lead> reason: ");
+        assert!(matches!(read(&line(LONGEST)), Line { said: Said::Reason(_), .. }));
+        assert_eq!(read(&line(LONGEST + 1)), Line { by: lead(), said: Said::TooLong });
+        assert_eq!(read(&format!("approve{:LONGEST$}", "")).said, Said::TooLong);
+        assert!(TOO_LONG.contains("2,000"), "it names the limit: {LONGEST}");
     }
 
     #[test]

@@ -5,15 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::channel::mpsc;
 use scalebot_adapters::documents::Folder;
 use scalebot_adapters::ledger::SqliteLedger;
 use scalebot_adapters::transcript::Transcript;
 use scalebot_commands::approval::{Ballot, Mark};
 use scalebot_commands::asked::{self, Answer, cancel};
 use scalebot_commands::desk::{Desk, Received};
+use scalebot_commands::duty::Begin;
 use scalebot_commands::event::Event;
-use scalebot_commands::journal::{CancelRequested, Inbox, PersonsAnswer, Signal};
+use scalebot_commands::journal::{CancelRequested, Inbox, NotHeard, PersonsAnswer, Signal, Signals};
 use scalebot_commands::outbox::{self, Outbox};
 use scalebot_commands::policy::Policy;
 use scalebot_commands::ports::{Ledger, LedgerError, Ports, Room, World};
@@ -63,7 +63,7 @@ pub(crate) struct UnderWay<'a> {
     /// The operation.
     pub(crate) operation: &'a OperationId,
     /// Its signals.
-    pub(crate) signals: &'a mpsc::UnboundedSender<Signal>,
+    pub(crate) signals: &'a Signals,
 }
 
 /// A rehearsal under way.
@@ -226,37 +226,47 @@ impl Rehearsal {
                 return Taken::Refused;
             }
         };
-        // Nobody can type under that name: a name that is nobody's is part of the text.
-        let by_itself = by.as_str() == scalebot_commands::trigger::BY_ITSELF;
-        let desk = self.desk();
-        let received = if by_itself { desk.take_by_itself(&request).await } else { desk.take(&request, by).await };
-        let taken = match received {
-            Ok(Received::Opened(operation)) => {
-                let monitor = Millis::from(self.policy.time.monitor);
-                self.say(&format!("{request} by {by}: looking. Operation {}.", operation.short()));
-                self.say(&format!("This rehearsal watches for {monitor} afterwards; a service watches for 15 min."));
-                Ok(Taken::Opened(operation))
-            }
+        let taken = match self.desk().take(&request, by).await {
+            Ok(Received::Opened(operation)) => Ok(self.opened(operation, &request.to_string(), by)),
             Ok(Received::Refused(reason)) => Ok(self.refused(&reason)),
             Ok(Received::Question) => match request {
                 Request::Cancel { .. } => self.cancel(&request, by, under_way).await,
                 _ => self.answer(&request, by).await,
             },
-            Err(error) => {
-                self.say(&error.to_string());
-                // It may be on record all the same, and then somebody has to carry it out.
-                let claims = self.ports.ledger.claims().await.unwrap_or_default();
-                let ours = under_way.map(|under_way| under_way.operation);
-                return match claims.into_iter().find(|held| Some(&held.operation) != ours) {
-                    Some(held) => {
-                        self.say(&format!("Operation {} is on record and is carried out.", held.operation.short()));
-                        Taken::Opened(held.operation)
-                    }
-                    None => Taken::Refused,
-                };
-            }
+            Err(error) => return self.opened_after_all(&error, under_way).await,
         };
         taken.unwrap_or_else(|error| self.refused(&error.to_string()))
+    }
+
+    /// Begins what policy lets the bot begin by itself, and says what became of it.
+    pub(crate) async fn begin(&self, begin: &Begin) -> Taken {
+        match self.desk().take_by_itself(begin).await {
+            Ok(Received::Opened(operation)) => self.opened(operation, begin.command(), &Person::itself()),
+            Ok(Received::Refused(reason)) => self.refused(&reason),
+            Ok(Received::Question) => Taken::Answered,
+            Err(error) => self.opened_after_all(&error, None).await,
+        }
+    }
+
+    fn opened(&self, operation: OperationId, command: &str, by: &Person) -> Taken {
+        let monitor = Millis::from(self.policy.time.monitor);
+        self.say(&format!("{command} by {by}: looking. Operation {}.", operation.short()));
+        self.say(&format!("This rehearsal watches for {monitor} afterwards; a service watches for 15 min."));
+        Taken::Opened(operation)
+    }
+
+    /// The log could not be used: it may be on record all the same, and then somebody has to carry it out.
+    async fn opened_after_all(&self, error: &LedgerError, under_way: Option<UnderWay<'_>>) -> Taken {
+        self.say(&error.to_string());
+        let claims = self.ports.ledger.claims().await.unwrap_or_default();
+        let ours = under_way.map(|under_way| under_way.operation);
+        match claims.into_iter().find(|held| Some(&held.operation) != ours) {
+            Some(held) => {
+                self.say(&format!("Operation {} is on record and is carried out.", held.operation.short()));
+                Taken::Opened(held.operation)
+            }
+            None => Taken::Refused,
+        }
     }
 
     fn refused(&self, reason: &str) -> Taken {
@@ -303,15 +313,18 @@ impl Rehearsal {
             desk.refuse(request, by, point.means().to_owned()).await?;
             return Ok(self.refused(point.means()));
         }
-        if signals.unbounded_send(Signal::Cancel(CancelRequested { by: by.clone() })).is_err() {
-            return Ok(self.refused(cancel::Point::Ended.means()));
+        match signals.send(Signal::Cancel(CancelRequested { by: by.clone() })) {
+            Ok(()) => {
+                self.say(point.means());
+                Ok(Taken::Answered)
+            }
+            Err(NotHeard::Ended) => Ok(self.refused(cancel::Point::Ended.means())),
+            Err(why @ NotHeard::TooMany) => Ok(self.refused(&why.to_string())),
         }
-        self.say(point.means());
-        Ok(Taken::Answered)
     }
 
     /// Where signals for an operation are put, and where they are taken from.
-    pub(crate) fn signals() -> (mpsc::UnboundedSender<Signal>, Inbox) {
+    pub(crate) fn signals() -> (Signals, Inbox) {
         Inbox::new()
     }
 
@@ -326,12 +339,7 @@ impl Rehearsal {
     }
 
     /// Carries an operation through, and has the lead decide where the command line says how.
-    pub(crate) async fn carry_out(
-        &self,
-        operation: &OperationId,
-        mut inbox: Inbox,
-        signals: mpsc::UnboundedSender<Signal>,
-    ) -> Ended {
+    pub(crate) async fn carry_out(&self, operation: &OperationId, mut inbox: Inbox, signals: Signals) -> Ended {
         let _carried = self.control.as_ref().map(|control| control.carries(operation, signals.clone()));
         let ended = supervisor::carry_out(&self.ports, &self.policy, operation, self.epoch, &mut inbox);
         let deciding = self.decide(signals);
@@ -344,7 +352,7 @@ impl Rehearsal {
     }
 
     /// Puts the mark of `--approve` or `--reject` on every request that is opened.
-    async fn decide(&self, signals: mpsc::UnboundedSender<Signal>) {
+    async fn decide(&self, signals: Signals) {
         let Some(mark) = self.vote else { return };
         let mut open = self.open_request();
         loop {
@@ -352,8 +360,7 @@ impl Rehearsal {
             if let Some(request) = request {
                 let ballot =
                     Ballot { by: persona::lead(), mark, request, reason: Some("as the command line says".to_owned()) };
-                // Nobody listens any more once the operation has ended.
-                let _ = signals.unbounded_send(Signal::Cast(ballot));
+                self.heard(&persona::lead(), signals.send(Signal::Cast(ballot)));
             }
             if open.changed().await.is_err() {
                 return;
@@ -374,7 +381,7 @@ impl Rehearsal {
     }
 
     /// Passes on what a person said to the operation under way. Whether it was something that could be taken.
-    pub(crate) fn pass_on(&self, signals: &mpsc::UnboundedSender<Signal>, line: Line) -> bool {
+    pub(crate) fn pass_on(&self, signals: &Signals, line: Line) -> bool {
         self.room.cursor_moved();
         let Line { by, said } = line;
         let open = self.open_request().borrow().clone();
@@ -384,6 +391,7 @@ impl Rehearsal {
             Said::Halt(_) => self.room.open_offer().borrow().clone(),
             _ => open,
         };
+        let from = by.clone();
         let signal = match (said, open) {
             (Said::Reason(text), _) => Signal::Reason(PersonsAnswer { by, text: bounded(&text) }),
             (Said::Attest(text), _) => Signal::Attest(PersonsAnswer { by, text: bounded(&text) }),
@@ -395,6 +403,10 @@ impl Rehearsal {
             }
             // These are taken elsewhere.
             (Said::Nothing | Said::Command(_) | Said::Cancel, _) => return true,
+            (Said::TooLong, _) => {
+                self.nothing_open(&Said::TooLong);
+                return false;
+            }
             (Said::Vote(mark, reason), Some(request)) => {
                 let reason = reason.as_deref().map(bounded);
                 Signal::Cast(Ballot { by, mark, request, reason })
@@ -411,8 +423,15 @@ impl Rehearsal {
                 return false;
             }
         };
-        // Nobody listens any more once the operation has ended.
-        signals.unbounded_send(signal).is_ok()
+        self.heard(&from, signals.send(signal))
+    }
+
+    /// Tells whoever was not heard, and nobody else. Whether they were.
+    fn heard(&self, by: &Person, sent: Result<(), NotHeard>) -> bool {
+        if let Err(why) = sent {
+            self.say(&format!("(to {by} only) {why}"));
+        }
+        sent.is_ok()
     }
 
     /// Says that there is nothing that this could be said to.
@@ -423,6 +442,7 @@ impl Rehearsal {
             Said::Acknowledge(_) => "Nothing is open that could be acknowledged.",
             Said::Start => "Nothing is proposed that could be started.",
             Said::Dismiss => "Nothing is proposed that could be dismissed.",
+            Said::TooLong => persona::TOO_LONG,
             _ => "Nobody is asked anything now. Type help to see what can be typed.",
         });
     }

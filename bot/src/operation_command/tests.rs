@@ -375,3 +375,50 @@ async fn what_is_said_of_an_operation_that_has_ended() {
       b-3a01
     ");
 }
+
+#[tokio::test]
+async fn who_an_abandoned_operation_left_without_requests_is_named_with_what_to_do() {
+    let mut policy = policy();
+    (policy.load.busy, policy.load.cpu, policy.load.p99_ms, policy.load.error_share) = (9.0, 9.0, 9_999.0, 1.0);
+    let stage = Stage::new();
+    stage.play_under_until("/scale down 3 reason:\"night\"", &policy, "drained").await;
+    let operation = stage.script().events[0].operation.clone().unwrap();
+    let ports = stage.ports();
+    let abandoned = Abandoned { by: Person::new("host:dana"), reason: "it hangs".to_owned() };
+    let done = break_glass::abandon(&*ports.ledger, &*ports.world, Epoch(9), &operation, &abandoned).await.unwrap();
+    let put_back = "api-4 gets no requests: put api-4 back into the balancer.";
+    assert!(done.reason.lines().any(|line| line == put_back), "{}", done.reason);
+    let left = break_glass::out_of_service(&stage.script().events);
+    let said = words::abandoned(&dir(), &operation, &done, Some(&left));
+    assert!(said.lines().any(|line| line == put_back), "{said}");
+    let untold = words::abandoned(&dir(), &operation, &done, None);
+    assert!(untold.contains("Who gets no requests cannot be told: look at the balancer."), "{untold}");
+    let nobody = words::abandoned(&dir(), &operation, &done, Some(&[]));
+    assert!(!nobody.contains("requests"), "{nobody}");
+}
+
+#[tokio::test]
+async fn what_a_cancel_from_the_host_meets_that_comes_too_late_or_is_not_the_hosts_to_give() {
+    let id = OperationId::new("0000007f3a01");
+    let said = [Cancelled::Over(id.clone()), Cancelled::Offered(id.clone()), Cancelled::NotHeard(id.clone())]
+        .map(|answer| words::cancel_answered(&dir(), &id, &answer));
+    insta::assert_snapshot!(said.join("\n\n"), @"
+    Operation 7f3a01 was not told.
+    It is over: nothing is left to stop, and the summary follows.
+    If what was found is taken back, the next card says so; that is not interrupted.
+    See how it ends:
+      scalebot operation show 7f3a01 --state '/srv/my drill'
+
+    Operation 7f3a01 was not told.
+    All else is done; what is left is the offer to halt the system.
+    Only a governance lead can answer or end it. It lapses by itself.
+    See how it ends:
+      scalebot operation show 7f3a01 --state '/srv/my drill'
+
+    Operation 7f3a01 was not told.
+    Too much is said at once, so this was not heard.
+    Say it again in a moment.
+    See how it ends:
+      scalebot operation show 7f3a01 --state '/srv/my drill'
+    ");
+}

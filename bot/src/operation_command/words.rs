@@ -3,6 +3,7 @@
 use scalebot_commands::asked::cancel::Point;
 use scalebot_commands::card::clock;
 use scalebot_commands::event::{Event, Kind};
+use scalebot_commands::journal::NotHeard;
 use scalebot_commands::outbox::gist;
 use scalebot_commands::request::{escaped, quoted};
 use scalebot_commands::steps::Finished;
@@ -195,12 +196,22 @@ pub(super) fn held(dir: &StateDir, holder: &str) -> String {
     )
 }
 
-/// It was abandoned.
-pub(super) fn abandoned(dir: &StateDir, operation: &OperationId, finished: &Finished) -> String {
+/// It was abandoned. `left` is what is to be done about whom it left without requests; `None` where that cannot be told.
+pub(super) fn abandoned(
+    dir: &StateDir,
+    operation: &OperationId,
+    finished: &Finished,
+    left: Option<&[String]>,
+) -> String {
     let target = escaped(finished.target.as_str(), 80);
+    let left = match left {
+        Some([]) => String::new(),
+        Some(left) => format!("{}.\n", left.join(".\n")),
+        None => "Who gets no requests cannot be told: look at the balancer.\n".to_owned(),
+    };
     format!(
         "Operation {} is abandoned, and {target} is free again.\nIts fleet was left as it is. Nobody looked at it: do \
-         that before you ask for anything.\nWhat was last on record:\n  scalebot operation show {} --state {}",
+         that before you ask for anything.\n{left}What was last on record:\n  scalebot operation show {} --state {}",
         operation.short(),
         operation.short(),
         dir.as_typed()
@@ -245,17 +256,28 @@ pub(super) fn cancel_answered(dir: &StateDir, operation: &OperationId, answer: &
         Cancelled::PassedOn(_) => {
             format!("Operation {id} was asked to stop, and that is not on record yet: it may be held up.")
         }
+        Cancelled::NotHeard(_) => format!("Operation {id} was not told.\n{}", NotHeard::TooMany),
         Cancelled::GoingBack(_) => format!("Operation {id} was not told.\n{}", Point::GoingBack.means()),
+        Cancelled::Over(_) => format!("Operation {id} was not told.\n{}", Point::Over.means()),
+        Cancelled::Offered(_) => format!("Operation {id} was not told.\n{OFFERED}"),
         Cancelled::TooLate(_) => format!("Operation {id} had ended before it could be stopped."),
         Cancelled::NothingUnderWay => return nothing_to_cancel(),
     };
     let means = match answer {
-        Cancelled::GoingBack(_) | Cancelled::TooLate(_) => String::new(),
+        Cancelled::NotHeard(_)
+        | Cancelled::GoingBack(_)
+        | Cancelled::Over(_)
+        | Cancelled::Offered(_)
+        | Cancelled::TooLate(_) => String::new(),
         _ => format!("\n{MEANS}"),
     };
     let ends = if matches!(answer, Cancelled::TooLate(_)) { "ended" } else { "ends" };
     format!("{told}{means}\nSee how it {ends}:\n  {}", command(dir, "show", operation))
 }
+
+/// What is said while only the word on the halt is awaited.
+const OFFERED: &str = "All else is done; what is left is the offer to halt the system.\nOnly a governance lead can \
+                       answer or end it. It lapses by itself.";
 
 /// What a cancel means, wherever the operation is.
 const MEANS: &str = "It ends at the next point where it can be left.\nBefore the count is set, nothing is changed.\nAfter it, \

@@ -1,5 +1,6 @@
 //! `/scale cancel`: what it means at the point at which an operation is.
 
+use crate::authority::Action;
 use crate::event::{Event, Kind};
 use crate::steps::back::{WayBack, WayBackDecided};
 
@@ -12,9 +13,13 @@ pub enum Point {
     Changed,
     /// An instance is being taken out of service.
     Draining,
+    /// It is asked whether the fleet is brought back.
+    AskedBack,
     /// The fleet is brought back to the count before.
     GoingBack,
-    /// The fleet is back, and a governance lead's word on the halt is awaited.
+    /// Everything is done, and only the summary follows; unless what was found is taken back.
+    Over,
+    /// Everything is done, and a governance lead's word on the halt is awaited.
     Offered,
     /// It cannot go on by itself.
     Parked,
@@ -25,7 +30,16 @@ pub enum Point {
 impl Point {
     /// Whether the operation stops here when it is asked to.
     pub fn can_stop(self) -> bool {
-        matches!(self, Self::Before | Self::Changed | Self::Draining | Self::Offered)
+        matches!(self, Self::Before | Self::Changed | Self::Draining | Self::AskedBack | Self::Offered)
+    }
+
+    /// What it takes to stop it here; `own` says whether who wants to asked for the operation. The offer to halt is
+    /// ended by whoever may answer it, and by nobody else.
+    pub fn action(self, own: bool) -> Action {
+        match self {
+            Self::Offered => Action::AnswerHaltOffer,
+            _ => Action::Cancel { own },
+        }
     }
 
     /// What stopping means here, for who asked for it.
@@ -41,8 +55,14 @@ impl Point {
             Self::GoingBack => {
                 "Going back is not interrupted: it goes on until the fleet is at the count before, or says why it cannot."
             }
+            Self::AskedBack => {
+                "The question whether to go back ends unanswered, and the fleet stays as it is.\nTo bring it back afterwards, type: /scale rollback"
+            }
+            Self::Over => {
+                "It is over: nothing is left to stop, and the summary follows.\nIf what was found is taken back, the next card says so; that is not interrupted."
+            }
             Self::Offered => {
-                "The fleet is back already. The wait for a governance lead's word on the halt ends, and so does the operation."
+                "All else is done. The wait for a governance lead's word on the halt ends, and so does the operation."
             }
             Self::Parked => {
                 "It waits for a person and does nothing, so there is nothing to stop.\nA governance lead can abandon it, which frees the fleet."
@@ -68,26 +88,25 @@ pub fn point(last: Kind) -> Option<Point> {
         Kind::Scaling
         | Kind::ScalingAnswered
         | Kind::Scaled
-        | Kind::NotReady
         | Kind::Attested
         | Kind::Verified
-        | Kind::Monitored
-        | Kind::Documented
         | Kind::Terminating
         | Kind::TerminatingAnswered
-        | Kind::Terminated => Point::Changed,
+        | Kind::Terminated
+        | Kind::Reassessed => Point::Changed,
         Kind::Draining | Kind::DrainingAnswered | Kind::Drained | Kind::Readmitting | Kind::ReadmittingAnswered => {
             Point::Draining
         }
-        Kind::WayBack
-        | Kind::LogsSaved
-        | Kind::RollingBack
-        | Kind::RollingBackAnswered
-        | Kind::RolledBack
-        | Kind::HaltOffered
+        Kind::WayBackAsked => Point::AskedBack,
+        Kind::WayBack | Kind::LogsSaved | Kind::RollingBack | Kind::RollingBackAnswered | Kind::RolledBack => {
+            Point::GoingBack
+        }
+        Kind::NotReady
+        | Kind::Monitored
+        | Kind::Documented
         | Kind::HaltAnswered
         | Kind::Halting
-        | Kind::HaltingAnswered => Point::GoingBack,
+        | Kind::HaltingAnswered => Point::Over,
         Kind::Parked => Point::Parked,
         Kind::Finished | Kind::Abandoned => Point::Ended,
         Kind::ReasonGiven
@@ -95,6 +114,7 @@ pub fn point(last: Kind) -> Option<Point> {
         | Kind::VoteCast
         | Kind::VoteWithdrawn
         | Kind::VoteRefused
+        | Kind::HaltOffered
         | Kind::Interference
         | Kind::CancelRequested
         | Kind::Resumed
@@ -113,20 +133,30 @@ pub fn point(last: Kind) -> Option<Point> {
 /// How far an operation is, by its events. What this version does not know may have changed something.
 pub fn point_of(events: &[Event]) -> Point {
     let told = |event: &Event| match Kind::parse(&event.kind) {
+        Some(Kind::Verified | Kind::Attested) if is_the_end(event) => Some(Point::Over),
         Some(kind) => point(kind),
         None => Some(Point::Changed),
     };
     let at = events.iter().rev().find_map(told).unwrap_or(Point::Before);
-    // On the way back instances are drained and set to work again as well, which is not to be stopped either.
+    let has = |kind: Kind| events.iter().any(|event| event.kind == kind.as_str());
     match at {
         Point::Parked | Point::Ended => at,
-        Point::GoingBack if way_back(events) == Some(false) => Point::Changed,
-        _ if way_back(events) == Some(true) => {
-            let has = |kind: Kind| events.iter().any(|event| event.kind == kind.as_str());
-            let offered = has(Kind::RolledBack) && has(Kind::HaltOffered) && !has(Kind::HaltAnswered);
-            if offered { Point::Offered } else { Point::GoingBack }
-        }
+        _ if has(Kind::Documented) && has(Kind::HaltOffered) && !has(Kind::HaltAnswered) => Point::Offered,
+        _ if has(Kind::Documented) => Point::Over,
+        // On the way back instances are drained, set to work again and verified as well, which is not to be stopped either.
+        _ if way_back(events) == Some(true) => Point::GoingBack,
+        Point::GoingBack if way_back(events) == Some(false) => Point::Over,
         _ => at,
+    }
+}
+
+/// Whether a verification, or the word on it, is such that the fleet is not watched any more.
+fn is_the_end(event: &Event) -> bool {
+    let body: serde_json::Value = serde_json::from_str(&event.body).unwrap_or_default();
+    if event.kind == Kind::Attested.as_str() {
+        body.get("by").is_some_and(serde_json::Value::is_null)
+    } else {
+        body.get("result").is_some_and(|result| result != "passed")
     }
 }
 
@@ -192,6 +222,7 @@ mod tests {
         scaling               Changed
         scaling_answered      Changed
         quiesced              Before
+        reassessed            Changed
         draining              Draining
         draining_answered     Draining
         drained               Draining
@@ -200,22 +231,23 @@ mod tests {
         terminating           Changed
         terminating_answered  Changed
         terminated            Changed
+        way_back_asked        AskedBack
         way_back              GoingBack
         logs_saved            GoingBack
         rolling_back          GoingBack
         rolling_back_answered GoingBack
         rolled_back           GoingBack
-        halt_offered          GoingBack
-        halt_answered         GoingBack
-        halting               GoingBack
-        halting_answered      GoingBack
+        halt_offered          -
+        halt_answered         Over
+        halting               Over
+        halting_answered      Over
         interference          -
         overridden            Before
         scaled                Changed
-        not_ready             Changed
+        not_ready             Over
         verified              Changed
-        monitored             Changed
-        documented            Changed
+        monitored             Over
+        documented            Over
         finished              Ended
         cancel_requested      -
         resumed               -
@@ -239,7 +271,9 @@ mod tests {
             Point::Before,
             Point::Changed,
             Point::Draining,
+            Point::AskedBack,
             Point::GoingBack,
+            Point::Over,
             Point::Offered,
             Point::Parked,
             Point::Ended,
@@ -251,8 +285,12 @@ mod tests {
         To bring it back afterwards, type: /scale rollback
         Draining: It stops. The instance being drained gets requests again; what is gone stays gone.
         To bring that back afterwards, type: /scale rollback
+        AskedBack: The question whether to go back ends unanswered, and the fleet stays as it is.
+        To bring it back afterwards, type: /scale rollback
         GoingBack: Going back is not interrupted: it goes on until the fleet is at the count before, or says why it cannot.
-        Offered: The fleet is back already. The wait for a governance lead's word on the halt ends, and so does the operation.
+        Over: It is over: nothing is left to stop, and the summary follows.
+        If what was found is taken back, the next card says so; that is not interrupted.
+        Offered: All else is done. The wait for a governance lead's word on the halt ends, and so does the operation.
         Parked: It waits for a person and does nothing, so there is nothing to stop.
         A governance lead can abandon it, which frees the fleet.
         Ended: It has ended already. To bring the fleet back, type: /scale rollback
@@ -282,13 +320,36 @@ mod tests {
             event("way_back", body),
             event("halt_offered", "{}"),
             event("rolled_back", "{}"),
-            event("verified", "{}"),
+            event("verified", r#"{"result":"passed"}"#),
         ];
+        assert_eq!(point_of(&offered), Point::GoingBack);
+        offered.push(event("documented", "{}"));
         assert_eq!(point_of(&offered), Point::Offered);
         offered.push(event("halt_answered", "{}"));
-        assert_eq!(point_of(&offered), Point::GoingBack);
+        assert_eq!(point_of(&offered), Point::Over);
         let never = decided("never");
-        assert_eq!(point_of(&never[..2]), Point::Changed);
+        assert_eq!(point_of(&never[..2]), Point::Over);
+    }
+
+    #[test]
+    fn once_it_is_over_nothing_is_left_to_stop() {
+        let verified = |result: &str| event("verified", &format!(r#"{{"result":"{result}"}}"#));
+        assert_eq!(point_of(&[verified("passed")]), Point::Changed);
+        assert_eq!(point_of(&[verified("inconsistent"), event("escalated", "{}")]), Point::Over);
+        assert_eq!(point_of(&[verified("passed"), event("attested", r#"{"by":null}"#)]), Point::Over);
+        assert_eq!(point_of(&[verified("passed"), event("attested", r#"{"by":"operator"}"#)]), Point::Changed);
+        assert_eq!(at(&[Kind::Scaled, Kind::Monitored, Kind::FollowUp]), Point::Over);
+        assert_eq!(at(&[Kind::Verified, Kind::Escalated, Kind::HaltOffered]), Point::Changed);
+        // The offer is open from the first, and can be ended once all else is done.
+        assert_eq!(at(&[Kind::NotReady, Kind::HaltOffered, Kind::WayBackAsked]), Point::AskedBack);
+        assert_eq!(at(&[Kind::Monitored, Kind::HaltOffered, Kind::Documented, Kind::FollowUp]), Point::Offered);
+        assert!(!Point::Over.can_stop() && Point::AskedBack.can_stop());
+    }
+
+    #[test]
+    fn only_who_may_answer_the_offer_to_halt_may_end_it() {
+        assert_eq!(Point::Offered.action(true), Action::AnswerHaltOffer);
+        assert_eq!(Point::AskedBack.action(true), Action::Cancel { own: true });
     }
 
     #[test]

@@ -18,16 +18,17 @@ pub fn after(kind: Kind) -> Option<&'static str> {
         Kind::NotReady => "not every instance became ready, deciding what follows",
         Kind::Attested | Kind::Verified => "watching the fleet",
         Kind::Monitored => "watched, writing down what was done",
+        Kind::Reassessed => "about to take the next instance out of service",
         Kind::Draining | Kind::DrainingAnswered => "letting an instance answer its last requests",
         Kind::Drained => "an instance has no requests left, going on",
         Kind::Readmitting => "sending an instance requests again",
         Kind::ReadmittingAnswered => "an instance gets requests again, stopping",
         Kind::Terminating | Kind::TerminatingAnswered => "waiting for instances to be gone",
         Kind::Terminated => "instances are gone, verifying the others",
-        Kind::WayBack => "deciding on the way back",
+        Kind::WayBackAsked => "waiting for a word on going back",
+        Kind::WayBack => "the way back is decided on",
         Kind::LogsSaved => "going back: logs are saved",
-        Kind::HaltOffered => "going back: a governance lead is offered the halt",
-        Kind::HaltAnswered | Kind::Halting | Kind::HaltingAnswered => "going back: the halt was decided on",
+        Kind::HaltAnswered | Kind::Halting | Kind::HaltingAnswered => "the halt was decided on, ending",
         Kind::RollingBack | Kind::RollingBackAnswered => "going back to the count before",
         Kind::RolledBack => "back at the count before, verifying it",
         Kind::Rejected | Kind::Expired | Kind::Documented => "ending",
@@ -38,6 +39,7 @@ pub fn after(kind: Kind) -> Option<&'static str> {
         | Kind::VoteCast
         | Kind::VoteWithdrawn
         | Kind::VoteRefused
+        | Kind::HaltOffered
         | Kind::Interference
         | Kind::CancelRequested
         | Kind::Resumed
@@ -85,6 +87,7 @@ mod tests {
         scaling               setting the count
         scaling_answered      waiting for new instances to become ready
         quiesced              about to take instances out of service
+        reassessed            about to take the next instance out of service
         draining              letting an instance answer its last requests
         draining_answered     letting an instance answer its last requests
         drained               an instance has no requests left, going on
@@ -93,15 +96,16 @@ mod tests {
         terminating           waiting for instances to be gone
         terminating_answered  waiting for instances to be gone
         terminated            instances are gone, verifying the others
-        way_back              deciding on the way back
+        way_back_asked        waiting for a word on going back
+        way_back              the way back is decided on
         logs_saved            going back: logs are saved
         rolling_back          going back to the count before
         rolling_back_answered going back to the count before
         rolled_back           back at the count before, verifying it
-        halt_offered          going back: a governance lead is offered the halt
-        halt_answered         going back: the halt was decided on
-        halting               going back: the halt was decided on
-        halting_answered      going back: the halt was decided on
+        halt_offered          -
+        halt_answered         the halt was decided on, ending
+        halting               the halt was decided on, ending
+        halting_answered      the halt was decided on, ending
         interference          -
         overridden            lifted by a governance lead, checking once more
         scaled                verifying every instance

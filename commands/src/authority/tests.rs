@@ -29,13 +29,18 @@ fn actions() -> Vec<Action> {
         Help,
         Cancel { own: true },
         Cancel { own: false },
+        SayWhy { own: true },
+        SayWhy { own: false },
+        Attest,
         Decide,
+        DecideWayBack,
         AnswerHaltOffer,
         Abandon,
         StartProposal,
         DismissProposal,
     ];
-    actions.extend(ROLES.map(|role| Acknowledge { role }));
+    actions.extend(ROLES.map(|role| Acknowledge { told: vec![role] }));
+    actions.push(Acknowledge { told: vec![Role::InfrastructureTeam, Role::SystemArchitect] });
     actions
 }
 
@@ -48,34 +53,39 @@ fn every_action_is_for_exactly_the_roles_of_the_matrix() {
     let table: Vec<String> = actions()
         .into_iter()
         .map(|action| {
-            let mark = |roles: &Roles| if may(roles, action).is_ok() { "yes" } else { "-" };
+            let mark = |roles: &Roles| if may(roles, action.clone()).is_ok() { "yes" } else { "-" };
             let each: Vec<String> = ROLES.iter().map(|role| format!("{:<9}", mark(&holding(&[*role])))).collect();
-            let line = format!("{:<40} {:<7} {}", format!("{action:?}"), mark(&holding(&[])), each.concat());
+            let line = format!("{:<60} {:<7} {}", format!("{action:?}"), mark(&holding(&[])), each.concat());
             format!("{}\n", line.trim_end())
         })
         .collect();
     // none, operator, governance lead, infrastructure team, system architect
     insta::assert_snapshot!(table.concat(), @r"
-    Change                                   -       yes      -        -        -
-    Rollback                                 -       yes      -        -        -
-    Plan                                     yes     yes      yes      yes      yes
-    Status                                   yes     yes      yes      yes      yes
-    History                                  yes     yes      yes      yes      yes
-    Capacity                                 yes     yes      yes      yes      yes
-    Followups                                -       yes      -        -        -
-    CloseFollowUp                            -       yes      -        -        -
-    Help                                     yes     yes      yes      yes      yes
-    Cancel { own: true }                     -       yes      yes      -        -
-    Cancel { own: false }                    -       -        yes      -        -
-    Decide                                   -       -        yes      -        -
-    AnswerHaltOffer                          -       -        yes      -        -
-    Abandon                                  -       -        yes      -        -
-    StartProposal                            -       yes      -        -        -
-    DismissProposal                          -       yes      -        -        -
-    Acknowledge { role: Operator }           -       yes      -        -        -
-    Acknowledge { role: GovernanceLead }     -       yes      yes      -        -
-    Acknowledge { role: InfrastructureTeam } -       yes      -        yes      -
-    Acknowledge { role: SystemArchitect }    -       yes      -        -        yes
+    Change                                                       -       yes      -        -        -
+    Rollback                                                     -       yes      -        -        -
+    Plan                                                         yes     yes      yes      yes      yes
+    Status                                                       yes     yes      yes      yes      yes
+    History                                                      yes     yes      yes      yes      yes
+    Capacity                                                     yes     yes      yes      yes      yes
+    Followups                                                    -       yes      -        -        -
+    CloseFollowUp                                                -       yes      -        -        -
+    Help                                                         yes     yes      yes      yes      yes
+    Cancel { own: true }                                         -       yes      yes      -        -
+    Cancel { own: false }                                        -       -        yes      -        -
+    SayWhy { own: true }                                         yes     yes      yes      yes      yes
+    SayWhy { own: false }                                        -       yes      yes      -        -
+    Attest                                                       -       yes      -        -        -
+    Decide                                                       -       -        yes      -        -
+    DecideWayBack                                                -       yes      yes      -        -
+    AnswerHaltOffer                                              -       -        yes      -        -
+    Abandon                                                      -       -        yes      -        -
+    StartProposal                                                -       yes      -        -        -
+    DismissProposal                                              -       yes      -        -        -
+    Acknowledge { told: [Operator] }                             -       yes      -        -        -
+    Acknowledge { told: [GovernanceLead] }                       -       yes      yes      -        -
+    Acknowledge { told: [InfrastructureTeam] }                   -       yes      -        yes      -
+    Acknowledge { told: [SystemArchitect] }                      -       yes      -        -        yes
+    Acknowledge { told: [InfrastructureTeam, SystemArchitect] }  -       yes      -        yes      yes
     ");
 }
 
@@ -84,7 +94,7 @@ fn what_is_no_person_may_nothing_whatever_it_holds() {
     for action in actions() {
         for held in [vec![], ROLES.to_vec()] {
             let bot = Roles { is_person: false, held: held.into_iter().collect() };
-            assert_eq!(may(&bot, action), Err(Refusal::NoPerson), "{action:?}");
+            assert_eq!(may(&bot, action.clone()), Err(Refusal::NoPerson), "{action:?}");
         }
     }
 }
@@ -93,9 +103,9 @@ fn what_is_no_person_may_nothing_whatever_it_holds() {
 fn another_role_never_takes_anything_away() {
     for action in actions() {
         for role in ROLES {
-            let alone = may(&holding(&[role]), action).is_ok();
-            assert!(!alone || may(&holding(&ROLES), action).is_ok(), "{action:?}");
-            assert!(may(&holding(&[]), action).is_err() || alone, "{action:?} {role:?}");
+            let alone = may(&holding(&[role]), action.clone()).is_ok();
+            assert!(!alone || may(&holding(&ROLES), action.clone()).is_ok(), "{action:?}");
+            assert!(may(&holding(&[]), action.clone()).is_err() || alone, "{action:?} {role:?}");
         }
     }
 }
@@ -174,7 +184,7 @@ fn asked(chat: &Chat, action: Action) -> Result<(), Refusal> {
 #[test]
 fn the_chat_system_decides_and_only_the_roles_that_matter_are_asked_for() {
     let chat = Chat::of(Some(Role::SystemArchitect));
-    assert_eq!(asked(&chat, Action::Acknowledge { role: Role::SystemArchitect }), Ok(()));
+    assert_eq!(asked(&chat, Action::Acknowledge { told: vec![Role::SystemArchitect] }), Ok(()));
     assert_eq!(*chat.asked.lock().unwrap(), [Role::Operator, Role::SystemArchitect]);
     assert_eq!(asked(&chat, Action::Status), Ok(()));
     assert_eq!(asked(&chat, Action::Change), Err(Refusal::Missing(Action::Change)));
@@ -199,7 +209,11 @@ fn a_refusal_says_what_is_missing_and_whom_to_ask() {
         Refusal::NoPerson,
         Refusal::Missing(Action::Change),
         Refusal::Missing(Action::Cancel { own: false }),
-        Refusal::Missing(Action::Acknowledge { role: Role::InfrastructureTeam }),
+        Refusal::Missing(Action::Acknowledge { told: vec![Role::InfrastructureTeam] }),
+        Refusal::Missing(Action::Acknowledge { told: vec![Role::InfrastructureTeam, Role::GovernanceLead] }),
+        Refusal::Missing(Action::SayWhy { own: false }),
+        Refusal::Missing(Action::Attest),
+        Refusal::Missing(Action::DecideWayBack),
         untold,
     ]
     .map(|refusal| format!("{refusal}\n"))
@@ -212,6 +226,14 @@ fn a_refusal_says_what_is_missing_and_whom_to_ask() {
     Ask a governance lead.
     Only an operator or somebody of the infrastructure team may acknowledge this escalation. Nothing was done.
     Ask an operator or somebody of the infrastructure team.
+    Only an operator, somebody of the infrastructure team or a governance lead may acknowledge this escalation. Nothing was done.
+    Ask an operator, somebody of the infrastructure team or a governance lead.
+    Only an operator or a governance lead may say why it is done. Nothing was done.
+    Ask an operator or a governance lead.
+    Only an operator may attest that keys are reached. Nothing was done.
+    Ask an operator.
+    Only an operator or a governance lead may decide whether the fleet is brought back. Nothing was done.
+    Ask an operator or a governance lead.
     Only an operator may change the count, and it could not be told whether you are one: the chat system cannot be reached (no route).
     Nothing was done. Try again in a moment.
     ");

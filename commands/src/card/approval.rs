@@ -54,6 +54,7 @@ pub fn decided(cx: &Context<'_>, asked: &Asked, decided: &Decided) -> Card {
         Verdict::Rejected => (Tone::Bad, "Rejected"),
         Verdict::Expired => (Tone::Bad, "Expired"),
         Verdict::Cancelled => (Tone::Warn, "Cancelled"),
+        Verdict::Interfered => (Tone::Warn, "Not asked any more"),
     };
     let mut card = Card::new(tone, format!("{word}: {what}"), cx).told(&decided.reason);
     if let Some(within) = decided.execute_within {

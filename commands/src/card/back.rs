@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::ports::FleetState;
 use crate::steps::back::{WayBack, WayBackDecided};
 use crate::steps::finish::Trouble;
-use crate::steps::halt_offer::{HaltAnswered, HaltOffered};
+use crate::steps::halt_offer::{HaltAnswered, HaltOffered, Halted};
 use crate::units::{Millis, Person};
 
 /// That the fleet is brought back, or that it is not.
@@ -24,11 +24,17 @@ pub fn way_back(cx: &Context<'_>, trouble: &Trouble, way_back: &WayBack) -> Card
             (Tone::Bad, format!("Not going back to {to}"), "Policy says never. The fleet is left as it is.")
         }
         WayBackDecided::Declined => (Tone::Bad, format!("Not going back to {to}"), "The fleet is left as it is."),
+        WayBackDecided::Interfered => {
+            (Tone::Bad, format!("Not going back to {to}"), "Somebody else changed the fleet. It is left as it is.")
+        }
         WayBackDecided::Unanswered => {
             (Tone::Bad, format!("Not going back to {to}"), "Nobody answered. The fleet is left as it is.")
         }
     };
     let mut card = Card::new(tone, title, cx).told(&way_back.because).line(next);
+    if let Some(what) = &way_back.interference {
+        card = card.told(what);
+    }
     if let (Some(by), WayBackDecided::Agreed | WayBackDecided::Declined) = (&way_back.by, way_back.decided) {
         card = card.line(format!("Decided by {by}."));
     }
@@ -58,22 +64,31 @@ pub fn going_back(cx: &Context<'_>, trouble: &Trouble, fleet: &FleetState, spent
 pub fn halt_offered(cx: &Context<'_>, offered: &HaltOffered) -> Card {
     let mut card = Card::new(Tone::Bad, "Governance lead: halt the system?", cx)
         .told(&offered.because)
-        .line("The fleet is brought back meanwhile; that does not wait for you.")
+        .line("Whatever else is to be done about it does not wait for you.")
         .line(format!("For {}: ✅ halts the system, ❌ does not.", offered.within));
     card.ask = Some(offered.digest.clone());
     card
 }
 
 /// What became of that offer. `done` is what became of the halt, where it was wanted.
-pub fn halt_answered(cx: &Context<'_>, answered: &HaltAnswered, done: Option<&Result<(), String>>) -> Card {
+pub fn halt_answered(cx: &Context<'_>, answered: &HaltAnswered, halted: Option<&Halted>) -> Card {
     let by = answered.by.iter().map(Person::as_str).collect::<Vec<_>>().join(", ");
-    match (answered.halt, done) {
-        (_, Some(Ok(()))) => Card::new(Tone::Bad, format!("The system is halted, as {by} said"), cx)
+    match (answered.halt, halted) {
+        (_, Some(Halted::Done)) => Card::new(Tone::Bad, format!("The system is halted, as {by} said"), cx)
             .line("Writes are refused until a ceremony clears it."),
-        (_, Some(Err(why))) => Card::new(Tone::Bad, format!("{by} wanted the system halted, and that failed"), cx)
-            .line(sentence(why))
-            .line("Halt it by hand."),
+        (_, Some(Halted::NotWanted(why))) => {
+            Card::new(Tone::Warn, format!("{by} wanted the system halted, and it was not"), cx)
+                .line(sentence(why))
+                .line("Should it be needed, halt the system by hand.")
+        }
+        (_, Some(Halted::Failed(why))) => {
+            Card::new(Tone::Bad, format!("{by} wanted the system halted, and that failed"), cx)
+                .line(sentence(why))
+                .line("Halt it by hand.")
+        }
         (Some(false), None) => Card::new(Tone::Info, format!("No halt, as {by} said"), cx),
+        (_, None) if !answered.by.is_empty() => Card::new(Tone::Info, format!("No halt: {by} ended the wait"), cx)
+            .line("Should it be needed, halt the system by hand."),
         (_, None) => Card::new(Tone::Warn, "The offer to halt has lapsed", cx)
             .line("Nobody answered. Should it be needed, halt the system by hand."),
     }

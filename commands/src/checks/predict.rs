@@ -4,8 +4,9 @@
 use super::{Check, Follows, Status};
 use crate::context::Context;
 use crate::figures::{InstanceLoad, Load, percent};
-use crate::ports::FleetState;
+use crate::ports::{FleetState, InstanceState, PortError};
 use crate::reading::Reading;
+use crate::units::{InstanceId, Millis};
 
 const RUNBOOK: &str = "scaling down 1: verify current load can be handled by fewer instances";
 const NAMES: [&str; 5] = ["latency", "errors", "CPU", "memory", "busy share"];
@@ -17,22 +18,50 @@ pub(super) async fn checks(cx: &Context<'_>, known: &FleetState) -> Vec<Check> {
     let source = cx.ports.target.metrics.describe();
     let load: Reading<Load> = cx.load(super::sustained_since(cx, known)).await.into();
     match load {
-        Reading::Unknown { why, .. } => NAMES
-            .iter()
-            .map(|name| {
-                Check::unknown(name, RUNBOOK, &source, &why, Follows::Override)
-                    .advice(format!("Without figures nothing tells whether fewer can carry the load. {LIFTED}"))
-            })
-            .collect(),
-        Reading::Known(mut load) => {
-            // Who is gone has no share of the load any more that could be missing.
-            load.missing.retain(|missing| known.instances.iter().any(|instance| instance.id == *missing));
-            of(cx, known.wanted.0, cx.request.to.0, &load, &source)
-                .into_iter()
-                .map(|check| check.over(load.window))
-                .collect()
-        }
+        Reading::Unknown { why, .. } => unknown(&source, &why),
+        Reading::Known(load) => held_against(cx, known, load, &source),
     }
+}
+
+/// The same checks on a load that was measured already.
+pub(crate) fn on(cx: &Context<'_>, known: &FleetState, load: Result<Load, PortError>) -> Vec<Check> {
+    let source = cx.ports.target.metrics.describe();
+    match load {
+        Err(error) => unknown(&source, &error.to_string()),
+        Ok(load) => held_against(cx, known, load, &source),
+    }
+}
+
+fn held_against(cx: &Context<'_>, known: &FleetState, mut load: Load, source: &str) -> Vec<Check> {
+    // Only who is in service carries load: who has failed or is gone has no share of it, and none that could be missing.
+    let carries = |id: &InstanceId| {
+        known.instances.iter().any(|instance| instance.id == *id && instance.state == InstanceState::Ready)
+    };
+    load.missing.retain(&carries);
+    load.instances.retain(|one| carries(&one.instance));
+    let ready = known.ready().0;
+    let checks = of(cx, ready, ready.min(cx.request.to.0), &load, source);
+    let too_short = load.window.duration() < cx.policy.load.baseline;
+    let held = |check: Check| {
+        let check = check.over(load.window);
+        if too_short && check.status == Status::Pass {
+            let least = Millis::from(cx.policy.load.baseline);
+            return check.came_to(Status::Unknown, Follows::Override).advice(format!(
+                "Measured over {}, which is less than {least}. Ask again in a moment. {LIFTED}",
+                load.window
+            ));
+        }
+        check
+    };
+    checks.into_iter().map(held).collect()
+}
+
+fn unknown(source: &str, why: &str) -> Vec<Check> {
+    let check = |name: &&str| {
+        Check::unknown(name, RUNBOOK, source, why, Follows::Override)
+            .advice(format!("Without figures nothing tells whether fewer can carry the load. {LIFTED}"))
+    };
+    NAMES.iter().map(check).collect()
 }
 
 /// One prediction: "32 % now, 48 % for each of 4".

@@ -87,6 +87,8 @@ pub enum Stop {
     Cancelled(String),
     /// The target is not what the plan was made for any more.
     Changed(String),
+    /// A limit that held when it was checked does not hold now.
+    OverLimit(String),
     /// The target no longer exists.
     Gone(String),
     /// It could not be found out.
@@ -101,6 +103,7 @@ impl Stop {
             | Self::Void(why)
             | Self::Cancelled(why)
             | Self::Changed(why)
+            | Self::OverLimit(why)
             | Self::Gone(why)
             | Self::Unknown(why) => why,
         }
@@ -405,8 +408,11 @@ impl Journal<'_> {
             let heard = self.heard.count();
             let intent = match effect.guard(&self.heard).await {
                 Ok(intent) => intent,
-                // What could not be found out now may be in a moment; an effect never happens without it.
-                Err(Stop::Unknown(_)) if self.world.monotonic().saturating_sub(began) < SEARCH_LIMIT => {
+                // What could not be found out now, or is over a limit, may not be in a moment; an effect never happens
+                // without it.
+                Err(Stop::Unknown(_) | Stop::OverLimit(_))
+                    if self.world.monotonic().saturating_sub(began) < SEARCH_LIMIT =>
+                {
                     self.listen(SEARCH_PAUSE).await?;
                     continue;
                 }

@@ -1,7 +1,7 @@
 //! Signals: what people send into an operation while it runs. The operation's own task appends each to the log before
 //! anything is concluded from it, so that after a restart the same ones are there.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt as _;
@@ -73,11 +73,50 @@ impl Signal {
     }
 }
 
-/// Where signals for one operation are put; the operation's journal holds the other end. Bounded by what people can
-/// type or press while one operation runs.
+/// How many signals may wait for an operation to take them.
+pub const WAITING: usize = 100;
+
+/// How many more may wait that ask it to stop: whatever else is said, that is heard.
+pub const CANCELS_WAITING: usize = 10;
+
+/// Where signals for one operation are put.
+#[derive(Clone, Debug)]
+pub struct Signals {
+    sender: mpsc::UnboundedSender<Signal>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// Why a signal was not taken, in words for who sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotHeard {
+    /// So many wait already.
+    #[error("Too much is said at once, so this was not heard.\nSay it again in a moment.")]
+    TooMany,
+    /// The operation has ended, or is carried out elsewhere now.
+    #[error("The operation does not listen any more, so this was not heard.")]
+    Ended,
+}
+
+impl Signals {
+    /// Puts a signal where the operation takes it from.
+    ///
+    /// # Errors
+    /// When it is not taken. Who sent it has to be told: nothing is lost silently.
+    pub fn send(&self, signal: Signal) -> Result<(), NotHeard> {
+        let most = if matches!(signal, Signal::Cancel(_)) { WAITING + CANCELS_WAITING } else { WAITING };
+        let one_more = |waiting: usize| (waiting < most).then_some(waiting + 1);
+        self.waiting
+            .try_update(Ordering::SeqCst, Ordering::SeqCst, one_more)
+            .map_err(|_| if self.sender.is_closed() { NotHeard::Ended } else { NotHeard::TooMany })?;
+        self.sender.unbounded_send(signal).map_err(|_| NotHeard::Ended)
+    }
+}
+
+/// The other end, which the operation's journal holds.
 #[derive(Debug)]
 pub struct Inbox {
     receiver: mpsc::UnboundedReceiver<Signal>,
+    waiting: Arc<AtomicUsize>,
     /// Taken out, and not known to be in the log. It outlives the journal, so that a log that could not be written for
     /// a moment does not swallow what somebody said.
     unrecorded: Option<Signal>,
@@ -87,16 +126,26 @@ pub struct Inbox {
 
 impl Inbox {
     /// A new one, and what signals are put into it with.
-    pub fn new() -> (mpsc::UnboundedSender<Signal>, Self) {
+    pub fn new() -> (Signals, Self) {
         let (sender, receiver) = mpsc::unbounded();
-        (sender, Self { receiver, unrecorded: None, tried: None })
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let signals = Signals { sender, waiting: Arc::clone(&waiting) };
+        (signals, Self { receiver, waiting, unrecorded: None, tried: None })
+    }
+
+    fn taken(&self, signal: Option<Signal>) -> Option<Signal> {
+        if signal.is_some() {
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+        }
+        signal
     }
 
     /// Waits for the next signal; `None` when nobody can send one any more. It stays the next one until it is
     /// [`recorded`](Self::recorded).
     pub(super) async fn next(&mut self) -> Option<Signal> {
         if self.unrecorded.is_none() {
-            self.unrecorded = self.receiver.next().await;
+            let next = self.receiver.next().await;
+            self.unrecorded = self.taken(next);
         }
         self.unrecorded.clone()
     }
@@ -104,7 +153,8 @@ impl Inbox {
     /// The next signal, if there is one already.
     pub(super) fn try_next(&mut self) -> Option<Signal> {
         if self.unrecorded.is_none() {
-            self.unrecorded = self.receiver.try_recv().ok();
+            let next = self.receiver.try_recv().ok();
+            self.unrecorded = self.taken(next);
         }
         self.unrecorded.clone()
     }
@@ -174,11 +224,12 @@ impl Heard {
         cancelled.into_iter().next()
     }
 
-    /// Whether anybody asked for it to stop after that event of the operation.
-    pub fn cancelled_after(&self, op_seq: u64) -> bool {
-        let later =
-            |logged: &Logged| (logged.op_seq > op_seq && matches!(logged.signal, Signal::Cancel(_))).then_some(());
-        !self.pick(later).is_empty()
+    /// Who asked for it to stop after that event of the operation, oldest first.
+    pub fn cancels_after(&self, op_seq: u64) -> Vec<Person> {
+        self.pick(|logged| match &logged.signal {
+            Signal::Cancel(cancel) if logged.op_seq > op_seq => Some(cancel.by.clone()),
+            _ => None,
+        })
     }
 
     /// Every vote that was cast, oldest first.
@@ -217,5 +268,59 @@ impl Heard {
 impl Logged {
     fn vote(&self, ballot: &Ballot) -> Vote {
         Vote { op_seq: self.op_seq, ballot: ballot.clone(), read_at: self.at }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: usize) -> Signal {
+        Signal::Reason(Answer { by: Person::new("viewer"), text: text.to_string() })
+    }
+
+    fn cancel() -> Signal {
+        Signal::Cancel(CancelRequested { by: Person::new("operator") })
+    }
+
+    #[test]
+    fn so_many_signals_wait_and_who_says_more_is_told_so_and_is_heard_when_there_is_room() {
+        let (signals, mut inbox) = Inbox::new();
+        for number in 0..WAITING {
+            assert_eq!(signals.send(said(number)), Ok(()));
+        }
+        // Another who sends shares the same room.
+        let another = signals.clone();
+        assert_eq!(another.send(said(WAITING)), Err(NotHeard::TooMany));
+        assert_eq!(inbox.try_next(), Some(said(0)));
+        // As long as it is not in the log it stays the next one.
+        assert_eq!(inbox.try_next(), Some(said(0)));
+        assert_eq!((another.send(said(WAITING)), signals.send(said(0))), (Ok(()), Err(NotHeard::TooMany)));
+        for number in 0..=WAITING {
+            assert_eq!(inbox.try_next(), Some(said(number)));
+            inbox.recorded();
+        }
+        assert_eq!(inbox.try_next(), None);
+    }
+
+    #[test]
+    fn whoever_asks_it_to_stop_is_heard_whatever_else_is_said() {
+        let (signals, _inbox) = Inbox::new();
+        while signals.send(said(0)).is_ok() {}
+        for _ in 0..CANCELS_WAITING {
+            assert_eq!(signals.send(cancel()), Ok(()));
+        }
+        assert_eq!(signals.send(cancel()), Err(NotHeard::TooMany));
+    }
+
+    #[test]
+    fn an_operation_that_has_ended_hears_nothing_however_much_was_said() {
+        let (signals, inbox) = Inbox::new();
+        while signals.send(said(0)).is_ok() {}
+        drop(inbox);
+        assert_eq!(signals.send(said(0)), Err(NotHeard::Ended));
+        let (signals, inbox) = Inbox::new();
+        drop(inbox);
+        assert_eq!(signals.send(said(0)), Err(NotHeard::Ended));
     }
 }

@@ -39,6 +39,13 @@ async fn observe(cx: &Context<'_>) -> Assessed {
     Assessed { fleet: fleet.into(), load: load.into() }
 }
 
+/// The load over as long as a figure must hold, as soon as there is enough to look back on.
+pub(super) async fn load_now(cx: &Context<'_>) -> Result<Load, PortError> {
+    let world = &*cx.ports.world;
+    let deadline = Deadline::after(world, world.now(), cx.policy.time.assess);
+    load(cx, world.now() - cx.policy.load.sustained, deadline).await
+}
+
 /// The load, once there is enough to look back on: whoever reads the figures may just have started, after a restart.
 /// What there is when the time for it is over has to do.
 async fn load(cx: &Context<'_>, since: Timestamp, deadline: Deadline) -> Result<Load, PortError> {

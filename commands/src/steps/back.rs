@@ -1,19 +1,20 @@
 //! Rollback: back to the count that is known to be good, when what was done turns out badly.
 
 use async_trait::async_trait;
-use futures::join;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::assess::{self, Assessed};
-use super::drain::{self, PutBack, Route};
+use super::drain::{self, DrainEnded, PutBack, Route};
 use super::escalate::{self, Condition};
 use super::finish::Trouble;
+use super::permit::{self, Votes};
 use super::precheck::Plan;
 use super::scale::count_found;
 use super::verify::{self, Verification, Verified};
 use super::{Ending, Outcome, body, guard};
-use crate::approval::Mark;
+use crate::approval::Tally;
+use crate::authority::Action;
 use crate::card::{self, in_lines, instances};
 use crate::context::Context;
 use crate::event::{Event, Hash, Kind};
@@ -21,7 +22,7 @@ use crate::journal::{Acted, Effect, Effected, Fence, Found, Heard, Interrupted, 
 use crate::mutation::mutated;
 use crate::patience::{Deadline, Stopwatch, ask_all, ask_until, within};
 use crate::policy::TakeBack;
-use crate::ports::{FleetState, Instance, InstanceState, PortError, RemoveOrder, Role, ScaleOrder, Slot};
+use crate::ports::{FleetState, Instance, InstanceState, PortError, RemoveOrder, ScaleOrder, Slot};
 use crate::units::{InstanceId, Millis, OperationId, Person, Replicas, Timestamp};
 
 /// The body of `way_back`: what was found, and whether the fleet is brought back.
@@ -43,9 +44,28 @@ pub struct WayBack {
     pub ended: Vec<InstanceId>,
     /// The known-good count.
     pub to: Replicas,
+    /// What somebody else did to the fleet while it was asked; `None` where nobody did anything.
+    pub interference: Option<String>,
 }
 
 body!(WayBack, WayBack, 1);
+
+/// The body of `way_back_asked`: somebody is asked whether the fleet is brought back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct WayBackAsked {
+    /// Names the question: what a mark on it carries.
+    pub digest: String,
+    /// What was found.
+    pub because: String,
+    /// The known-good count.
+    pub to: Replicas,
+    /// How long there is to answer.
+    pub within: Millis,
+}
+
+body!(WayBackAsked, WayBackAsked, 1);
 
 /// Whether the fleet is brought back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +80,8 @@ pub enum WayBackDecided {
     Declined,
     /// No: nobody answered in time.
     Unanswered,
+    /// No: somebody else changed the fleet while it was asked.
+    Interfered,
     /// No, as policy says.
     Never,
 }
@@ -137,14 +159,17 @@ pub async fn decide(
     trouble: &Trouble,
 ) -> Result<Recorded<WayBack>, Interrupted> {
     const KEY: &str = "back";
+    let asked = ask(cx, journal, trouble).await?;
     if let Some(decided) = journal.replay(KEY)? {
         return Ok(decided);
     }
-    let (decided, by) = match cx.policy.back.rule {
+    let mut interference = None;
+    let (decided, by) = match (asked, cx.policy.back.rule) {
         _ if trouble.asked_for => (WayBackDecided::Agreed, Some(cx.request.by.clone())),
-        TakeBack::Automatic => (WayBackDecided::Automatic, None),
-        TakeBack::Never => (WayBackDecided::Never, None),
-        TakeBack::Ask => ask(cx, journal, trouble).await?,
+        (Some(asked), _) => answer(cx, journal, trouble, &asked, &mut interference).await?,
+        (None, TakeBack::Automatic) => (WayBackDecided::Automatic, None),
+        (None, TakeBack::Never) => (WayBackDecided::Never, None),
+        (None, TakeBack::Ask) => (WayBackDecided::Unanswered, None),
     };
     let (newcomers, ended) = newcomers(cx, trouble).await;
     let way_back = WayBack {
@@ -155,54 +180,83 @@ pub async fn decide(
         newcomers,
         ended,
         to: trouble.plan.rollback_to,
+        interference,
     };
     cx.show(Slot::WayBack, card::way_back(cx, trouble, &way_back)).await;
     journal.record_step(KEY, way_back).await
 }
 
-/// Asks the operator or a governance lead. Whoever answers first decides.
+/// Asks an operator or a governance lead, where policy says so and somebody is there.
 async fn ask(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
     trouble: &Trouble,
-) -> Result<(WayBackDecided, Option<Person>), Interrupted> {
-    if !cx.ports.room.attended() {
-        return Ok((WayBackDecided::Unanswered, None));
+) -> Result<Option<Recorded<WayBackAsked>>, Interrupted> {
+    const KEY: &str = "back/ask";
+    // Whether it was asked is told by the log where it goes on, not by the limits in force now.
+    let is_asked = journal
+        .may_take(KEY)
+        .unwrap_or_else(|| cx.policy.back.rule == TakeBack::Ask && !trouble.asked_for && cx.ports.room.attended());
+    if !is_asked {
+        return Ok(None);
     }
-    let digest = digest(cx, "way back");
+    let asked = WayBackAsked {
+        digest: digest(cx, WAY_BACK),
+        because: trouble.because.clone(),
+        to: trouble.plan.rollback_to,
+        within: cx.policy.approval.decide_within.into(),
+    };
+    journal.step(KEY, |_| async { asked }).await.map(Some)
+}
+
+/// Waits for the answer. A mark of somebody who cannot be looked up at the moment is kept, and they are asked for again.
+async fn answer(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    trouble: &Trouble,
+    asked: &Recorded<WayBackAsked>,
+    interference: &mut Option<String>,
+) -> Result<(WayBackDecided, Option<Person>), Interrupted> {
     let world = &*cx.ports.world;
-    let deadline = Deadline::after(world, world.now(), cx.policy.approval.decide_within);
-    cx.show(Slot::Approval, card::ask_back(cx, trouble, &digest, deadline.left(world))).await;
-    let mut considered = 0;
-    journal.signals().await?;
+    let within = asked.body.within.duration();
+    let deadline = Deadline::after(world, asked.at, within);
+    let votes = Votes {
+        action: &Action::DecideWayBack,
+        digest: &asked.body.digest,
+        asked_at: asked.op_seq,
+        // It undoes what they asked for, and lifts nothing.
+        requester_may: true,
+        quorum: 1,
+        needs_reason: false,
+        decide_by: asked.at + within,
+    };
+    cx.show(Slot::Approval, card::ask_back(cx, trouble, &asked.body.digest, deadline.left(world))).await;
     loop {
-        let cast = journal.heard().cast();
-        for vote in cast.iter().filter(|vote| vote.ballot.request == digest).skip(considered) {
-            considered += 1;
-            let by = &vote.ballot.by;
-            if may_decide(cx, by).await {
-                let agreed = vote.ballot.mark == Mark::Approve;
-                let decided = if agreed { WayBackDecided::Agreed } else { WayBackDecided::Declined };
-                return Ok((decided, Some(by.clone())));
-            }
-            cx.answer(by, "Only an operator or a governance lead can decide that. Ask one.").await;
+        journal.signals().await?;
+        let (tally, unknown) = permit::count(cx, journal, &votes, cx.policy.time.look).await?;
+        match tally {
+            Tally::Approved(by) => return Ok((WayBackDecided::Agreed, by.into_iter().next())),
+            Tally::Rejected(by) => return Ok((WayBackDecided::Declined, Some(by))),
+            Tally::Open => {}
         }
-        if deadline.is_over(world) || journal.heard().cancelled_by().is_some() {
+        let cancelled = !journal.heard().cancels_after(asked.op_seq).is_empty();
+        if cancelled || deadline.is_over(world) || !cx.ports.room.attended() {
             return Ok((WayBackDecided::Unanswered, None));
         }
-        journal.listen(deadline.left(world)).await?;
+        let longest = if unknown { permit::STANDING_PAUSE } else { cx.policy.time.sample_interval() };
+        journal.listen(longest.min(deadline.left(world))).await?;
+        // A look that failed says nothing about the fleet; before anything is done it is looked at again.
+        if let Ok(fleet) = cx.fleet().await
+            && let Some(what) = changed_since(trouble, &fleet)
+        {
+            *interference = Some(what);
+            return Ok((WayBackDecided::Interfered, None));
+        }
     }
 }
 
-async fn may_decide(cx: &Context<'_>, person: &Person) -> bool {
-    let holds = |role| async move {
-        let asked = cx.ports.room.standing(person, role);
-        let standing = within(&*cx.ports.world, cx.policy.time.look, "the chat system", asked).await;
-        standing.is_ok_and(|standing| standing.is_person && standing.holds_role)
-    };
-    let (operator, lead) = join!(holds(Role::Operator), holds(Role::GovernanceLead));
-    operator || lead
-}
+/// The question whether the fleet is brought back.
+pub(super) const WAY_BACK: &str = "way back";
 
 /// What a mark on a question of this operation carries.
 pub(super) fn digest(cx: &Context<'_>, question: &str) -> String {
@@ -321,6 +375,15 @@ async fn keep_logs(cx: &Context<'_>, newcomers: &[InstanceId]) -> LogsSaved {
     logs
 }
 
+/// What somebody else did to the fleet since the operation that is to be undone left it.
+fn changed_since(trouble: &Trouble, fleet: &FleetState) -> Option<String> {
+    if fleet.identity != trouble.plan.identity {
+        return Some("the fleet was replaced by another of the same name".to_owned());
+    }
+    let ours = fleet.wanted == trouble.plan.to && fleet.changed_by.as_deref() == Some(trouble.left_by.as_str());
+    (!ours).then(|| format!("{} meanwhile", guard::who_set_the_count(fleet)))
+}
+
 /// The change of the count on the way back. It waits for no approval and for no end of a halt, and nobody cancels it.
 struct Return<'a> {
     cx: &'a Context<'a>,
@@ -357,13 +420,10 @@ impl Effect for Return<'_> {
     }
 
     async fn guard(&self, _: &Heard) -> Result<RollingBack, Stop> {
-        let Trouble { plan, left_by, .. } = self.trouble;
+        let plan = &self.trouble.plan;
         let fleet = self.cx.fleet_within(self.cx.policy.time.guard).await.map_err(guard::unseen)?;
-        if fleet.identity != plan.identity {
-            return Err(Stop::Changed("the fleet was replaced by another of the same name".to_owned()));
-        }
-        if fleet.wanted != plan.to || fleet.changed_by.as_deref() != Some(left_by.as_str()) {
-            return Err(Stop::Changed(format!("{} meanwhile", guard::who_set_the_count(&fleet))));
+        if let Some(what) = changed_since(self.trouble, &fleet) {
+            return Err(Stop::Changed(what));
         }
         let instances = self.to_end(&fleet);
         if instances.len() < fleet.wanted.0.saturating_sub(plan.rollback_to.0) as usize {
@@ -425,10 +485,12 @@ pub async fn to_known_good(
     let since = stopping.since.unwrap_or_else(|| cx.ports.world.now());
     for instance in &way_back.newcomers {
         let key = format!("back/drain/{instance}/wait");
-        let drained = journal.step(&key, |_| drain::watch(cx, None, instance, since)).await?.body;
+        let others = |fleet: &FleetState| changed_since(trouble, fleet);
+        let drained = journal.step(&key, |_| drain::watch(cx, None, &others, instance, since)).await?.body;
         // Who is in good health is not cut off from what takes long; when only asked for, from nothing at all.
         let healthy = !trouble.culprits.contains(instance);
-        let kept = trouble.asked_for || (healthy && !drained.work.is_empty());
+        let others = drained.ended == DrainEnded::Interfered;
+        let kept = trouble.asked_for || others || (healthy && !drained.work.is_empty());
         if let Some(why) = drained.objection().filter(|_| kept) {
             return not_back(cx, journal, trouble, &stopping, &why).await;
         }
@@ -572,13 +634,15 @@ pub async fn verify(
     if !returned.done {
         return Ok(None);
     }
-    let verified = verify::every_instance(cx, journal, "back/verify", Slot::WayBack, &trouble.plan_back()).await?;
+    let plan = trouble.plan_back();
+    let verified = verify::every_instance(cx, journal, "back/verify", Slot::WayBack, &plan, &plan.ready).await?;
     Ok(Some(verified.body))
 }
 
 /// Whether the fleet is back, and all is well with it.
 fn is_sound(returned: &RolledBack, verified: Option<&Verified>) -> bool {
-    returned.done && verified.is_some_and(|verified| verified.result == Verification::Passed)
+    let as_it_was = |verified: &Verified| verified.result == Verification::Passed && verified.interference.is_none();
+    returned.done && verified.is_some_and(as_it_was)
 }
 
 /// A way back that was not finished, or to a fleet that is not well, is somebody's to see to at once.
@@ -593,7 +657,7 @@ pub async fn escalate_unless_sound(
     }
     let because = match (&returned.problem, verified) {
         (Some(problem), _) => problem.clone(),
-        (None, Some(verified)) => in_lines(&verified.problems),
+        (None, Some(verified)) => in_lines(verified.interference.iter().chain(&verified.problems)),
         (None, None) => in_lines(["the fleet is back and was not verified"]),
     };
     escalate::to_role(cx, journal, "back/escalate", Condition::Consistency, &because).await
@@ -608,26 +672,25 @@ pub struct Course {
     pub verified: Option<Verified>,
     /// What was kept of the new instances' logs.
     pub logs: LogsSaved,
-    /// What became of the halt, where one was wanted.
-    pub halted: Option<String>,
 }
 
 /// What the operation comes to after the way back.
 pub fn ending(cx: &Context<'_>, trouble: &Trouble, before: Ending, course: Course) -> Ending {
-    let Course { returned, verified, logs, halted } = course;
+    let Course { returned, verified, logs } = course;
     let mut lines: Vec<String> = Vec::new();
     let to = instances(returned.to);
     let sound = is_sound(&returned, verified.as_ref());
+    let found = verified.as_ref().filter(|verified| verified.is_constitutional());
+    let constitutional = before.constitutional.clone().or_else(|| Some(in_lines(&found?.problems)));
     match (&returned.problem, verified) {
         (Some(problem), _) => lines.extend(problem.lines().map(ToOwned::to_owned)),
         (None, _) if sound && trouble.asked_for => lines.push(format!("{to} as before, all of them verified")),
         (None, _) if sound => lines.push(format!("Taken back: {to} as before, all of them verified")),
         (None, verified) => {
             lines.push(format!("{to} as before, and not all is well with them:"));
-            lines.extend(verified.into_iter().flat_map(|verified| verified.problems));
+            lines.extend(verified.into_iter().flat_map(|found| found.interference.into_iter().chain(found.problems)));
         }
     }
-    lines.extend(halted);
     lines.extend(logs.kept.iter().map(|kept| format!("Logs of {}: {}", kept.instance, kept.place)));
     lines.extend(logs.problems);
     if let Some(runbook) = cx.policy.back.incident_runbook.as_deref().filter(|_| !trouble.asked_for) {
@@ -638,7 +701,7 @@ pub fn ending(cx: &Context<'_>, trouble: &Trouble, before: Ending, course: Cours
         (true, false) => Outcome::RolledBack,
         (false, _) => Outcome::Failed,
     };
-    Ending { outcome, afterwards: lines, changed_the_fleet: true, ..before }
+    Ending { outcome, afterwards: lines, changed_the_fleet: true, constitutional, ..before }
 }
 
 /// The same end where the fleet is not brought back.
@@ -646,6 +709,12 @@ pub fn left_as_it_is(way_back: &WayBack, before: Ending) -> Ending {
     let why = match way_back.decided {
         WayBackDecided::Never => "The fleet is left as it is, as policy says.",
         WayBackDecided::Declined => "The fleet is left as it is, as was said.",
+        WayBackDecided::Interfered => {
+            let what = way_back.interference.as_deref().unwrap_or("somebody else changed the fleet");
+            let afterwards =
+                vec![card::sentence(what), "It is left as it is. Look at it before you ask for more.".to_owned()];
+            return Ending { afterwards, ..before };
+        }
         _ => "The fleet is left as it is: nobody said that it is to be taken back.",
     };
     let afterwards = vec![why.to_owned(), format!("/scale rollback brings it back to {}", way_back.to)];
@@ -724,7 +793,6 @@ fn undoable(cx: &Context<'_>, undone: &OperationId, events: &[Event], assessed: 
     Ok(Trouble {
         newcomers: newcomers.into_iter().filter(there).collect(),
         culprits: Vec::new(),
-        constitutional: false,
         because: format!("asked for by {}", cx.request.by),
         asked_for: true,
         left_by: undone.clone(),

@@ -7,7 +7,7 @@ use futures::join;
 use serde::{Deserialize, Serialize};
 
 use super::body;
-use super::guard::{self, Guard, Held};
+use super::guard::{self, Guard, Held, Others};
 use crate::card;
 use crate::checks;
 use crate::context::Context;
@@ -15,7 +15,7 @@ use crate::event::Kind;
 use crate::halt::SourceSays;
 use crate::journal::{Acted, Body, Effect, Effected, Fence, Found, Heard, Interrupted, Journal, Recorded, Stop};
 use crate::patience::{Stopwatch, within};
-use crate::ports::{InstanceState, PortError, RouteOrder, Slot, Work};
+use crate::ports::{FleetState, InstanceState, PortError, RouteOrder, Slot, Work};
 use crate::reading::Reading;
 use crate::units::{InstanceId, Millis, Timestamp};
 
@@ -79,6 +79,8 @@ pub enum DrainEnded {
     StillBusy,
     /// It cannot be told whether it has answered all.
     Unknown,
+    /// Somebody else changed the fleet meanwhile.
+    Interfered,
     /// Somebody asked for the operation to stop.
     Cancelled,
 }
@@ -93,6 +95,16 @@ pub(super) struct Route<'a> {
 }
 
 impl Route<'_> {
+    /// Whoever is the last to get requests goes on getting them.
+    async fn others_serve(&self) -> Result<(), Stop> {
+        let limit = self.cx.policy.time.guard;
+        let routed = self.cx.routed_within(limit).await.map_err(guard::unseen)?;
+        if routed.iter().any(|routed| routed.instance != *self.instance && routed.receives) {
+            return Ok(());
+        }
+        Err(Stop::OverLimit(format!("no instance but {} gets requests now", self.instance)))
+    }
+
     /// Whoever is ending or gone is not sent requests again, whoever ends it.
     async fn can_serve(&self) -> Result<(), Stop> {
         let fleet = self.cx.fleet_within(self.cx.policy.time.guard).await.map_err(guard::unseen)?;
@@ -122,6 +134,9 @@ impl Effect for Route<'_> {
     async fn guard(&self, heard: &Heard) -> Result<Routing, Stop> {
         let (halt, approval) = if let Some(guard) = &self.guard {
             let Held { halt, approval, .. } = guard.read(heard).await?;
+            if !self.receives {
+                self.others_serve().await?;
+            }
             (halt, approval)
         } else {
             if self.receives {
@@ -202,14 +217,15 @@ pub async fn put_back(
 
 /// Waits until the instance has answered all it had: requests within one bound, constitutional writes within another.
 pub async fn last_requests(
-    cx: &Context<'_>,
     journal: &mut Journal<'_>,
     prefix: &str,
+    guard: Guard<'_>,
     instance: &InstanceId,
     since: Timestamp,
 ) -> Result<Recorded<Drained>, Interrupted> {
     let key = format!("{prefix}drain/{instance}/wait");
-    journal.step(&key, |heard| watch(cx, Some(heard), instance, since)).await
+    let others = |fleet: &FleetState| guard.interference(fleet);
+    journal.step(&key, |heard| watch(guard.cx, Some(heard), &others, instance, since)).await
 }
 
 /// What is seen of an instance that is being drained.
@@ -218,10 +234,18 @@ struct Seen {
     work: Reading<Vec<Work>>,
     /// Whether it is gone, or never was in service.
     is_nothing: bool,
+    /// What somebody else did to the fleet.
+    interference: Option<String>,
 }
 
-async fn look(cx: &Context<'_>, id: &InstanceId) -> Seen {
+async fn look(cx: &Context<'_>, others: Others<'_>, id: &InstanceId) -> Seen {
     let (fleet, routed) = join!(cx.fleet(), cx.routed());
+    let interference = fleet.as_ref().ok().and_then(others);
+    // A balancer that does not know an instance in service does not tell what it still has of it.
+    let in_service = fleet.as_ref().is_ok_and(|fleet| {
+        fleet.instances.iter().any(|instance| instance.id == *id && instance.state == InstanceState::Ready)
+    });
+    let unlisted = if in_service { None } else { Some(0) };
     let (is_nothing, work) = match &fleet {
         Err(error) => (false, Err::<Vec<Work>, PortError>(error.clone()).into()),
         Ok(fleet) => match fleet.instances.iter().find(|instance| instance.id == *id) {
@@ -230,24 +254,34 @@ async fn look(cx: &Context<'_>, id: &InstanceId) -> Seen {
         },
     };
     let in_flight = routed.map(|routed| {
-        routed.into_iter().find(|routed| routed.instance == *id).map_or(Some(0), |routed| routed.in_flight)
+        routed.into_iter().find(|routed| routed.instance == *id).map_or(unlisted, |routed| routed.in_flight)
     });
-    Seen { in_flight: in_flight.into(), work, is_nothing }
+    Seen { in_flight: in_flight.into(), work, is_nothing, interference }
 }
 
 /// The bounds count from `since`. On the way back (`heard` is `None`) nobody is asked whether to go on.
-pub(super) async fn watch(cx: &Context<'_>, heard: Option<Heard>, instance: &InstanceId, since: Timestamp) -> Drained {
+pub(super) async fn watch(
+    cx: &Context<'_>,
+    heard: Option<Heard>,
+    others: Others<'_>,
+    instance: &InstanceId,
+    since: Timestamp,
+) -> Drained {
     let world = &*cx.ports.world;
     let rules = &cx.policy.drain;
     let began = Stopwatch::since(world, since);
     let (mut in_flight, mut work, mut problem);
     let ended = loop {
-        let seen = look(cx, instance).await;
+        let seen = look(cx, others, instance).await;
         let spent = began.spent(world);
         in_flight = seen.in_flight.known().copied().flatten();
         work = seen.work.known().cloned().unwrap_or_default();
         problem =
             seen.in_flight.why().or_else(|| seen.work.why().filter(|_| !seen.work.is_not_served())).map(str::to_owned);
+        if let Some(what) = seen.interference {
+            problem = Some(what);
+            break DrainEnded::Interfered;
+        }
         if seen.is_nothing {
             break DrainEnded::NothingToWaitFor;
         }
@@ -289,6 +323,7 @@ impl Drained {
         match self.ended {
             DrainEnded::Idle | DrainEnded::WaitedNotMeasured | DrainEnded::NothingToWaitFor => None,
             DrainEnded::Cancelled => Some("cancelled".to_owned()),
+            DrainEnded::Interfered => self.problem.clone(),
             DrainEnded::StillBusy => {
                 let requests = match self.in_flight {
                     Some(count @ 1..) => vec![format!("{count} requests under way")],

@@ -92,6 +92,8 @@ pub struct Ending {
     pub changed_the_fleet: bool,
     /// What somebody has to be told of, by the runbook's table.
     pub escalation: Option<Condition>,
+    /// What was found that is a constitutional matter: governance is offered to halt the system.
+    pub constitutional: Option<String>,
     /// What was watched, where it came to that.
     pub watched: Option<Box<Watched>>,
     /// What somebody else did to the fleet meanwhile.
@@ -111,8 +113,6 @@ pub struct Trouble {
     pub newcomers: Vec<InstanceId>,
     /// The new instances that are the cause; none on the way back from fewer, or when it is only asked for.
     pub culprits: Vec<InstanceId>,
-    /// Whether instances contradict each other or the source of truth.
-    pub constitutional: bool,
     /// What was found.
     pub because: String,
     /// Whether a person asked for it, with a command of its own.
@@ -134,6 +134,7 @@ impl Ending {
             reason: reason.into(),
             changed_the_fleet: false,
             escalation: None,
+            constitutional: None,
             watched: None,
             interference: None,
             afterwards: Vec::new(),
@@ -150,6 +151,7 @@ impl Ending {
             reason: reason.into(),
             changed_the_fleet: true,
             escalation: None,
+            constitutional: None,
             watched: None,
             interference: None,
             afterwards: Vec::new(),
@@ -172,6 +174,13 @@ impl Ending {
         Self { interference: Some(what.into()), ..self }
     }
 
+    /// The same end, of which somebody has to be told because the fleet is neither as it was nor as it was to be. Whoever
+    /// cancelled it knows.
+    pub fn left_half_done(self) -> Self {
+        let told = self.outcome == Outcome::Cancelled || self.escalation.is_some();
+        if told { self } else { self.escalated(Condition::InfrastructureLimits) }
+    }
+
     /// The end of a plan that takes nobody away, which no check lets through.
     pub fn nothing_to_do(plan: &Plan) -> Self {
         Self::before_any_change(
@@ -184,6 +193,12 @@ impl Ending {
     /// The same end, with what monitoring found.
     pub fn with_verdict(self, verdict: Verdict) -> Self {
         Self { verdict: Some(verdict), ..self }
+    }
+
+    /// The same end, for a reason that is a constitutional matter where `is` says so.
+    pub fn constitutional_if(self, is: bool) -> Self {
+        let constitutional = is.then(|| self.reason.clone());
+        Self { constitutional, ..self }
     }
 
     /// The same end, of which somebody has to be told.
@@ -200,7 +215,7 @@ impl Ending {
                 let next = "Scaling during a halt needs a governance lead's approval. Ask again.";
                 (Outcome::Refused, in_lines([&*why, UNCHANGED, next]))
             }
-            Effected::Stopped(Stop::Changed(why) | Stop::Void(why)) => {
+            Effected::Stopped(Stop::Changed(why) | Stop::Void(why) | Stop::OverLimit(why)) => {
                 (Outcome::Refused, in_lines([&*why, UNCHANGED, "Ask again if it is still wanted."]))
             }
             Effected::Stopped(Stop::Gone(why)) => (Outcome::Failed, in_lines([why])),

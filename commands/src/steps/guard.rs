@@ -70,21 +70,21 @@ impl Guard<'_> {
 
     /// Nobody else has changed the fleet, and nobody who was in service has ended.
     fn is_as_left(&self, fleet: &FleetState) -> Result<(), Stop> {
-        if fleet.identity != self.plan.identity {
-            return Err(Stop::Changed("the fleet was replaced by another of the same name".to_owned()));
+        match self.interference(fleet) {
+            Some(what) => Err(Stop::Changed(what)),
+            None => Ok(()),
         }
-        let same = if self.removed.is_empty() {
+    }
+
+    /// What somebody else did to the fleet since the plan was made, or since the effect before this one.
+    pub(super) fn interference(&self, fleet: &FleetState) -> Option<String> {
+        let ours = if self.removed.is_empty() {
             fleet.generation == self.plan.generation
         } else {
             fleet.changed_by.as_deref() == Some(self.cx.operation.as_str())
         };
-        if fleet.wanted != self.wanted() || !same {
-            return Err(Stop::Changed(format!("{} meanwhile", who_set_the_count(fleet))));
-        }
-        match ended(fleet, self.plan, self.removed) {
-            Some(what) => Err(Stop::Changed(what)),
-            None => Ok(()),
-        }
+        changed_by_others(fleet, self.plan, self.wanted(), self.removed)
+            .or_else(|| (!ours).then(|| set_meanwhile(fleet)))
     }
 
     /// What the permit says to what the halt sources say at this moment.
@@ -115,6 +115,9 @@ impl Guard<'_> {
     }
 }
 
+/// What somebody else did to the fleet, as whoever waits sees it.
+pub(super) type Others<'a> = &'a (dyn Fn(&FleetState) -> Option<String> + Sync);
+
 /// Why a guard cannot go on without the fleet.
 pub(super) fn unseen(error: PortError) -> Stop {
     match error {
@@ -129,9 +132,29 @@ pub(super) fn who_set_the_count(fleet: &FleetState) -> String {
     format!("{who} set the count to {}", fleet.wanted)
 }
 
+/// What somebody else did to the fleet: replaced it, set another count than is `wanted`, or ended one that was to stay.
+pub(super) fn changed_by_others(
+    fleet: &FleetState,
+    plan: &Plan,
+    wanted: Replicas,
+    removed: &[InstanceId],
+) -> Option<String> {
+    if fleet.identity != plan.identity {
+        return Some("the fleet was replaced by another of the same name".to_owned());
+    }
+    if fleet.wanted != wanted {
+        return Some(set_meanwhile(fleet));
+    }
+    ended(fleet, plan, removed)
+}
+
+fn set_meanwhile(fleet: &FleetState) -> String {
+    format!("{} meanwhile", who_set_the_count(fleet))
+}
+
 /// Which instance that was in service when the plan was made, and was to stay, has ended since: nobody of this operation
 /// has done that. An instance that is only not ready for a moment has not ended.
-pub(super) fn ended(fleet: &FleetState, plan: &Plan, removed: &[InstanceId]) -> Option<String> {
+fn ended(fleet: &FleetState, plan: &Plan, removed: &[InstanceId]) -> Option<String> {
     let was_ours_to_keep = |id: &&InstanceId| !removed.contains(id) && !plan.takes_away(id);
     plan.ready.iter().filter(was_ours_to_keep).find_map(|id| {
         let instance = fleet.instances.iter().find(|instance| instance.id == *id);

@@ -92,13 +92,12 @@ pub struct Watched {
 impl Watched {
     /// What the operation comes to.
     pub fn ending(self, cx: &Context<'_>, plan: &Plan) -> Ending {
-        let mut ending = self.monitored.ending(cx, plan);
+        let mut ending = self.monitored.ending(cx, plan).constitutional_if(self.monitored.is_inconsistent());
         if let Some(because) = self.monitored.taken_back_because(cx) {
             ending = ending.taken_back(Trouble {
                 plan: plan.clone(),
                 newcomers: self.newcomers.clone(),
                 culprits: self.monitored.culprits.clone(),
-                constitutional: self.monitored.is_inconsistent(),
                 because,
                 asked_for: false,
                 left_by: cx.operation.clone(),
@@ -250,7 +249,7 @@ impl Watch<'_> {
     /// Reads every instance's halt state and chain again, and the halt's sources of truth.
     async fn read_again(&self, reading: &mut Reading) {
         let world = &*self.cx.ports.world;
-        let found = verify::examine(self.cx, self.plan).await;
+        let found = verify::examine(self.cx, self.plan, &[]).await;
         reading.consistency = found.consistency();
         reading.problem = card::in_lines(&found.problems);
         reading.culprits = found.culprits();
@@ -282,16 +281,13 @@ impl Watch<'_> {
         let interfered = |problem| Some((MonitorEnded::Interfered, problem, Vec::new()));
         match self.cx.fleet().await {
             Err(error @ PortError::Gone { .. }) => Some((MonitorEnded::Gone, error.to_string(), Vec::new())),
-            Ok(state) if state.identity != self.plan.identity => {
-                interfered("the fleet was replaced by another of the same name".to_owned())
-            }
-            Ok(state) if state.wanted != self.plan.to => {
-                interfered(format!("{} while the fleet was watched", guard::who_set_the_count(&state)))
-            }
             Ok(state) => {
+                if let Some(what) = guard::changed_by_others(&state, self.plan, self.plan.to, &[]) {
+                    return interfered(what);
+                }
                 let failed = self.failed(&state);
                 if failed.is_empty() {
-                    return guard::ended(&state, self.plan, &[]).and_then(interfered);
+                    return None;
                 }
                 let names = failed.iter().map(InstanceId::as_str).collect::<Vec<_>>().join(", ");
                 Some((MonitorEnded::Failing, format!("new and ended while the fleet was watched: {names}"), failed))

@@ -10,19 +10,20 @@ use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::assess::Assessed;
-use super::body;
 use super::escalate::{self, Condition};
 use super::precheck::{self, Plan, Prechecked};
 use super::{Ending, Outcome};
+use super::{back, body, guard, halt_offer};
 use crate::approval::{self, Bound, Question, Standing, Tally, VoteRefused};
+use crate::authority::{self, Action};
 use crate::card;
 use crate::checks::{Decision, Follows};
 use crate::context::Context;
 use crate::event::Kind;
 use crate::halt;
 use crate::journal::{Body, Heard, Interrupted, Journal, Recorded, Stop};
-use crate::patience::{Deadline, within};
-use crate::ports::{Role, Slot};
+use crate::patience::Deadline;
+use crate::ports::Slot;
 use crate::reading::Reading;
 use crate::units::{Millis, Person, Replicas, Timestamp};
 
@@ -83,6 +84,8 @@ pub enum Verdict {
     Expired,
     /// Who asked for the operation, or who may, cancelled it.
     Cancelled,
+    /// Somebody else changed the fleet meanwhile, so that what was asked is not what would be done.
+    Interfered,
 }
 
 impl Body for Decided {
@@ -91,7 +94,7 @@ impl Body for Decided {
         match self.decision {
             Verdict::Approved => Kind::Approved,
             Verdict::Rejected => Kind::Rejected,
-            Verdict::Expired | Verdict::Cancelled => Kind::Expired,
+            Verdict::Expired | Verdict::Cancelled | Verdict::Interfered => Kind::Expired,
         }
     }
 }
@@ -193,8 +196,8 @@ impl Rounds {
     }
 }
 
-/// How long a guard or a deliberation waits before it asks again who somebody is.
-const STANDING_PAUSE: Duration = Duration::from_secs(2);
+/// How long whoever waits for people's words waits before it asks again who somebody is.
+pub(super) const STANDING_PAUSE: Duration = Duration::from_secs(2);
 
 /// Finds out whether the plan may be carried out, asking governance where the checks say so.
 ///
@@ -289,7 +292,7 @@ async fn ask(
         escalate::to_role(cx, journal, "approve/escalate", Condition::ScalingDuringHalt, &why).await?;
     }
     let decide_by = asked.at + asked.body.decide_within.duration();
-    let decided = deliberate(cx, journal, round, &asked, decide_by).await?;
+    let decided = deliberate(cx, journal, (plan, round), &asked, decide_by).await?;
     cx.show(Slot::Approval, card::decided(cx, &asked.body, &decided.body)).await;
     let outcome = match decided.body.decision {
         Verdict::Approved => {
@@ -312,6 +315,11 @@ async fn ask(
         }
         Verdict::Expired => Outcome::Expired,
         Verdict::Cancelled => Outcome::Cancelled,
+        Verdict::Interfered => {
+            let (what, reason) = (decided.body.reason, "Nothing was changed.\nAsk again if it is still wanted.");
+            let ending = Ending::before_any_change(Outcome::Refused, Some(plan.clone()), format!("{what}\n{reason}"));
+            return Ok(Err(ending.because_of_others(what)));
+        }
     };
     Ok(Err(Ending::before_any_change(outcome, Some(plan.clone()), decided.body.reason)))
 }
@@ -355,7 +363,7 @@ async fn overridden(
 async fn deliberate(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
-    round: u32,
+    (plan, round): (&Plan, u32),
     asked: &Recorded<Asked>,
     decide_by: Timestamp,
 ) -> Result<Recorded<Decided>, Interrupted> {
@@ -401,8 +409,14 @@ async fn deliberate(
             let reason = format!("No governance lead decided within {within}.\nNothing was changed. Ask again.");
             break decided(Verdict::Expired, vec![], reason);
         }
-        let pause = if unknown { STANDING_PAUSE.min(deadline.left(world)) } else { deadline.left(world) };
-        journal.listen(pause).await?;
+        let longest = if unknown { STANDING_PAUSE } else { cx.policy.time.sample_interval() };
+        journal.listen(longest.min(deadline.left(world))).await?;
+        // A look that failed says nothing about the fleet; before anything is done it is looked at again.
+        if let Ok(fleet) = cx.fleet().await
+            && let Some(what) = guard::changed_by_others(&fleet, plan, plan.from, &[])
+        {
+            break decided(Verdict::Interfered, vec![], card::sentence(&what));
+        }
     };
     journal.record_step(&key, outcome).await
 }
@@ -414,6 +428,8 @@ fn last_vote(journal: &Journal<'_>, by: &[Person]) -> Option<Timestamp> {
 
 /// What is asked of governance in this operation, apart from who asked for the operation.
 pub(super) struct Votes<'a> {
+    /// What a vote does.
+    pub(super) action: &'a Action,
     pub(super) digest: &'a str,
     /// Where in the operation it was asked. What was said before that answered something else.
     pub(super) asked_at: u64,
@@ -426,6 +442,7 @@ pub(super) struct Votes<'a> {
 impl<'a> Votes<'a> {
     fn on(asked: &'a Asked, asked_at: u64, decide_by: Timestamp) -> Self {
         Self {
+            action: &Action::Decide,
             digest: &asked.digest,
             asked_at,
             requester_may: asked.requester_may,
@@ -435,9 +452,9 @@ impl<'a> Votes<'a> {
         }
     }
 
-    fn question(&self, cx: &'a Context<'_>) -> Question<'a> {
-        let Self { digest, asked_at: asked, requester_may, quorum, needs_reason, decide_by } = *self;
-        Question { digest, asked, requester: &cx.request.by, requester_may, quorum, needs_reason, decide_by }
+    pub(super) fn question(&self, cx: &'a Context<'_>) -> Question<'a> {
+        let Self { action, digest, asked_at: asked, requester_may, quorum, needs_reason, decide_by } = *self;
+        Question { action, digest, asked, requester: &cx.request.by, requester_may, quorum, needs_reason, decide_by }
     }
 }
 
@@ -450,9 +467,14 @@ pub(super) async fn count(
 ) -> Result<(Tally, bool), Interrupted> {
     let refused: Vec<VoteRefused> = journal.notes(Kind::VoteRefused)?.into_iter().map(|(_, refused)| refused).collect();
     let mut votes = approval::standing_votes(&journal.heard().cast(), &journal.heard().withdrawn(), &refused);
-    // What was said before and carries another request answered that one.
-    votes.retain(|vote| vote.op_seq > asked.asked_at || vote.ballot.request == asked.digest);
-    let standing = standings(cx, votes.iter().map(|vote| &vote.ballot.by), limit).await;
+    // What was said before and carries another request answered that one; and so does a mark on a question of another
+    // kind, which may be open at the same time.
+    let beside = [back::WAY_BACK, halt_offer::HALT].map(|question| back::digest(cx, question));
+    votes.retain(|vote| {
+        let request = &vote.ballot.request;
+        *request == asked.digest || (vote.op_seq > asked.asked_at && !beside.contains(request))
+    });
+    let standing = standings(cx, asked.action, votes.iter().map(|vote| &vote.ballot.by), limit).await;
     let (tally, never) = approval::decide(&asked.question(cx), &votes, &standing);
     for (vote, why) in never {
         let Some(by) = votes.iter().find(|cast| cast.op_seq == vote).map(|cast| cast.ballot.by.clone()) else {
@@ -466,15 +488,15 @@ pub(super) async fn count(
 }
 
 /// Who each of them is now, all asked at once.
-async fn standings(
+pub(super) async fn standings(
     cx: &Context<'_>,
+    action: &Action,
     people: impl Iterator<Item = &Person>,
     limit: Duration,
 ) -> BTreeMap<Person, Reading<Standing>> {
     let people: BTreeSet<Person> = people.cloned().collect();
     join_all(people.into_iter().map(|person| async move {
-        let asked = cx.ports.room.standing(&person, Role::GovernanceLead);
-        let standing = within(&*cx.ports.world, limit, "the chat system", asked).await;
+        let standing = authority::standing(&*cx.ports.room, &*cx.ports.world, limit, &person, action).await;
         (person, standing.into())
     }))
     .await
@@ -498,7 +520,7 @@ impl Approval {
         let question = votes.question(cx);
         // Here a vote against counts whenever it came: nobody is overruled by a deadline that has passed meanwhile.
         let votes = approval::standing_votes(&heard.cast(), &heard.withdrawn(), &[]);
-        let standing = standings(cx, votes.iter().map(|vote| &vote.ballot.by), limit).await;
+        let standing = standings(cx, question.action, votes.iter().map(|vote| &vote.ballot.by), limit).await;
         let late = Question { decide_by: world.now(), ..question.clone() };
         match approval::decide(&late, &votes, &standing).0 {
             Tally::Approved(_) => {}

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ending, Outcome, body};
+use super::assess::Assessed;
+use super::{Ending, Outcome, body, guard};
 use crate::card;
 use crate::checks::{self, Told};
 use crate::context::Context;
@@ -25,6 +26,8 @@ pub struct Quiesced {
     pub untold: Vec<InstanceId>,
     /// How long was waited.
     pub waited: Millis,
+    /// What somebody else did to the fleet meanwhile; `None` where nobody did anything.
+    pub interference: Option<String>,
 }
 
 body!(Quiesced, Quiesced, 1);
@@ -40,6 +43,10 @@ pub enum QuietEnded {
     Busy,
     /// Instances do not tell, and policy has no fixed time to wait instead.
     Untold,
+    /// The fleet cannot be seen, so that nobody can be asked.
+    Unseen,
+    /// Somebody else changed the fleet meanwhile.
+    Interfered,
     /// Somebody asked for the operation to stop.
     Cancelled,
 }
@@ -59,25 +66,34 @@ pub struct Busy {
 pub async fn until_enough_are_free(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
+    assessed: &Assessed,
 ) -> Result<Recorded<Quiesced>, Interrupted> {
-    journal.step("quiet", |heard| wait(cx, heard)).await
+    journal.step("quiet", |heard| wait(cx, heard, assessed.fleet.known())).await
 }
 
-async fn wait(cx: &Context<'_>, heard: Heard) -> Quiesced {
+async fn wait(cx: &Context<'_>, heard: Heard, before: Option<&FleetState>) -> Quiesced {
     let world = &*cx.ports.world;
     let began = Stopwatch::since(world, world.now());
     let deadline = Deadline::after(world, world.now(), cx.policy.drain.quiet);
     loop {
-        let (told, enough) = match cx.fleet().await {
+        let mut interference = None;
+        let seen = match cx.fleet().await {
             Ok(fleet) => {
+                interference = before.and_then(|before| changed_since(&fleet, before));
                 let told = checks::ask_work(cx, &fleet).await;
                 let enough = are_free(cx, &fleet, &told);
-                (told, enough)
+                Some((told, enough))
             }
-            // Without the fleet nothing can be asked; the checks that follow say so.
-            Err(_) => (Vec::new(), true),
+            Err(_) => None,
         };
-        let ended = if enough {
+        let unseen = seen.is_none();
+        let (told, enough) = seen.unwrap_or_default();
+        let ended = if interference.is_some() {
+            Some(QuietEnded::Interfered)
+        } else if unseen {
+            // The checks that follow look again, and refuse what cannot be seen.
+            Some(QuietEnded::Unseen)
+        } else if enough {
             Some(QuietEnded::Quiet)
         } else if told.iter().any(|(_, work)| work.is_not_served()) {
             // They will not tell a moment later either.
@@ -90,11 +106,18 @@ async fn wait(cx: &Context<'_>, heard: Heard) -> Quiesced {
             None
         };
         if let Some(ended) = ended {
-            return Quiesced { ended, busy: busy(&told), untold: untold(&told), waited: began.spent(world).into() };
+            let waited = began.spent(world).into();
+            return Quiesced { ended, busy: busy(&told), untold: untold(&told), waited, interference };
         }
         cx.show(Slot::Progress, card::waiting_for_work(cx, &checks::who_is_busy(&told), deadline.left(world))).await;
         world.sleep(cx.policy.time.poll.min(deadline.left(world))).await;
     }
+}
+
+/// What somebody else did to the fleet since it was assessed.
+fn changed_since(fleet: &FleetState, before: &FleetState) -> Option<String> {
+    let same = fleet.identity == before.identity && fleet.generation == before.generation;
+    (!same || fleet.wanted != before.wanted).then(|| format!("{} meanwhile", guard::who_set_the_count(fleet)))
 }
 
 fn are_free(cx: &Context<'_>, fleet: &FleetState, told: &[Told]) -> bool {
@@ -118,6 +141,10 @@ fn untold(told: &[Told]) -> Vec<InstanceId> {
 impl Quiesced {
     /// How the operation ends here; `None` when it goes on. What refuses it is said by the checks, with everything else.
     pub fn ending(&self) -> Option<Ending> {
+        if let Some(what) = &self.interference {
+            let reason = card::in_lines([&**what, "Nothing was changed.", "Ask again if it is still wanted."]);
+            return Some(Ending::before_any_change(Outcome::Refused, None, reason).because_of_others(what));
+        }
         (self.ended == QuietEnded::Cancelled).then(|| {
             let reason = "Cancelled.\nNothing was changed.";
             Ending::before_any_change(Outcome::Cancelled, None, reason)

@@ -1,13 +1,13 @@
 //! Scaling down, steps 2 and 3 for one instance after the other: out of the balancer, its last requests, ended, gone. One
 //! that cannot be ended gets requests again, so that nothing is left between two states.
 
-use super::drain::{self, PutBack};
+use super::drain::{self, DrainEnded, PutBack};
 use super::guard::Guard;
 use super::permit::{Permit, Rounds};
 use super::precheck::Plan;
-use super::remove;
 use super::scale::Set;
 use super::{Ending, Outcome};
+use super::{reassess, remove};
 use crate::card::{in_lines, sentence};
 use crate::context::Context;
 use crate::halt::SourceSays;
@@ -49,7 +49,7 @@ impl Kept {
     fn stopped(stop: Stop) -> Self {
         let outcome = match &stop {
             Stop::Cancelled(_) => Outcome::Cancelled,
-            Stop::Halted(_) | Stop::Void(_) | Stop::Changed(_) => Outcome::Refused,
+            Stop::Halted(_) | Stop::Void(_) | Stop::Changed(_) | Stop::OverLimit(_) => Outcome::Refused,
             Stop::Gone(_) | Stop::Unknown(_) => Outcome::Failed,
         };
         let why = stop.why().to_owned();
@@ -117,12 +117,14 @@ impl Gone {
         let mut lines = vec![ending.reason.replace("Nothing was changed.", "Nothing further was changed.")];
         lines.extend(self.left.iter().map(|left| sentence(left)));
         if self.instances.is_empty() {
-            let reason = if self.left.is_empty() { ending.reason } else { lines.join("\n") };
-            return Ending { reason, ..ending };
+            if self.left.is_empty() {
+                return ending;
+            }
+            return Ending { reason: lines.join("\n"), ..ending }.left_half_done();
         }
         lines.push(self.words());
         let outcome = if ending.outcome == Outcome::Cancelled { ending.outcome } else { Outcome::Failed };
-        Ending { outcome, reason: lines.join("\n"), changed_the_fleet: true, ..ending }
+        Ending { outcome, reason: lines.join("\n"), changed_the_fleet: true, ..ending }.left_half_done()
     }
 
     fn words(&self) -> String {
@@ -134,21 +136,29 @@ impl Gone {
     }
 }
 
-/// How an operation ends that gets no permit for what is left of it. A request that was on its way may have arrived.
+/// Before the next plan is made, and before the operation ends: a request that was on its way may have arrived.
+pub async fn what_arrived(cx: &Context<'_>, journal: &mut Journal<'_>, gone: &mut Gone) -> Result<(), Interrupted> {
+    let Some(on_its_way) = gone.on_its_way.take() else { return Ok(()) };
+    let (plan, permit, instance) = &*on_its_way;
+    let guard = Guard { cx, plan, permit, removed: &[], begun: true };
+    if let Some(Effected::Done(intent, at)) = remove::settle(journal, guard, instance).await? {
+        gone.left.clear();
+        gone.last = Some((intent.halt, at));
+        gone.instances.push(instance.clone());
+    } else {
+        gone.on_its_way = Some(on_its_way);
+    }
+    Ok(())
+}
+
+/// How an operation ends that gets no permit for what is left of it.
 pub async fn so_far(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
     mut gone: Gone,
     ending: Ending,
 ) -> Result<Ending, Interrupted> {
-    if let Some(on_its_way) = gone.on_its_way.take() {
-        let (plan, permit, instance) = *on_its_way;
-        let guard = Guard { cx, plan: &plan, permit: &permit, removed: &[], begun: true };
-        if let Some(Effected::Done(..)) = remove::settle(journal, guard, &instance).await? {
-            gone.left.clear();
-            gone.instances.push(instance);
-        }
-    }
+    what_arrived(cx, journal, &mut gone).await?;
     Ok(gone.with_what_was_done(ending))
 }
 
@@ -169,6 +179,12 @@ pub async fn of_next(
     let instance = &victim.instance;
     let prefix = rounds.prefix();
     let removed = gone.under_this_plan();
+    if !removed.is_empty() {
+        let reassessed = reassess::load(cx, journal, &prefix, instance).await?.body;
+        if let Some(why) = reassessed.objection(permit) {
+            return Ok(Err(Kept::stopped(Stop::OverLimit(why))));
+        }
+    }
     let guard = Guard { cx, plan, permit, removed, begun: !removed.is_empty() };
 
     // Step 2: Drain Instance
@@ -181,10 +197,13 @@ pub async fn of_next(
             return if unknown { put_back(cx, journal, &prefix, instance, kept).await } else { Ok(Err(kept)) };
         }
     };
-    let last = drain::last_requests(cx, journal, &prefix, instance, since).await?.body;
+    let last = drain::last_requests(journal, &prefix, guard, instance, since).await?.body;
     if let Some(why) = last.objection().filter(|_| !mutated!(EndBusy)) {
-        let cancelled = last.ended == drain::DrainEnded::Cancelled;
-        let kept = if cancelled { Kept::stopped(Stop::Cancelled(why)) } else { Kept::failed(why) };
+        let kept = match last.ended {
+            DrainEnded::Cancelled => Kept::stopped(Stop::Cancelled(why)),
+            DrainEnded::Interfered => Kept::stopped(Stop::Changed(why)),
+            _ => Kept::failed(why),
+        };
         return put_back(cx, journal, &prefix, instance, kept).await;
     }
 
@@ -212,10 +231,13 @@ pub async fn of_next(
             return put_back(cx, journal, &prefix, instance, kept).await;
         }
     };
-    let seen = remove::gone(cx, journal, &prefix, instance).await?;
+    let seen = remove::gone(journal, &prefix, guard, instance).await?;
     rounds.has_changed(plan.from);
     gone.instances.push(instance.clone());
     gone.last = Some((halt, seen.at.max(at)));
+    if let Some(what) = seen.body.interference {
+        return Ok(Err(Kept::stopped(Stop::Changed(what))));
+    }
     if seen.body.still_there.is_empty() {
         return Ok(Ok(()));
     }

@@ -1,12 +1,12 @@
 //! Scaling down, step 3: end exactly the instance that was drained, and see it gone.
 
 use async_trait::async_trait;
+use futures::join;
 use serde::{Deserialize, Serialize};
 
 use super::body;
 use super::guard::{Guard, Held};
 use super::scale::count_found;
-use crate::context::Context;
 use crate::event::Kind;
 use crate::halt::SourceSays;
 use crate::journal::{Acted, Effect, Effected, Fence, Found, Heard, Interrupted, Journal, Recorded, Stop};
@@ -50,6 +50,8 @@ pub struct Terminated {
     pub still_there: Vec<InstanceId>,
     /// How long it took.
     pub waited: Millis,
+    /// What somebody else did to the fleet meanwhile; `None` where nobody did anything.
+    pub interference: Option<String>,
 }
 
 body!(Terminated, Terminated, 1);
@@ -74,8 +76,17 @@ impl Effect for End<'_> {
 
     async fn guard(&self, heard: &Heard) -> Result<Terminating, Stop> {
         let Held { fleet, halt, approval } = self.guard.read(heard).await?;
+        let cx = self.guard.cx;
+        let limit = cx.policy.time.guard;
+        let (fleet_port, world) = (&cx.ports.target.fleet, &*cx.ports.world);
+        let place = fleet_port.describe();
+        let budget = within(world, limit, &place, fleet_port.disruptions_allowed());
+        let (routed, budget) = join!(cx.routed_within(limit), budget);
+        if let Some(budget) = budget.map_err(super::guard::unseen)?.filter(|budget| budget.allowed.0 == 0) {
+            return Err(Stop::OverLimit(format!("{} allows no instance to be taken away now", budget.source)));
+        }
         // It was drained a moment ago; whoever has let requests in again since did not want it ended.
-        let routed = self.guard.cx.routed().await.map_err(super::guard::unseen)?;
+        let routed = routed.map_err(super::guard::unseen)?;
         if routed.iter().any(|routed| routed.instance == *self.instance && routed.receives) {
             return Err(Stop::Changed(format!("somebody else lets {} have requests again", self.instance)));
         }
@@ -139,32 +150,35 @@ pub async fn settle(
 
 /// Waits until the instance is gone.
 pub async fn gone(
-    cx: &Context<'_>,
     journal: &mut Journal<'_>,
     prefix: &str,
+    guard: Guard<'_>,
     instance: &InstanceId,
 ) -> Result<Recorded<Terminated>, Interrupted> {
     let key = format!("{prefix}terminate/{instance}/gone");
-    journal.step(&key, |_| until_gone(cx, vec![instance.clone()])).await
+    let removed: Vec<InstanceId> = guard.removed.iter().chain([instance]).cloned().collect();
+    let guard = Guard { removed: &removed, ..guard };
+    journal.step(&key, |_| until_gone(guard, vec![instance.clone()])).await
 }
 
 /// Its last requests and writes are over by then, so only the time to exit counts, and that to be seen gone.
-async fn until_gone(cx: &Context<'_>, instances: Vec<InstanceId>) -> Terminated {
+async fn until_gone(guard: Guard<'_>, instances: Vec<InstanceId>) -> Terminated {
+    let cx = guard.cx;
     let world = &*cx.ports.world;
     let began = Stopwatch::since(world, world.now());
     let limit = cx.policy.drain.exit + 2 * cx.policy.time.look;
     loop {
-        let still_there: Vec<InstanceId> = match cx.fleet().await {
+        let (still_there, interference): (Vec<InstanceId>, _) = match cx.fleet().await {
             // A fleet that cannot be seen tells of nobody that they are gone.
-            Err(_) => instances.clone(),
+            Err(_) => (instances.clone(), None),
             Ok(fleet) => {
                 let there = |id: &&InstanceId| fleet.instances.iter().any(|instance| instance.id == **id);
-                instances.iter().filter(there).cloned().collect()
+                (instances.iter().filter(there).cloned().collect(), guard.interference(&fleet))
             }
         };
         let waited = began.spent(world);
-        if still_there.is_empty() || waited >= limit {
-            return Terminated { instances, still_there, waited: waited.into() };
+        if still_there.is_empty() || interference.is_some() || waited >= limit {
+            return Terminated { instances, still_there, waited: waited.into(), interference };
         }
         world.sleep(cx.policy.time.poll).await;
     }

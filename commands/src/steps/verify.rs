@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::escalate::Condition;
 use super::finish::Trouble;
-use super::{Ending, Outcome, body};
+use super::{Ending, Outcome, body, guard};
 use crate::card;
 use crate::checks::Status;
 use crate::context::Context;
@@ -42,6 +42,8 @@ pub struct Verified {
     pub problems: Vec<String>,
     /// How long it took.
     pub took: Millis,
+    /// What somebody else did to the fleet since it was changed; `None` where nobody did anything.
+    pub interference: Option<String>,
 }
 
 body!(Verified, Verified, 1);
@@ -130,27 +132,29 @@ impl Finding {
     }
 }
 
-/// Examines the fleet, asking again what may still come, until everything is settled or the time for it is over.
+/// Examines the fleet, asking again what may still come, until everything is settled, somebody else changes the fleet, or
+/// the time for it is over. Of those that were in service when the plan was made, whoever is in `may_be_gone` may be.
 pub async fn every_instance(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
     key: &str,
     slot: Slot,
     plan: &Plan,
+    may_be_gone: &[InstanceId],
 ) -> Result<Recorded<Verified>, Interrupted> {
-    let verified = journal.step(key, |_| examine(cx, plan)).await?;
+    let verified = journal.step(key, |_| examine(cx, plan, may_be_gone)).await?;
     cx.show(slot, card::verification(cx, &verified.body)).await;
     Ok(verified)
 }
 
-pub(super) async fn examine(cx: &Context<'_>, plan: &Plan) -> Verified {
+pub(super) async fn examine(cx: &Context<'_>, plan: &Plan, may_be_gone: &[InstanceId]) -> Verified {
     let world = &*cx.ports.world;
     let stopwatch = Stopwatch::since(world, world.now());
     let deadline = Deadline::after(world, world.now(), cx.policy.time.verify);
-    let mut verified = look(cx, plan).await;
-    while may_still_settle(&verified) && !deadline.is_over(world) {
+    let mut verified = look(cx, plan, may_be_gone).await;
+    while verified.interference.is_none() && may_still_settle(&verified) && !deadline.is_over(world) {
         world.sleep(cx.policy.time.verify_pause.min(deadline.left(world))).await;
-        verified = look(cx, plan).await;
+        verified = look(cx, plan, may_be_gone).await;
     }
     verified.took = stopwatch.spent(world).into();
     verified
@@ -165,7 +169,7 @@ fn may_still_settle(verified: &Verified) -> bool {
 }
 
 /// One look at everything: what it finds, without asking again and without recording it.
-pub async fn look(cx: &Context<'_>, plan: &Plan) -> Verified {
+pub async fn look(cx: &Context<'_>, plan: &Plan, may_be_gone: &[InstanceId]) -> Verified {
     let (fleet, routed, sources, pinned) = join!(
         cx.fleet(),
         cx.routed(),
@@ -195,7 +199,10 @@ pub async fn look(cx: &Context<'_>, plan: &Plan) -> Verified {
         })
         .collect();
     where_others_serve_it(&mut instances);
-    Verified::conclude(instances, pinned.known().cloned().unwrap_or_default(), plan)
+    Verified {
+        interference: guard::changed_by_others(&fleet, plan, plan.to, may_be_gone),
+        ..Verified::conclude(instances, pinned.known().cloned().unwrap_or_default(), plan)
+    }
 }
 
 /// What one instance does not serve while others do is not "not configured": it is not known of that one.
@@ -249,6 +256,7 @@ impl Verified {
             pinned: vec![],
             problems: vec![why],
             took: Millis(0),
+            interference: None,
         }
     }
 
@@ -261,16 +269,26 @@ impl Verified {
             result = result.max(Verification::Inconclusive);
             problems.push(format!("Only {} of {} instances were seen.", instances.len(), plan.to));
         }
-        Self { result, instances, pinned, problems, took: Millis(0) }
+        Self { result, instances, pinned, problems, took: Millis(0), interference: None }
     }
 
     /// How the operation ends here; `None` when it goes on. It is taken back only where new instances are the cause.
     pub fn ending(&self, cx: &Context<'_>, plan: &Plan, newcomers: &[InstanceId]) -> Option<Ending> {
+        if let Some(what) = &self.interference {
+            // What was found does not answer for a fleet that somebody else has changed meanwhile.
+            let mut lines = vec![what.clone()];
+            lines.extend(self.problems.iter().cloned());
+            let ending = Ending::after_the_change(Outcome::Failed, plan, card::in_lines(lines)).because_of_others(what);
+            let contradict = self.result == Verification::Inconsistent;
+            return Some(if contradict { ending.escalated(Condition::Consistency) } else { ending });
+        }
         if self.result == Verification::Passed {
             return None;
         }
         let because = card::in_lines(&self.problems);
-        let ending = Ending::after_the_change(Outcome::Failed, plan, because.clone()).escalated(Condition::Consistency);
+        let ending = Ending::after_the_change(Outcome::Failed, plan, because.clone())
+            .escalated(Condition::Consistency)
+            .constitutional_if(self.is_constitutional());
         let culprits: Vec<InstanceId> = self.culprits().into_iter().filter(|one| newcomers.contains(one)).collect();
         if culprits.is_empty() {
             return Some(ending);
@@ -279,7 +297,6 @@ impl Verified {
             plan: plan.clone(),
             newcomers: newcomers.to_vec(),
             culprits,
-            constitutional: self.is_constitutional(),
             because,
             asked_for: false,
             left_by: cx.operation.clone(),

@@ -89,7 +89,6 @@ impl Waited {
                     plan: plan.clone(),
                     newcomers: self.newcomers.clone(),
                     culprits: self.culprits.clone(),
-                    constitutional: false,
                     because: problem,
                     asked_for: false,
                     left_by: cx.operation.clone(),
@@ -181,13 +180,7 @@ fn conclude(
     ready_since: &HashMap<InstanceId, Duration>,
     now: Duration,
 ) -> Option<(WaitEnded, Option<String>)> {
-    if state.identity != plan.identity {
-        return Some((WaitEnded::Interfered, Some("the fleet was replaced by another of the same name".to_owned())));
-    }
-    if state.wanted != plan.to {
-        return Some((WaitEnded::Interfered, Some(guard::who_set_the_count(state))));
-    }
-    if let Some(what) = guard::ended(state, plan, &[]) {
+    if let Some(what) = guard::changed_by_others(state, plan, plan.to, &[]) {
         return Some((WaitEnded::Interfered, Some(what)));
     }
     let ours = |one: &&Instance| plan.answers_for(&one.id);

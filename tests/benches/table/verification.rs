@@ -32,7 +32,7 @@ async fn measured(table: &mut Table, how: &str, takes: impl Fn(u32) -> Duration)
     let pair = in_turns(
         ROUNDS,
         async || {
-            let verified = verify::look(&cx, &plan).await;
+            let verified = verify::look(&cx, &plan, &[]).await;
             assert_eq!(verified.result, Verification::Passed, "{:?}", verified.problems);
             assert_eq!(verified.instances.len(), INSTANCES as usize);
         },

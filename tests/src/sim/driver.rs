@@ -213,7 +213,7 @@ impl Driver {
                 let Some(operation) = operation else { return };
                 let leader = model.leader();
                 let sent = leader.and_then(|leader| model.processes[leader].inboxes.get(&operation));
-                if sent.is_some_and(|inbox| inbox.unbounded_send(signal.clone()).is_ok()) {
+                if sent.is_some_and(|inbox| inbox.send(signal.clone()).is_ok()) {
                     model.judge.handed(leader.unwrap_or_default(), &operation, &signal);
                 } else if model.judge.unfinished().contains(&&operation) {
                     model.after(Duration::from_secs(5), Happening::Signal(Some(operation), signal));

@@ -6,7 +6,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
-use scalebot_commands::journal::Signal;
+use scalebot_commands::journal::{Signal, Signals};
 use scalebot_commands::policy::{Policy, TakeBack};
 use scalebot_commands::ports::{HaltReading, OrderAnswer, Post, RemoveOrder, RouteOrder, ScaleOrder};
 use scalebot_commands::request::Request;
@@ -56,7 +56,7 @@ pub(super) struct Process {
     /// Something was called that kills it.
     pub(super) doomed: bool,
     pub(super) commands: UnboundedSender<(Request, Person)>,
-    pub(super) inboxes: BTreeMap<OperationId, UnboundedSender<Signal>>,
+    pub(super) inboxes: BTreeMap<OperationId, Signals>,
 }
 
 /// What the outside is told to change.

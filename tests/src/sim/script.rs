@@ -79,7 +79,8 @@ impl Model {
     /// People see an event, in the channel or on a card, and some of them do something.
     pub(super) fn people_react(&mut self, event: &Event) {
         let Some(operation) = event.operation.clone() else { return };
-        if is(event, Kind::ApprovalRequested) || is(event, Kind::HaltOffered) {
+        let asks = [Kind::ApprovalRequested, Kind::WayBackAsked, Kind::HaltOffered];
+        if asks.iter().any(|kind| is(event, *kind)) {
             let body: serde_json::Value = serde_json::from_str(&event.body).unwrap_or_default();
             let request = body["digest"].as_str().unwrap_or_default().to_owned();
             let reason = self.dice.bool().then(|| "it has to be".to_owned());

@@ -3,16 +3,18 @@
 use serde_json::{Map, Value};
 
 use super::{TEXT, after_that, answered, names, read, safe, short};
+use crate::checks::Follows;
 use crate::desk::Abandoned;
 use crate::escalation::{Acknowledged, Reescalated};
 use crate::event::Kind;
 use crate::follow_up::FollowUpClosed;
-use crate::steps::back::{LogsSaved, RolledBack, RollingBack, WayBack, WayBackDecided};
+use crate::steps::back::{LogsSaved, RolledBack, RollingBack, WayBack, WayBackAsked, WayBackDecided};
 use crate::steps::drain::{DrainEnded, Drained, Routing};
 use crate::steps::halt_offer::{HaltAnswered, HaltOffered, Halting};
 use crate::steps::interference::Interference;
 use crate::steps::permit::Overridden;
 use crate::steps::quiet::{Busy, Quiesced, QuietEnded};
+use crate::steps::reassess::Reassessed;
 use crate::steps::remove::{Terminated, Terminating};
 use crate::trigger::{Dismissed, Proposed};
 use crate::units::Person;
@@ -20,6 +22,7 @@ use crate::units::Person;
 pub(super) fn words(kind: Kind, body: &Map<String, Value>) -> Option<String> {
     Some(match kind {
         Kind::Quiesced => quiesced(&read(body)?),
+        Kind::Reassessed => reassessed(&read(body)?),
         Kind::Draining => format!("about to send {} no new requests", read::<Routing>(body)?.instance),
         Kind::DrainingAnswered => answered(&read(body)?, "it gets no new requests"),
         Kind::Drained => drained(&read(body)?),
@@ -32,6 +35,10 @@ pub(super) fn words(kind: Kind, body: &Map<String, Value>) -> Option<String> {
         }
         Kind::TerminatingAnswered => answered(&read(body)?, "told to end"),
         Kind::Terminated => terminated(&read(body)?),
+        Kind::WayBackAsked => {
+            let WayBackAsked { digest, because, to, within } = read(body)?;
+            format!("back to {to}? For {within}, question {}: {}", short(&digest), safe(&because, TEXT))
+        }
         Kind::WayBack => way_back(&read(body)?),
         Kind::LogsSaved => logs_saved(&read(body)?),
         Kind::RollingBack => {
@@ -81,6 +88,14 @@ pub(super) fn words(kind: Kind, body: &Map<String, Value>) -> Option<String> {
     })
 }
 
+fn reassessed(reassessed: &Reassessed) -> String {
+    let next = &reassessed.next;
+    match reassessed.checks.iter().find(|check| check.follows == Follows::Override) {
+        None => format!("those that stay can carry the load without {next}"),
+        Some(check) => format!("before {next} is taken away, {}: {}", check.name, safe(&check.figure, TEXT)),
+    }
+}
+
 fn people(by: &[Person]) -> String {
     by.iter().map(Person::as_str).collect::<Vec<_>>().join(", ")
 }
@@ -98,6 +113,8 @@ fn quiesced(quiesced: &Quiesced) -> String {
         QuietEnded::Quiet => format!("enough instances are free: {}", busy()),
         QuietEnded::Busy => format!("too few instances are free after {}: {}", quiesced.waited, busy()),
         QuietEnded::Untold => format!("{} do not tell what they work on", names(&quiesced.untold)),
+        QuietEnded::Unseen => "the fleet cannot be seen".to_owned(),
+        QuietEnded::Interfered => safe(quiesced.interference.as_deref().unwrap_or_default(), TEXT),
         QuietEnded::Cancelled => "cancelled".to_owned(),
     }
 }
@@ -108,6 +125,7 @@ fn drained(drained: &Drained) -> String {
         DrainEnded::WaitedNotMeasured => "was waited for, not measured",
         DrainEnded::NothingToWaitFor => "had nothing to answer",
         DrainEnded::StillBusy => "is still busy",
+        DrainEnded::Interfered => "was not waited for: somebody else changed the fleet",
         DrainEnded::Unknown => "may still be busy: it cannot be told",
         DrainEnded::Cancelled => "was not waited for: cancelled",
     };
@@ -126,6 +144,7 @@ fn way_back(way_back: &WayBack) -> String {
     let decided = match way_back.decided {
         WayBackDecided::Automatic | WayBackDecided::Agreed => format!("back to {}", way_back.to),
         WayBackDecided::Declined => "left as it is, as was said".to_owned(),
+        WayBackDecided::Interfered => "left as it is: somebody else changed the fleet".to_owned(),
         WayBackDecided::Unanswered => "left as it is: nobody answered".to_owned(),
         WayBackDecided::Never => "left as it is, as policy says".to_owned(),
     };
@@ -150,6 +169,7 @@ fn halt_answered(answered: &HaltAnswered) -> String {
     match answered.halt {
         Some(true) => format!("halt the system, says {}", people(&answered.by)),
         Some(false) => format!("no halt, says {}", people(&answered.by)),
-        None => "nobody answered".to_owned(),
+        None if answered.by.is_empty() => "nobody answered".to_owned(),
+        None => format!("no word is awaited any more, says {}", people(&answered.by)),
     }
 }
