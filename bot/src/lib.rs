@@ -14,6 +14,7 @@ mod logging;
 mod operation_command;
 mod palette;
 mod private_socket;
+mod reception;
 mod state_dir;
 mod stop;
 #[cfg(test)]
