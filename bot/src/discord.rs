@@ -14,7 +14,6 @@ mod commands;
 mod drawing;
 mod front;
 mod gateway;
-mod id;
 mod interactions;
 mod log_channel;
 mod marks;

@@ -4,27 +4,31 @@ pub(crate) mod permissions;
 
 use scalebot_adapters::doctor::Finding;
 use scalebot_commands::ports::{PortError, Role};
-
-use self::permissions::{
-    ADD_REACTIONS, ADMINISTRATOR, ATTACH, EMBED, HISTORY, IN_THREADS, MANAGE_MESSAGES, MENTION, Named, Permissions,
-    SEND, THREADS, VIEW, WEBHOOKS, bits_of,
+use serenity::all::{
+    ChannelType, GuildChannel, Member, PartialGuild, PermissionOverwrite, PermissionOverwriteType, Permissions, Role as Found, RoleId, UserId,
 };
+
+use self::permissions::in_channel;
 use super::commands;
-use super::id::{RoleId, UserId};
 use super::rest::{Fault, Place, Rest};
 use super::settings::Settings;
-use super::wire::{Channel, Guild, Member, RoleFound};
 
 /// How many sessions have to be left today.
-const SESSIONS: u32 = 100;
+const SESSIONS: u64 = 100;
 
 /// What is needed where. Whether roles can be notified is looked at apart.
-const IN_OPS: &[Named] = &[VIEW, SEND, EMBED, ATTACH, HISTORY, THREADS, IN_THREADS];
-const IN_GOVERNANCE: &[Named] = &[VIEW, SEND, EMBED, ATTACH, HISTORY, ADD_REACTIONS];
-const IN_LOG: &[Named] = &[VIEW, SEND, ATTACH, HISTORY];
+const IN_LOG: Permissions = Permissions::VIEW_CHANNEL
+    .union(Permissions::SEND_MESSAGES)
+    .union(Permissions::ATTACH_FILES)
+    .union(Permissions::READ_MESSAGE_HISTORY);
+const IN_GOVERNANCE: Permissions = IN_LOG.union(Permissions::EMBED_LINKS).union(Permissions::ADD_REACTIONS);
+const IN_OPS: Permissions = IN_LOG
+    .union(Permissions::EMBED_LINKS)
+    .union(Permissions::CREATE_PUBLIC_THREADS)
+    .union(Permissions::SEND_MESSAGES_IN_THREADS);
 
-/// Text channels, by Discord's numbers: plain ones, and those for announcements.
-const TEXT_CHANNELS: [u8; 2] = [0, 5];
+/// What lets somebody write: by themselves, or by making a webhook that does.
+const WRITES: Permissions = Permissions::SEND_MESSAGES.union(Permissions::MANAGE_WEBHOOKS);
 
 /// Everything about Discord, a line each. `quorum` is how many leads have to approve.
 pub(crate) async fn check(settings: &Settings, quorum: u32) -> Vec<Finding> {
@@ -43,7 +47,7 @@ pub(crate) async fn check(settings: &Settings, quorum: u32) -> Vec<Finding> {
         }
         Err(fault) => return vec![Finding::unanswered("Discord", &PortError::from(fault))],
     };
-    let mut findings = vec![Finding::ok("Discord, token", format!("It is that of {}.", shown(&me.username)))];
+    let mut findings = vec![Finding::ok("Discord, token", format!("It is that of {}.", shown(&me.name)))];
     let (gateway, application, guild) =
         tokio::join!(gateway(&rest), application(&rest, settings), rest.guild(settings.guild));
     findings.push(gateway);
@@ -77,7 +81,7 @@ pub(crate) async fn check(settings: &Settings, quorum: u32) -> Vec<Finding> {
 /// What the rest is judged by.
 struct Seen<'a> {
     settings: &'a Settings,
-    guild: &'a Guild,
+    guild: &'a PartialGuild,
     me: UserId,
     member: &'a Member,
 }
@@ -101,21 +105,13 @@ async fn gateway(rest: &Rest) -> Finding {
     if let Err(why) = super::gateway::address(&found.url, rest.host()) {
         return Finding::failed(WHAT, format!("{why}."), "Correct discord.api_base, or what answers there.");
     }
-    match found.session_start_limit {
-        Some(limit) if limit.remaining < SESSIONS.min(limit.total / 10) => Finding::warn(
-            WHAT,
-            format!("{} of {} sessions are left today.", limit.remaining, limit.total),
-            "Something begins them again and again: see whether another process uses the token.",
-        ),
-        Some(limit) => Finding::ok(
-            WHAT,
-            format!(
-                "It is there; {} of {} sessions are left today. No intent is asked for that needs leave.",
-                limit.remaining, limit.total
-            ),
-        ),
-        None => Finding::ok(WHAT, "It is there. No intent is asked for that needs leave."),
+    let limit = found.session_start_limit;
+    let left = format!("{} of {} sessions are left today.", limit.remaining, limit.total);
+    if limit.remaining < SESSIONS.min(limit.total / 10) {
+        let to_do = "Something begins them again and again: see whether another process uses the token.";
+        return Finding::warn(WHAT, left, to_do);
     }
+    Finding::ok(WHAT, format!("It is there; {left} No intent is asked for that needs leave."))
 }
 
 async fn application(rest: &Rest, settings: &Settings) -> Vec<Finding> {
@@ -156,7 +152,7 @@ fn no_guild(fault: Fault) -> Finding {
 
 async fn channels(rest: &Rest, seen: &Seen<'_>) -> Vec<Finding> {
     let channels = &seen.settings.channels;
-    let mut asked: Vec<(Place, &[Named])> =
+    let mut asked: Vec<(Place, Permissions)> =
         channels.ops.iter().map(|id| (Place::new(*id, "the ops channel"), IN_OPS)).collect();
     asked.push((Place::new(channels.governance, "the governance channel"), IN_GOVERNANCE));
     asked.push((Place::new(channels.log, "the log channel"), IN_LOG));
@@ -185,20 +181,19 @@ async fn channels(rest: &Rest, seen: &Seen<'_>) -> Vec<Finding> {
 }
 
 impl Seen<'_> {
-    fn ours(&self, channel: &Channel) -> Permissions {
-        let guild = self.settings.guild;
-        Permissions::in_channel(guild, &self.guild.roles, &self.member.roles, Some(self.me), channel)
+    fn ours(&self, channel: &GuildChannel) -> Permissions {
+        in_channel(self.settings.guild, &self.guild.roles, &self.member.roles, Some(self.me), channel)
     }
 
-    fn channel(&self, what: &str, channel: &Channel, needed: &[Named]) -> Finding {
-        let name = shown(channel.name.as_deref().unwrap_or("a channel"));
-        if channel.guild_id != Some(self.settings.guild) {
+    fn channel(&self, what: &str, channel: &GuildChannel, needed: Permissions) -> Finding {
+        let name = shown(&channel.name);
+        if channel.guild_id != self.settings.guild {
             return Finding::failed(what, format!("#{name} is in another server."), "Name a channel of discord.guild.");
         }
-        if !TEXT_CHANNELS.contains(&channel.kind) {
+        if !matches!(channel.kind, ChannelType::Text | ChannelType::News) {
             return Finding::failed(what, format!("#{name} is no text channel."), "Name a text channel.");
         }
-        match self.ours(channel).missing(needed).as_slice() {
+        match permissions::names(needed - self.ours(channel)).as_slice() {
             [] => Finding::ok(what, format!("#{name}: the bot may do there what it has to.")),
             missing => Finding::failed(
                 what,
@@ -209,13 +204,13 @@ impl Seen<'_> {
     }
 
     /// Whether the roles that are told something in that channel are notified.
-    fn notifies(&self, what: &str, channel: &Channel, roles: &[Role]) -> Option<Finding> {
-        if self.ours(channel).has(MENTION) {
+    fn notifies(&self, what: &str, channel: &GuildChannel, roles: &[Role]) -> Option<Finding> {
+        if self.ours(channel).contains(Permissions::MENTION_EVERYONE) {
             return None;
         }
         let unheard = |role: &Role| {
             let id = self.settings.roles.notified(*role)?;
-            let found = self.guild.roles.iter().find(|found| found.id == id)?;
+            let found = self.guild.roles.get(&id)?;
             (!found.mentionable).then(|| shown(&found.name))
         };
         let mut unheard: Vec<String> = roles.iter().filter_map(unheard).collect();
@@ -231,29 +226,33 @@ impl Seen<'_> {
     }
 
     /// Whether anybody but the bot may write there.
-    fn writers(&self, what: &str, channel: &Channel) -> Finding {
-        let everyone = RoleId(self.settings.guild.0);
-        let others = self.guild.roles.iter().filter(|role| !self.member.roles.contains(&role.id));
-        let may = |role: &RoleFound, permissions: &[Named]| {
-            let found = Permissions::in_channel(self.settings.guild, &self.guild.roles, &[role.id], None, channel);
-            permissions.iter().any(|named| found.has(*named))
+    fn writers(&self, what: &str, channel: &GuildChannel) -> Finding {
+        let everyone = RoleId::new(self.settings.guild.get());
+        let mut others: Vec<&Found> =
+            self.guild.roles.values().filter(|role| !self.member.roles.contains(&role.id)).collect();
+        others.sort_by_key(|role| role.id);
+        let may = |role: &Found, any: Permissions| {
+            in_channel(self.settings.guild, &self.guild.roles, &[role.id], None, channel).intersects(any)
         };
         let (mut writers, mut admins, mut removers) = (Vec::new(), Vec::new(), Vec::new());
-        let everybody_writes = self.guild.roles.iter().any(|role| role.id == everyone && may(role, &[SEND, WEBHOOKS]));
+        let everybody_writes = self.guild.roles.get(&everyone).is_some_and(|role| may(role, WRITES));
         // Where everybody may, each role may as well.
-        for role in others.filter(|role| !everybody_writes || role.id == everyone) {
+        for role in others.into_iter().filter(|role| !everybody_writes || role.id == everyone) {
             let name = if role.id == everyone { "everybody".to_owned() } else { shown(&role.name) };
             match role {
-                role if bits_of(&role.permissions) & ADMINISTRATOR != 0 => admins.push(name),
-                role if may(role, &[SEND, WEBHOOKS]) => writers.push(name),
-                role if may(role, &[MANAGE_MESSAGES]) => removers.push(name),
+                role if role.permissions.administrator() => admins.push(name),
+                role if may(role, WRITES) => writers.push(name),
+                role if may(role, Permissions::MANAGE_MESSAGES) => removers.push(name),
                 _ => {}
             }
         }
-        let persons = channel.permission_overwrites.iter().filter(|overwrite| {
-            overwrite.kind == 1 && overwrite.id != self.me.to_string() && bits_of(&overwrite.allow) & SEND.0 != 0
-        });
-        writers.extend(persons.map(|overwrite| format!("the person {}", shown(&overwrite.id))));
+        let person = |overwrite: &PermissionOverwrite| match overwrite.kind {
+            PermissionOverwriteType::Member(person) if person != self.me && overwrite.allow.intersects(WRITES) => {
+                Some(format!("the person {person}"))
+            }
+            _ => None,
+        };
+        writers.extend(channel.permission_overwrites.iter().filter_map(person));
         if !writers.is_empty() {
             return Finding::failed(
                 what,
@@ -285,7 +284,7 @@ fn roles(seen: &Seen<'_>) -> Vec<Finding> {
         let what = format!("Discord, {key}");
         let mut names = Vec::new();
         for id in ids {
-            match seen.guild.roles.iter().find(|role| role.id == *id) {
+            match seen.guild.roles.get(id) {
                 None => findings.push(Finding::failed(
                     &what,
                     format!("There is no role {id} in the server."),

@@ -5,100 +5,83 @@ use scalebot_commands::request::{
     self, MAX_HISTORY, MAX_REASON, MAX_REPLICAS, MAX_TARGET, NoCommand, Rate, Request, Word,
 };
 use scalebot_commands::units::TargetName;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+use serenity::all::{
+    ApplicationId, AutocompleteChoice, Command, CommandData, CommandDataOption, CommandDataOptionValue as Given,
+    CommandOptionType as Kind, CommandType, CreateAutocompleteResponse, CreateCommand, CreateCommandOption, GuildId,
+    Permissions,
+};
 
 use super::drawing::limits::{CHOICE, CHOICES};
-use super::id::{ApplicationId, GuildId};
 use super::rest::{Fault, Rest};
-use super::wire::{CommandOption, InteractionData, Registered};
 
-/// The command's name.
-pub(crate) const NAME: &str = "scale";
+/// The command's name, and what it does.
+const NAME: &str = "scale";
+const DOES: &str = "Scale a fleet by its runbook: checked, approved, verified, watched, and taken back if need be";
 
 /// Whoever may use commands at all sees it: who may do what is asked of their roles each time. A server's owner can
-/// narrow it down further, by role and channel. (Discord's permission "Use Application Commands".)
-const SEEN_BY: &str = "2147483648";
-
-/// Discord's numbers for what an option is.
-const SUBCOMMAND: u8 = 1;
-const STRING: u8 = 3;
-const INTEGER: u8 = 4;
-const NUMBER: u8 = 10;
+/// narrow it down further, by role and channel.
+const SEEN_BY: Permissions = Permissions::USE_APPLICATION_COMMANDS;
 
 /// Registers `/scale` in the server, unless exactly that is registered already. Whether anything was done.
 ///
 /// # Errors
 /// When Discord refuses or cannot be reached.
 pub(crate) async fn register(rest: &Rest, application: ApplicationId, guild: GuildId) -> Result<bool, Fault> {
-    let wanted = definition();
     if is_registered(&rest.commands(application, guild).await?) {
         return Ok(false);
     }
-    rest.register(application, guild, json!([wanted])).await?;
+    rest.register(application, guild, &definition()).await?;
     Ok(true)
 }
 
 /// Whether exactly that is registered.
-pub(crate) fn is_registered(found: &[Registered]) -> bool {
-    matches!(found, [only] if is_same(&definition(), only))
+pub(crate) fn is_registered(found: &[Command]) -> bool {
+    matches!(found, [only] if is_same(only))
 }
 
 /// The command as it is registered.
-pub(crate) fn definition() -> Value {
-    json!({
-        "name": NAME,
-        "type": 1,
-        "description": "Scale a fleet by its runbook: checked, approved, verified, watched, and taken back if need be",
-        "default_member_permissions": SEEN_BY,
-        "options": Word::ALL.map(subcommand),
-    })
+pub(crate) fn definition() -> CreateCommand {
+    CreateCommand::new(NAME)
+        .kind(CommandType::ChatInput)
+        .description(DOES)
+        .default_member_permissions(SEEN_BY)
+        .set_options(subcommands())
 }
 
-fn subcommand(word: Word) -> Value {
+fn subcommands() -> Vec<CreateCommandOption> {
+    Word::ALL.map(subcommand).into()
+}
+
+fn subcommand(word: Word) -> CreateCommandOption {
     let mut options = match word {
         Word::Up | Word::Down | Word::Plan => {
-            vec![whole("count", "How many instances there are to be in all", 1, MAX_REPLICAS, true)]
+            vec![whole("count", "How many instances there are to be in all", MAX_REPLICAS).required(true)]
         }
-        Word::History => vec![whole("count", "How many operations to show", 1, MAX_HISTORY, false)],
-        Word::Capacity => vec![json!({
-            "type": NUMBER,
-            "name": "load",
-            "description": "Requests per second; left out, the present load",
-            "min_value": 0.01,
-            "max_value": Rate::MAX,
-        })],
-        Word::Followups => vec![whole("close", "The number of one that is done", 1, i32::MAX as u32, false)],
+        Word::History => vec![whole("count", "How many operations to show", MAX_HISTORY)],
+        Word::Capacity => {
+            let load = CreateCommandOption::new(Kind::Number, "load", "Requests per second; left out, the present load");
+            vec![load.min_number_value(0.01).max_number_value(Rate::MAX.into())]
+        }
+        Word::Followups => vec![whole("close", "The number of one that is done", i32::MAX as u32)],
         Word::Rollback | Word::Cancel | Word::Status | Word::Help => vec![],
     };
     if matches!(word, Word::Up | Word::Down | Word::Rollback | Word::Followups) {
-        options.push(json!({
-            "type": STRING,
-            "name": "reason",
-            "description": "Why, for the record",
-            "max_length": MAX_REASON,
-        }));
+        options.push(text("reason", "Why, for the record", MAX_REASON));
     }
     if word != Word::Help {
-        options.push(json!({
-            "type": STRING,
-            "name": "target",
-            "description": "Which fleet; left out, the first one",
-            "max_length": MAX_TARGET,
-            "autocomplete": true,
-        }));
+        options.push(text("target", "Which fleet; left out, the first one", MAX_TARGET).set_autocomplete(true));
     }
-    json!({ "type": SUBCOMMAND, "name": word.as_str(), "description": does(word), "options": options })
+    CreateCommandOption::new(Kind::SubCommand, word.as_str(), does(word)).set_sub_options(options)
 }
 
-fn whole(name: &str, description: &str, least: u32, most: u32, required: bool) -> Value {
-    json!({
-        "type": INTEGER,
-        "name": name,
-        "description": description,
-        "min_value": least,
-        "max_value": most,
-        "required": required,
-    })
+/// A whole number from 1.
+fn whole(name: &str, description: &str, most: u32) -> CreateCommandOption {
+    CreateCommandOption::new(Kind::Integer, name, description).min_int_value(1).max_int_value(most.into())
+}
+
+fn text(name: &str, description: &str, most: usize) -> CreateCommandOption {
+    CreateCommandOption::new(Kind::String, name, description).max_length(most as u16)
 }
 
 /// What a subcommand does, where the number is not typed yet.
@@ -121,10 +104,10 @@ fn does(word: Word) -> &'static str {
 ///
 /// # Errors
 /// Why it is no command, in words for them.
-pub(crate) fn request(data: &InteractionData) -> Result<Request, NoCommand> {
-    let Some(subcommand) = data.options.first() else { return request::parse("/scale") };
-    let mut text = format!("/scale {}", subcommand.name);
-    let given = |name: &str| subcommand.options.iter().find(|option| option.name == name).and_then(shown);
+pub(crate) fn request(data: &CommandData) -> Result<Request, NoCommand> {
+    let Some((subcommand, options)) = subcommand_of(data) else { return request::parse("/scale") };
+    let mut text = format!("/scale {subcommand}");
+    let given = |name: &str| options.iter().find(|option| option.name == name).and_then(shown);
     if let Some(count) = given("count").or_else(|| given("load")) {
         text.push_str(&format!(" {count}"));
     }
@@ -140,73 +123,50 @@ pub(crate) fn request(data: &InteractionData) -> Result<Request, NoCommand> {
     request::parse(&text)
 }
 
-fn shown(option: &CommandOption) -> Option<String> {
-    match option.value.as_ref()? {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(match number.as_f64().filter(|_| !number.is_u64() && !number.is_i64()) {
-            Some(number) => number.to_string(),
-            None => number.to_string(),
-        }),
+fn subcommand_of(data: &CommandData) -> Option<(&str, &[CommandDataOption])> {
+    let subcommand = data.options.first()?;
+    let Given::SubCommand(options) = &subcommand.value else { return None };
+    Some((&subcommand.name, options))
+}
+
+fn shown(option: &CommandDataOption) -> Option<String> {
+    match &option.value {
+        Given::String(text) => Some(text.clone()),
+        Given::Integer(number) => Some(number.to_string()),
+        Given::Number(number) => Some(number.to_string()),
         _ => None,
     }
 }
 
 /// What completes what is being typed.
-pub(crate) fn completions(data: &InteractionData, targets: &[TargetName]) -> Value {
-    let focused = data.options.iter().flat_map(|subcommand| &subcommand.options).find(|option| option.focused);
-    let typed = match focused {
-        Some(option) if option.name == "target" => option.value.as_ref().and_then(Value::as_str).unwrap_or_default(),
-        _ => return json!([]),
-    };
-    let typed = typed.trim().to_lowercase();
-    let fits = |name: &&TargetName| {
-        let name = name.as_str();
-        name.len() <= CHOICE && !name.is_empty() && name.to_lowercase().contains(&typed)
-    };
-    let choice = |name: &TargetName| json!({ "name": name.as_str(), "value": name.as_str() });
-    targets.iter().filter(fits).take(CHOICES).map(choice).collect()
+pub(crate) fn completions(data: &CommandData, targets: &[TargetName]) -> CreateAutocompleteResponse {
+    let options = subcommand_of(data).map_or(&[][..], |(_, options)| options);
+    let typed = options.iter().find_map(|option| match &option.value {
+        Given::Autocomplete { value, .. } if option.name == "target" => Some(value.trim().to_lowercase()),
+        _ => None,
+    });
+    let Some(typed) = typed else { return CreateAutocompleteResponse::new() };
+    let fits = |name: &&str| name.len() <= CHOICE && !name.is_empty() && name.to_lowercase().contains(&typed);
+    let names = targets.iter().map(TargetName::as_str).filter(fits).take(CHOICES);
+    CreateAutocompleteResponse::new().set_choices(names.map(AutocompleteChoice::from).collect())
 }
 
 /// Whether what is registered is exactly what is wanted, apart from what Discord adds.
-fn is_same(wanted: &Value, found: &Registered) -> bool {
-    let mut rest = found.rest.clone();
-    rest.insert("name".to_owned(), json!(found.name));
-    plain(wanted) == plain(&Value::Object(rest))
+fn is_same(found: &Command) -> bool {
+    found.name == NAME
+        && found.kind == CommandType::ChatInput
+        && found.description == DOES
+        && found.default_member_permissions == Some(SEEN_BY)
+        && plain(json!(found.options)) == plain(json!(subcommands()))
 }
 
-/// What of a definition is ours to say, in one form: what is left out and what is empty are the same.
-fn plain(value: &Value) -> Value {
-    const OURS: [&str; 12] = [
-        "name",
-        "type",
-        "description",
-        "default_member_permissions",
-        "options",
-        "required",
-        "min_value",
-        "max_value",
-        "max_length",
-        "min_length",
-        "autocomplete",
-        "choices",
-    ];
+/// In one form: Discord gives whole numbers back as others.
+fn plain(value: Value) -> Value {
     match value {
-        Value::Object(fields) => {
-            let ours = fields.iter().filter(|(name, _)| OURS.contains(&name.as_str()));
-            let plain = ours.map(|(name, value)| (name.clone(), plain(value)));
-            Value::Object(plain.filter(|(_, value)| !is_nothing(value)).collect::<Map<_, _>>())
-        }
-        Value::Array(values) => values.iter().map(plain).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, plain(value))).collect(),
+        Value::Array(values) => values.into_iter().map(plain).collect(),
         Value::Number(number) => json!(number.as_f64()),
-        other => other.clone(),
-    }
-}
-
-fn is_nothing(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Array(values) => values.is_empty(),
-        _ => false,
+        other => other,
     }
 }
 
@@ -219,15 +179,24 @@ mod tests {
     use crate::discord::drawing::limits::length;
 
     #[allow(clippy::needless_pass_by_value, reason = "JSON is written where it is handed over")]
-    fn filled_in(word: &str, options: Value) -> InteractionData {
+    fn filled_in(word: &str, options: Value) -> CommandData {
+        let kind = |value: &Value| match value {
+            Value::Number(number) if number.is_f64() => Kind::Number,
+            Value::Number(_) => Kind::Integer,
+            _ => Kind::String,
+        };
         let options: Vec<Value> = options
             .as_object()
             .unwrap()
             .iter()
-            .map(|(name, value)| json!({ "name": name, "value": value, "type": 3 }))
+            .map(|(name, value)| json!({ "name": name, "value": value, "type": kind(value) }))
             .collect();
-        serde_json::from_value(json!({ "name": "scale", "options": [{ "name": word, "type": 1, "options": options }] }))
-            .unwrap()
+        with(json!([{ "name": word, "type": 1, "options": options }]))
+    }
+
+    #[allow(clippy::needless_pass_by_value, reason = "JSON is written where it is handed over")]
+    fn with(options: Value) -> CommandData {
+        serde_json::from_value(json!({ "id": "900", "name": "scale", "type": 1, "options": options })).unwrap()
     }
 
     fn read(word: &str, options: Value) -> String {
@@ -271,12 +240,12 @@ mod tests {
         assert!(read("up", json!({})).contains("How many instances"));
         assert!(read("up", json!({ "count": 0 })).contains("cannot be asked for"));
         assert!(read("explode", json!({})).contains("I do not know"));
-        assert!(request(&InteractionData::default()).is_err());
+        assert!(request(&with(json!([]))).is_err());
     }
 
     #[test]
     fn the_definition_is_within_discords_limits_and_covers_the_grammar() {
-        let definition = definition();
+        let definition = json!(definition());
         let subcommands = definition["options"].as_array().unwrap();
         assert_eq!(subcommands.len(), Word::ALL.len());
         let mut all = 0;
@@ -302,7 +271,7 @@ mod tests {
     fn it_is_registered_anew_only_when_it_differs() {
         let registered = |change: fn(&mut Value)| {
             // As Discord gives it back: with what it adds, and nothing that is false or empty.
-            let mut found = definition();
+            let mut found = json!(definition());
             found["id"] = json!("900");
             found["application_id"] = json!("7");
             found["version"] = json!("901");
@@ -311,7 +280,7 @@ mod tests {
             found["options"][0]["options"][0]["min_value"] = json!(1.0);
             found["options"][9].as_object_mut().unwrap().remove("options");
             change(&mut found);
-            is_same(&definition(), &serde_json::from_value(found).unwrap())
+            is_registered(&[serde_json::from_value(found).unwrap()])
         };
         assert!(registered(|_| ()));
         assert!(!registered(|found| found["options"][0]["options"][0]["max_value"] = json!(20)));
@@ -324,13 +293,12 @@ mod tests {
     fn a_target_is_completed_while_it_is_typed() {
         let targets: Vec<TargetName> = (0..40).map(|number| TargetName::new(format!("api-{number}"))).collect();
         let complete = |name: &str, typed: &str| {
-            let mut data = filled_in("status", json!({ name: typed }));
-            data.options[0].options[0].focused = true;
-            completions(&data, &targets)
+            let focused = json!({ "name": name, "type": 3, "value": typed, "focused": true });
+            let data = with(json!([{ "name": "status", "type": 1, "options": [focused] }]));
+            json!(completions(&data, &targets))["choices"].take()
         };
         assert_eq!(complete("target", "API-3 ")[0], json!({ "name": "api-3", "value": "api-3" }));
         assert_eq!(complete("target", "").as_array().unwrap().len(), CHOICES);
         assert_eq!(complete("reason", "api"), json!([]));
-        assert_eq!(completions(&InteractionData::default(), &targets), json!([]));
     }
 }

@@ -14,14 +14,13 @@ pub(crate) mod wording;
 use scalebot_commands::card::{Card, Row, Tone};
 use scalebot_commands::ports::Slot;
 use scalebot_commands::units::{OperationId, TargetName, Timestamp};
-use serde_json::{Value, json};
+use serenity::all::{ButtonStyle, Colour, CreateActionRow, CreateAttachment, CreateButton, CreateEmbed, CreateEmbedFooter, RoleId};
 
 use self::limits::{CONTENT, DESCRIPTION, FOOTER, LABEL, TITLE, length};
 use self::press::{Press, Request};
 use self::text::{Names, marked, marked_by_name, plain};
 use self::wording::Asks;
-use super::id::RoleId;
-use super::rest::{File, Posted};
+use super::rest::Posted;
 use crate::console;
 use crate::palette::{self, Rgb};
 
@@ -60,7 +59,7 @@ pub(crate) struct View<'a> {
     /// What is at the end of the small print, by which the message is found again.
     pub(crate) tag: Option<&'a str>,
     /// What can be pressed.
-    pub(crate) presses: Vec<Button>,
+    pub(crate) presses: Vec<CreateButton>,
     /// The one role that is notified.
     pub(crate) notify: Option<RoleId>,
     /// The chart.
@@ -74,17 +73,9 @@ impl<'a> View<'a> {
     }
 }
 
-/// Something that can be pressed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Button {
-    label: String,
-    /// Discord's number for how it looks: 2 plain, 3 green, 4 red.
-    style: u8,
-    press: Press,
-}
-
-fn button(label: impl Into<String>, style: u8, press: Press) -> Button {
-    Button { label: label.into(), style, press }
+/// Something that can be pressed. What an identifier cannot carry has no button; marks do the same.
+fn button(label: &str, style: ButtonStyle, press: &Press) -> Option<CreateButton> {
+    Some(CreateButton::new(press.id()?).label(label.chars().take(LABEL).collect::<String>()).style(style))
 }
 
 /// Draws a card as a message.
@@ -92,7 +83,7 @@ pub(crate) fn card(card: &Card, view: &View<'_>) -> Posted {
     let (shape, word) = status(card.tone);
     let title = format!("{shape} {word}  ");
     let title = format!("{title}{}", marked_by_name(&card.title, view.names, TITLE - length(&title)));
-    let mut files: Vec<File> = Vec::new();
+    let mut files: Vec<CreateAttachment> = Vec::new();
     let mut left_out = false;
 
     let tag = view.tag.map(|tag| format!(" · {tag}")).unwrap_or_default();
@@ -123,87 +114,70 @@ pub(crate) fn card(card: &Card, view: &View<'_>) -> Posted {
         files.push(whole(card, view.names));
     }
 
-    let mut embed = json!({ "title": title, "color": colour(card.tone) });
+    let mut embed = CreateEmbed::new().title(title).colour(colour(card.tone));
     if !description.text.is_empty() {
-        embed["description"] = json!(description.text);
+        embed = embed.description(description.text);
     }
     if !footer.is_empty() {
-        embed["footer"] = json!({ "text": marked_footer(&footer) });
+        embed = embed.footer(CreateEmbedFooter::new(marked_footer(&footer)));
     }
     if let Some(picture) = view.picture {
-        embed["image"] = json!({ "url": format!("attachment://{CHART}") });
-        files.push(File {
-            name: CHART.to_owned(),
-            content_type: "image/png",
-            bytes: picture.png.clone(),
-            description: plain(&picture.alt_text, view.names, limits::ALT_TEXT),
-        });
+        embed = embed.attachment(CHART);
+        let shows = plain(&picture.alt_text, view.names, limits::ALT_TEXT);
+        files.push(CreateAttachment::bytes(&*picture.png, CHART).description(shows));
     }
-    let roles: Vec<RoleId> = view.notify.into_iter().collect();
-    let mut message = json!({
-        "embeds": [embed],
-        "components": components(&view.presses),
-        "allowed_mentions": { "parse": [], "roles": roles },
-        "attachments": attachments(&files),
-    });
-    if let Some(content) = content {
-        message["content"] = json!(content);
-    }
-    Posted { json: message, files }
+    let rows = rows_of(&view.presses);
+    Posted { content, embed: Some(embed), rows, notifies: view.notify, files, ..Posted::default() }
 }
 
 /// Attaches further files.
-pub(crate) fn attach(message: &mut Posted, files: Vec<File>) {
+pub(crate) fn attach(message: &mut Posted, files: Vec<CreateAttachment>) {
     message.files.extend(files);
     message.files.truncate(limits::FILES);
-    message.json["attachments"] = attachments(&message.files);
 }
 
 /// A text of the bot's own, with what people said in it shown as it is.
-pub(crate) fn say(text: &str, presses: &[Button]) -> Posted {
-    Posted {
-        json: json!({
-            "content": marked(&wording::answer(text), CONTENT),
-            "components": components(presses),
-            "allowed_mentions": { "parse": [] },
-        }),
-        files: vec![],
-    }
+pub(crate) fn say(text: &str, presses: &[CreateButton]) -> Posted {
+    let content = Some(marked(&wording::answer(text), CONTENT));
+    Posted { content, rows: rows_of(presses), ..Posted::default() }
 }
 
 /// The buttons under a card. `request` is the digest of what was asked and is decided by now, where it may still be
 /// taken back.
-pub(crate) fn buttons(card: &Card, slot: Slot, operation: &OperationId, request: Option<&str>) -> Vec<Button> {
+pub(crate) fn buttons(card: &Card, slot: Slot, operation: &OperationId, request: Option<&str>) -> Vec<CreateButton> {
+    use ButtonStyle::{Danger, Secondary, Success};
     let on = |digest: &str| Request { operation: operation.clone(), digest: digest.to_owned() };
-    if let Some(digest) = &card.ask {
+    let drawn = if let Some(digest) = &card.ask {
         let goes_back = card.lines.iter().any(|line| line.contains("✅ goes back"));
-        return match slot {
-            Slot::HaltOffer => vec![
-                button("Halt the system", 4, Press::Approve(on(digest))),
-                button("Do not halt", 2, Press::Reject(on(digest))),
-            ],
-            _ if goes_back => vec![
-                button("Go back", 3, Press::Approve(on(digest))),
-                button("Leave it as it is", 2, Press::Reject(on(digest))),
-            ],
+        let (approve, reject) = (Press::Approve(on(digest)), Press::Reject(on(digest)));
+        match slot {
+            Slot::HaltOffer => {
+                vec![button("Halt the system", Danger, &approve), button("Do not halt", Secondary, &reject)]
+            }
+            _ if goes_back => {
+                vec![button("Go back", Success, &approve), button("Leave it as it is", Secondary, &reject)]
+            }
             _ => vec![
-                button("Approve", 3, Press::Approve(on(digest))),
-                button("Reject", 4, Press::Reject(on(digest))),
-                button("Approve and say why", 2, Press::ApproveWithReason(on(digest))),
+                button("Approve", Success, &approve),
+                button("Reject", Danger, &reject),
+                button("Approve and say why", Secondary, &Press::ApproveWithReason(on(digest))),
             ],
-        };
-    }
-    if let (Slot::Approval, Tone::Good, Some(digest)) = (slot, card.tone, request) {
-        return vec![button("Withdraw my approval", 2, Press::Withdraw(on(digest)))];
-    }
-    match wording::asks(card) {
-        Some(Asks::Acknowledge(number)) => vec![button("Acknowledge", 2, Press::Acknowledge(number))],
-        Some(Asks::Reason) => vec![button("Say why", 2, Press::Reason(operation.clone()))],
-        Some(Asks::Attest) => vec![button("I attest it", 2, Press::Attest(operation.clone()))],
-        Some(Asks::StartOrDismiss) => vec![button("Start", 3, Press::Start), button("Dismiss", 2, Press::Dismiss)],
-        Some(Asks::Cancel) => vec![button("Cancel", 4, Press::Cancel(target_of(card)))],
-        None => vec![],
-    }
+        }
+    } else if let (Slot::Approval, Tone::Good, Some(digest)) = (slot, card.tone, request) {
+        vec![button("Withdraw my approval", Secondary, &Press::Withdraw(on(digest)))]
+    } else {
+        match wording::asks(card) {
+            Some(Asks::Acknowledge(number)) => vec![button("Acknowledge", Secondary, &Press::Acknowledge(number))],
+            Some(Asks::Reason) => vec![button("Say why", Secondary, &Press::Reason(operation.clone()))],
+            Some(Asks::Attest) => vec![button("I attest it", Secondary, &Press::Attest(operation.clone()))],
+            Some(Asks::StartOrDismiss) => {
+                vec![button("Start", Success, &Press::Start), button("Dismiss", Secondary, &Press::Dismiss)]
+            }
+            Some(Asks::Cancel) => vec![button("Cancel", Danger, &Press::Cancel(target_of(card)))],
+            None => vec![],
+        }
+    };
+    drawn.into_iter().flatten().collect()
 }
 
 /// The fleet that a card is about, which its small print begins with.
@@ -212,28 +186,16 @@ fn target_of(card: &Card) -> Option<TargetName> {
 }
 
 /// The buttons under an answer that offers several escalations to choose from.
-pub(crate) fn choices(text: &str) -> Vec<Button> {
-    let most = limits::ROWS * limits::BUTTONS_IN_A_ROW;
-    let choice = |number: u64| button(format!("Acknowledge {number}"), 2, Press::Acknowledge(Some(number)));
-    wording::offered(text).into_iter().take(most).map(choice).collect()
+pub(crate) fn choices(text: &str) -> Vec<CreateButton> {
+    let choice = |number: u64| {
+        button(&format!("Acknowledge {number}"), ButtonStyle::Secondary, &Press::Acknowledge(Some(number)))
+    };
+    wording::offered(text).into_iter().filter_map(choice).collect()
 }
 
-fn components(presses: &[Button]) -> Value {
-    let drawn: Vec<Value> = presses
-        .iter()
-        // What an identifier cannot carry has no button; marks do the same.
-        .filter_map(|Button { label, style, press }| {
-            let label = label.chars().take(LABEL).collect::<String>();
-            Some(json!({ "type": 2, "style": style, "label": label, "custom_id": press.id()? }))
-        })
-        .take(limits::ROWS * limits::BUTTONS_IN_A_ROW)
-        .collect();
-    drawn.chunks(limits::BUTTONS_IN_A_ROW).map(|row| json!({ "type": 1, "components": row })).collect()
-}
-
-fn attachments(files: &[File]) -> Value {
-    let described = |(id, file): (usize, &File)| json!({ "id": id.to_string(), "filename": file.name, "description": file.description });
-    files.iter().enumerate().map(described).collect()
+fn rows_of(presses: &[CreateButton]) -> Vec<CreateActionRow> {
+    let rows = presses.chunks(limits::BUTTONS_IN_A_ROW).take(limits::ROWS);
+    rows.map(|row| CreateActionRow::Buttons(row.to_vec())).collect()
 }
 
 /// The text of an embed, which is never longer than it may be.
@@ -339,7 +301,7 @@ fn summary(rows: &[Row]) -> String {
 }
 
 /// The card as a text that has all of it.
-fn whole(card: &Card, names: &Names) -> File {
+fn whole(card: &Card, names: &Names) -> CreateAttachment {
     let variable = |name: &str| (name == "LC_ALL").then(|| "C.UTF-8".to_owned());
     let text = console::text(card, console::Style::detect(false, Some(100), variable));
     let mut text = plain(&text, names, usize::MAX);
@@ -348,12 +310,7 @@ fn whole(card: &Card, names: &Names) -> File {
         text.truncate(end);
         text.push_str("\n… the rest was too long to be attached\n");
     }
-    File {
-        name: "everything.txt".to_owned(),
-        content_type: "text/plain; charset=utf-8",
-        bytes: text.into_bytes(),
-        description: "The whole card as text".to_owned(),
-    }
+    CreateAttachment::bytes(text, "everything.txt").description("The whole card as text")
 }
 
 /// How far it is, as a bar and as a number. Rounded down: nothing is 100 % before its end.
@@ -394,7 +351,7 @@ fn gravity(tone: Tone) -> u8 {
     }
 }
 
-fn colour(tone: Tone) -> u32 {
+fn colour(tone: Tone) -> Colour {
     let Rgb(red, green, blue) = match tone {
         Tone::Good => palette::GREEN,
         // Unknown is never good news: it asks for the same attention as a warning, in its own shape and word.
@@ -402,5 +359,5 @@ fn colour(tone: Tone) -> u32 {
         Tone::Bad => palette::VERMILION,
         Tone::Info => palette::BLUE,
     };
-    u32::from(red) << 16 | u32::from(green) << 8 | u32::from(blue)
+    Colour::from_rgb(red, green, blue)
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use scalebot_commands::ports::{LogChannel, PortError, Room, World};
 use secrecy::SecretString;
+use serenity::all::{ApplicationId, Reaction, Ready};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::commands;
 use super::gateway::{Events, Gateway};
-use super::id::ApplicationId;
 use super::interactions::Interactions;
 use super::log_channel::DiscordLog;
 use super::marks::Marks;
@@ -21,7 +21,7 @@ use super::rest::Rest;
 use super::room::placed::{Board, PlacedFile};
 use super::room::{DiscordRoom, Shared};
 use super::settings::{Settings, WhileAway};
-use super::wire::{Interaction, Reaction, Ready};
+use super::wire::Did;
 use crate::reception::Reception;
 
 /// How often the marks of open requests are read although they are told of: one may come before the message that it is
@@ -217,14 +217,14 @@ impl Events for Handler {
         self.read.send_replace(());
     }
 
-    fn interaction(&self, interaction: Interaction) {
+    fn interaction(&self, did: Did) {
         let Ok(room) = Arc::clone(&self.room_for).try_acquire_owned() else {
             tracing::warn!("too many people at once: one of them is not answered");
             return;
         };
         let interactions = Arc::clone(&self.interactions);
         self.spawn(async move {
-            interactions.answer(interaction).await;
+            interactions.answer(&did).await;
             drop(room);
         });
     }

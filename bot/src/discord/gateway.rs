@@ -16,7 +16,9 @@ use std::time::Duration;
 use futures::{SinkExt as _, StreamExt as _};
 use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::error::Category;
 use serde_json::{Value, json};
+use serenity::all::{GatewayIntents, Opcode, Reaction, Ready};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -25,15 +27,13 @@ use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use self::budget::Budget;
-use self::session::{After, Frame, Session, op};
+use self::session::{After, Frame, Hello, Session};
 use super::rest::{Fault, Rest};
 use super::settings::is_this_machine;
-use super::wire::{Interaction, Reaction, Ready};
+use super::wire::Did;
 
 /// What is heard of: what happens to the server, and marks under messages. Neither needs Discord's leave.
-pub(crate) const INTENTS: u64 = GUILDS | GUILD_MESSAGE_REACTIONS;
-const GUILDS: u64 = 1;
-const GUILD_MESSAGE_REACTIONS: u64 = 1 << 10;
+pub(crate) const INTENTS: GatewayIntents = GatewayIntents::GUILDS.union(GatewayIntents::GUILD_MESSAGE_REACTIONS);
 
 /// How long a connection may take to come about, and to say its first word.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -54,7 +54,7 @@ pub(crate) trait Events: Send + Sync {
     /// A session goes on; what happened meanwhile is told.
     fn resumed(&self);
     /// Somebody did something that wants an answer.
-    fn interaction(&self, interaction: Interaction);
+    fn interaction(&self, did: Did);
     /// Somebody made a mark, or took it away.
     fn reaction(&self, reaction: Reaction, made: bool);
     /// Several marks were taken away at once, by whoever may do that.
@@ -155,7 +155,7 @@ impl Gateway {
     async fn find(&self, budget: &mut Budget) -> Result<Found, Fault> {
         let found = self.rest.gateway().await?;
         let at = address(&found.url, self.rest.host()).map_err(Fault::Unreadable)?;
-        if let Some(wait) = budget.may_identify(found.session_start_limit) {
+        if let Some(wait) = budget.may_identify(&found.session_start_limit) {
             let minutes = wait.as_secs().div_ceil(60);
             tracing::error!(minutes, "sessions with Discord were begun too often today; the next one waits");
             return Ok(Found::NotYet(wait));
@@ -174,14 +174,14 @@ impl Gateway {
             Ok(Err(error)) => return not_reached(session.as_ref(), budget, words(&error)),
             Err(_) => return not_reached(session.as_ref(), budget, "it did not answer in time".to_owned()),
         };
-        let beat = match timeout(CONNECT, next(&mut socket)).await {
-            Ok(Ok(Some(Frame { op: op::HELLO, d, .. }))) => match d["heartbeat_interval"].as_u64().filter(|ms| *ms > 0)
-            {
-                Some(ms) => Duration::from_millis(ms),
-                None => return not_reached(session.as_ref(), budget, "it said no HELLO".to_owned()),
-            },
+        let hello = match timeout(CONNECT, next(&mut socket)).await {
+            Ok(Ok(frame)) => frame.filter(|frame| frame.op == Opcode::Hello).and_then(|frame| frame.read::<Hello>().ok()),
             Ok(Err(after)) => return closed(after, session.as_ref(), budget),
-            _ => return not_reached(session.as_ref(), budget, "it said no HELLO".to_owned()),
+            Err(_) => None,
+        };
+        let Some(beat) = hello.map(|hello| Duration::from_millis(hello.heartbeat_interval)).filter(|beat| !beat.is_zero())
+        else {
+            return not_reached(session.as_ref(), budget, "it said no HELLO".to_owned());
         };
         let first = if let Some(session) = session {
             session.resume(self.token.expose_secret())
@@ -222,31 +222,31 @@ impl Gateway {
                     return After::Resume("Discord did not say that the session stands".to_owned());
                 }
             };
-            let Frame { op, d, s, t } = match frame {
+            let frame = match frame {
                 Ok(Some(frame)) => frame,
                 Ok(None) => continue,
                 Err(after) => return after,
             };
-            match op {
-                op::DISPATCH => {
-                    if let (Some(session), Some(seq)) = (session.as_mut(), s) {
+            match frame.op {
+                Opcode::Dispatch => {
+                    if let (Some(session), Some(seq)) = (session.as_mut(), frame.s) {
                         session.seq = seq;
                     }
-                    if self.dispatched(&t.unwrap_or_default(), d, s, session) {
+                    if self.dispatched(&frame, session) {
                         welcome = true;
                     }
                 }
-                op::HEARTBEAT => {
+                Opcode::Heartbeat => {
                     if let Err(after) = self.beat(socket, session.as_ref()).await {
                         return after;
                     }
                 }
-                op::RECONNECT => return After::Resume("Discord asks to connect anew".to_owned()),
-                op::INVALID_SESSION if d == Value::Bool(true) => {
+                Opcode::Reconnect => return After::Resume("Discord asks to connect anew".to_owned()),
+                Opcode::InvalidSession if matches!(frame.read(), Ok(true)) => {
                     return After::Resume("Discord asks to resume the session".to_owned());
                 }
-                op::INVALID_SESSION => return After::Anew("Discord ended the session".to_owned()),
-                op::HEARTBEAT_ACK => acknowledged = true,
+                Opcode::InvalidSession => return After::Anew("Discord ended the session".to_owned()),
+                Opcode::HeartbeatAck => acknowledged = true,
                 _ => {}
             }
         }
@@ -254,34 +254,35 @@ impl Gateway {
 
     async fn beat(&self, socket: &mut Socket, session: Option<&Session>) -> Result<(), After> {
         let seq = session.map(|session| session.seq).filter(|seq| *seq > 0);
-        send(socket, &json!({ "op": op::HEARTBEAT, "d": seq })).await
+        send(socket, &json!({ "op": Opcode::Heartbeat, "d": seq })).await
     }
 
-    /// Something happened. Whether it says that the session stands.
-    fn dispatched(&self, kind: &str, d: Value, seq: Option<u64>, session: &mut Option<Session>) -> bool {
-        match kind {
-            "READY" => match serde_json::from_value::<Ready>(d) {
+    /// Something happened. Whether it says that the session stands. What cannot be read is lost, and nothing else is.
+    fn dispatched(&self, frame: &Frame, session: &mut Option<Session>) -> bool {
+        let unreadable = |error: serde_json::Error| {
+            let (kind, why) = (frame.t.as_deref().unwrap_or_default(), misread(&error));
+            tracing::warn!(kind, why, "something that Discord tells cannot be read");
+        };
+        match frame.t.as_deref().unwrap_or_default() {
+            "READY" => match frame.read::<Ready>() {
                 Ok(ready) => {
-                    *session = Some(Session { id: ready.session_id.clone(), seq: seq.unwrap_or(0) });
+                    *session = Some(Session { id: ready.session_id.clone(), seq: frame.s.unwrap_or(0) });
                     self.connected.send_replace(true);
                     self.events.ready(ready);
                     return true;
                 }
-                Err(error) => unreadable(kind, &error),
+                Err(error) => unreadable(error),
             },
             "RESUMED" => {
                 self.connected.send_replace(true);
                 self.events.resumed();
                 return true;
             }
-            "INTERACTION_CREATE" => match serde_json::from_value(d) {
-                Ok(interaction) => self.events.interaction(interaction),
-                Err(error) => unreadable(kind, &error),
-            },
-            "MESSAGE_REACTION_ADD" | "MESSAGE_REACTION_REMOVE" => match serde_json::from_value(d) {
-                Ok(reaction) => self.events.reaction(reaction, kind == "MESSAGE_REACTION_ADD"),
-                Err(error) => unreadable(kind, &error),
-            },
+            "INTERACTION_CREATE" => frame.read().map_or_else(unreadable, |did| self.events.interaction(did)),
+            kind @ ("MESSAGE_REACTION_ADD" | "MESSAGE_REACTION_REMOVE") => {
+                let made = kind == "MESSAGE_REACTION_ADD";
+                frame.read().map_or_else(unreadable, |reaction| self.events.reaction(reaction, made));
+            }
             "MESSAGE_REACTION_REMOVE_ALL" | "MESSAGE_REACTION_REMOVE_EMOJI" => self.events.reactions_cleared(),
             _ => {}
         }
@@ -310,9 +311,9 @@ enum Found {
 
 /// What begins a session.
 fn identify(token: &str) -> Value {
-    json!({ "op": op::IDENTIFY, "d": {
+    json!({ "op": Opcode::Identify, "d": {
         "token": token,
-        "intents": INTENTS,
+        "intents": INTENTS.bits(),
         "properties": { "os": std::env::consts::OS, "browser": "scalebot", "device": "scalebot" },
     } })
 }
@@ -342,8 +343,7 @@ async fn next(socket: &mut Socket) -> Result<Option<Frame>, After> {
         Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
             Ok(frame) => Ok(Some(frame)),
             Err(error) => {
-                // What it held is not shown: it may be an interaction with its token.
-                tracing::warn!(%error, "Discord said something that cannot be read");
+                tracing::warn!(why = misread(&error), "Discord said something that cannot be read");
                 Ok(None)
             }
         },
@@ -369,8 +369,14 @@ async fn say_goodbye(socket: &mut Socket) {
     let _ = socket.close(Some(frame)).await;
 }
 
-fn unreadable(kind: &str, error: &serde_json::Error) {
-    tracing::warn!(kind, %error, "something that Discord tells cannot be read");
+/// Why something cannot be read, without anything of it: it may be an interaction with its token, and a parser's words
+/// quote what they did not expect.
+fn misread(error: &serde_json::Error) -> String {
+    let kind = match error.classify() {
+        Category::Data => "it is of another form",
+        Category::Syntax | Category::Eof | Category::Io => "it is no JSON",
+    };
+    format!("{kind} (column {})", error.column())
 }
 
 fn words(error: &SocketError) -> String {

@@ -11,18 +11,21 @@ use scalebot_commands::journal::{PersonsAnswer, Signal};
 use scalebot_commands::ports::World;
 use scalebot_commands::request::{MAX_REASON, Request as Command, escaped};
 use scalebot_commands::units::Person;
-use serde_json::{Value, json};
+use serenity::all::{
+    ActionRowComponent, ChannelId, CommandInteraction, CreateActionRow, CreateAllowedMentions, CreateInputText,
+    CreateInteractionResponse as First, CreateInteractionResponseMessage, CreateModal, InputTextStyle, Interaction,
+    ModalInteractionData,
+};
 
 use super::commands;
 use super::drawing::limits::{FORM_HINT, FORM_LABEL, FORM_TITLE};
 use super::drawing::press::{Press, Request};
 use super::drawing::{self, View};
-use super::id::ChannelId;
-use super::people::{EPHEMERAL, People, person};
+use super::people::{People, person};
 use super::rest::Rest;
 use super::room::texts_of;
 use super::settings::Settings;
-use super::wire::{Interaction, InteractionData};
+use super::wire::Did;
 use crate::reception::{Reception, Reply};
 
 /// What answers people.
@@ -34,40 +37,25 @@ pub(crate) struct Interactions {
     pub(crate) world: Arc<dyn World>,
 }
 
-/// What somebody did, by Discord's number.
-const COMMAND: u8 = 2;
-const BUTTON: u8 = 3;
-const COMPLETION: u8 = 4;
-const FORM: u8 = 5;
-
-/// What is answered at once, by Discord's number.
-const SAY: u8 = 4;
-const LATER: u8 = 5;
-const COMPLETE: u8 = 8;
-const ASK: u8 = 9;
-
-/// A text field of several lines, and its name in the form.
-const PARAGRAPH: u8 = 2;
+/// The name of the one field in a form.
 const TEXT: &str = "text";
 
 impl Interactions {
     /// Answers what somebody did.
-    pub(crate) async fn answer(&self, interaction: Interaction) {
-        let data = interaction.data.clone().unwrap_or_default();
-        let first = self.first(&interaction, &data);
-        let is_all = first["type"] != LATER;
-        if let Err(fault) = self.rest.acknowledge(interaction.id, &interaction.token, first).await {
+    pub(crate) async fn answer(&self, did: &Did) {
+        let first = self.first(did);
+        if let Err(fault) = self.rest.acknowledge(did.what.id(), &did.token, &first).await {
             // Another process on the same token was faster, or the three seconds are over. People can try again; doing it
             // here too might do it twice.
             tracing::info!(?fault, "what somebody did could not be acknowledged, so it is left to whoever could");
             return;
         }
-        if is_all {
+        if !matches!(first, First::Defer(_)) {
             return;
         }
-        let channel = (interaction.kind == COMMAND).then(|| self.ops_channel(&interaction)).flatten();
-        self.people.heard(&interaction, channel);
-        let said = self.done(&interaction, &data).await;
+        let channel = did.what.as_command().and_then(|command| self.ops_channel(command));
+        self.people.heard(did, channel);
+        let said = self.done(did).await;
         let names = match &said {
             Said::Card(card) => self.people.names_in(texts_of(card)).await,
             Said::Text(_) => Arc::default(),
@@ -76,43 +64,35 @@ impl Interactions {
             Said::Card(card) => drawing::card(card, &View::new(&names, self.world.now())),
             Said::Text(text) => drawing::say(text, &drawing::choices(text)),
         };
-        if let Err(fault) = self.rest.answer(interaction.application_id, &interaction.token, drawn).await {
+        if let Err(fault) = self.rest.answer(did.what.application_id(), &did.token, drawn).await {
             let error = scalebot_commands::ports::PortError::from(fault);
             tracing::warn!(%error, "somebody could not be answered");
         }
     }
 
     /// What is answered at once. Everything that it takes is at hand: nothing is asked of anybody.
-    fn first(&self, interaction: &Interaction, data: &InteractionData) -> Value {
-        let misplaced = self.misplaced(interaction);
-        match interaction.kind {
-            COMPLETION => {
-                let choices = match misplaced {
-                    Some(_) => json!([]),
-                    None => commands::completions(data, &self.reception.targets()),
-                };
-                json!({ "type": COMPLETE, "data": { "choices": choices } })
+    fn first(&self, did: &Did) -> First {
+        match (self.misplaced(did), &did.what) {
+            (misplaced, Interaction::Autocomplete(typed)) => {
+                let targets = if misplaced.is_none() { self.reception.targets() } else { vec![] };
+                First::Autocomplete(commands::completions(&typed.data, &targets))
             }
-            COMMAND | BUTTON | FORM => match (misplaced, form(interaction.kind, data)) {
-                (Some(why), _) => private(&why),
-                (None, Some(form)) => json!({ "type": ASK, "data": form }),
-                (None, None) => json!({ "type": LATER, "data": { "flags": EPHEMERAL } }),
-            },
-            _ => private("That is nothing that this bot knows. It may have been made by a later version of it."),
+            (Some(why), _) => private(&why),
+            (None, Interaction::Component(pressed)) if let Some(form) = form(&pressed.data.custom_id) => First::Modal(form),
+            (None, _) => First::Defer(CreateInteractionResponseMessage::new().ephemeral(true)),
         }
     }
 
     /// Why it cannot be done from where it comes: what is missing, in words for who tried.
-    fn misplaced(&self, interaction: &Interaction) -> Option<String> {
-        let owners = interaction.authorizing_integration_owners.as_ref();
-        if owners.is_some_and(|owners| !owners.contains_key("0")) {
+    fn misplaced(&self, did: &Did) -> Option<String> {
+        if did.is_of_ones_own() {
             return Some(
                 "This bot was added to your own account, where nobody has a role. Nothing was done.\nUse it in the \
                  server that it serves."
                     .to_owned(),
             );
         }
-        let Some(guild) = interaction.guild_id else {
+        let Some(guild) = did.what.guild_id() else {
             return Some(
                 "In private messages nobody has a role, so nothing can be asked here. Nothing was done.\nUse the ops \
                  channel of the server."
@@ -122,11 +102,13 @@ impl Interactions {
         if guild != self.settings.guild {
             return Some("This bot serves another server. Nothing was done.".to_owned());
         }
-        let Some(member) = &interaction.member else {
+        let Some(member) = did.member() else {
             return Some("Discord did not say who you are here. Nothing was done. Try again.".to_owned());
         };
         // Buttons stand under the bot's own messages, wherever these are.
-        if interaction.kind != BUTTON && interaction.kind != FORM && self.ops_channel(interaction).is_none() {
+        if let Interaction::Command(command) | Interaction::Autocomplete(command) = &did.what
+            && self.ops_channel(command).is_none()
+        {
             let ops: Vec<String> = self.settings.channels.ops.iter().map(|channel| format!("<#{channel}>")).collect();
             return Some(format!("Commands are not taken here. Nothing was done.\nUse {}.", ops.join(" or ")));
         }
@@ -143,27 +125,30 @@ impl Interactions {
 
     /// The channel in which a command was given, where that is one that takes commands: ops or governance, or a thread
     /// of one.
-    fn ops_channel(&self, interaction: &Interaction) -> Option<ChannelId> {
+    fn ops_channel(&self, command: &CommandInteraction) -> Option<ChannelId> {
         let channels = &self.settings.channels;
         let takes = |channel: &ChannelId| channels.ops.contains(channel) || *channel == channels.governance;
-        let parent = interaction.channel.as_ref().and_then(|channel| channel.parent_id);
-        interaction.channel_id.into_iter().chain(parent).find(takes)
+        let parent = command.channel.as_ref().and_then(|channel| channel.parent_id);
+        [command.channel_id].into_iter().chain(parent).find(takes)
     }
 
-    async fn done(&self, interaction: &Interaction, data: &InteractionData) -> Said {
-        let Some(user) = interaction.user() else { return Said::text("Discord did not say who you are. Try again.") };
-        let by = person(user.id);
-        match interaction.kind {
-            COMMAND => match commands::request(data) {
-                Ok(request) => said(self.reception.command(request, by).await, ""),
-                Err(no_command) => Said::Text(no_command.to_string()),
-            },
-            _ => match Press::read(&data.custom_id) {
-                Some(press) => self.pressed(press, by, text_of(data)).await,
-                None => {
-                    Said::text("That button is of another version of this bot. Nothing was done.\nUse the newest card.")
-                }
-            },
+    async fn done(&self, did: &Did) -> Said {
+        let Some(member) = did.member() else { return Said::text("Discord did not say who you are. Try again.") };
+        let by = person(member.user.id);
+        let (id, text) = match &did.what {
+            Interaction::Command(command) => {
+                return match commands::request(&command.data) {
+                    Ok(request) => said(self.reception.command(request, by).await, ""),
+                    Err(no_command) => Said::Text(no_command.to_string()),
+                };
+            }
+            Interaction::Component(pressed) => (&*pressed.data.custom_id, None),
+            Interaction::Modal(form) => (&*form.data.custom_id, text_of(&form.data)),
+            _ => ("", None),
+        };
+        match Press::read(id) {
+            Some(press) => self.pressed(press, by, text).await,
+            None => Said::text("That button is of another version of this bot. Nothing was done.\nUse the newest card."),
         }
     }
 
@@ -234,16 +219,14 @@ impl Said {
 }
 
 /// A text for one person, at once. It is ours alone, so its mentions of channels and roles are shown as such.
-fn private(text: &str) -> Value {
-    json!({ "type": SAY, "data": { "content": text, "flags": EPHEMERAL, "allowed_mentions": { "parse": [] } } })
+fn private(text: &str) -> First {
+    let message = CreateInteractionResponseMessage::new().content(text).ephemeral(true);
+    First::Message(message.allowed_mentions(CreateAllowedMentions::new()))
 }
 
 /// The form that a button asks for.
-fn form(kind: u8, data: &InteractionData) -> Option<Value> {
-    if kind != BUTTON {
-        return None;
-    }
-    let (title, label, hint) = match Press::read(&data.custom_id)? {
+fn form(button: &str) -> Option<CreateModal> {
+    let (title, label, hint) = match Press::read(button)? {
         Press::ApproveWithReason(_) => {
             ("Approve, and say why", "Why it may be done", "It stands in the log, under your name")
         }
@@ -254,23 +237,20 @@ fn form(kind: u8, data: &InteractionData) -> Option<Value> {
         _ => return None,
     };
     debug_assert!(title.len() <= FORM_TITLE && label.len() <= FORM_LABEL && hint.len() <= FORM_HINT);
-    let field = json!({
-        "type": 4,
-        "style": PARAGRAPH,
-        "custom_id": TEXT,
-        "label": label,
-        "placeholder": hint,
-        "min_length": 1,
-        "max_length": MAX_REASON,
-        "required": true,
-    });
-    Some(json!({ "custom_id": data.custom_id, "title": title, "components": [{ "type": 1, "components": [field] }] }))
+    let field = CreateInputText::new(InputTextStyle::Paragraph, label, TEXT)
+        .placeholder(hint)
+        .min_length(1)
+        .max_length(MAX_REASON as u16);
+    Some(CreateModal::new(button, title).components(vec![CreateActionRow::InputText(field)]))
 }
 
 /// What somebody wrote into a form, as it is kept: in one line, bounded, with nothing in it that acts.
-fn text_of(data: &InteractionData) -> Option<String> {
-    let field = data.components.iter().flat_map(|row| &row.components).find(|field| field.custom_id == TEXT)?;
-    let text = escaped(&field.value.split_whitespace().collect::<Vec<_>>().join(" "), MAX_REASON);
+fn text_of(form: &ModalInteractionData) -> Option<String> {
+    let text = form.components.iter().flat_map(|row| &row.components).find_map(|field| match field {
+        ActionRowComponent::InputText(field) if field.custom_id == TEXT => field.value.as_deref(),
+        _ => None,
+    })?;
+    let text = escaped(&text.split_whitespace().collect::<Vec<_>>().join(" "), MAX_REASON);
     (!text.is_empty()).then_some(text)
 }
 

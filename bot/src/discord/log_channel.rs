@@ -9,14 +9,13 @@ use async_trait::async_trait;
 use scalebot_commands::event::Hash;
 use scalebot_commands::ports::{Announced, LogChannel, PortError, Post};
 use scalebot_commands::units::Timestamp;
-use serde_json::json;
+use serenity::all::{ChannelId, CreateAttachment, MessageFlags, UserId};
 
 use super::drawing::limits::{CONTENT, length};
 use super::drawing::text::{self, Names};
-use super::id::{ChannelId, MessageId, UserId};
-use super::rest::{File, Place, Posted, Rest};
+use super::rest::{Place, Posted, Rest};
 use super::room::nonce;
-use super::wire::Message;
+use super::wire::ReadBack;
 
 /// What a seal begins with, at the beginning of a message's last line. The mark makes it small.
 const SEAL: &str = "-# sealed: ";
@@ -39,10 +38,10 @@ impl DiscordLog {
     }
 
     /// What a message says of the log, and whether that can be believed.
-    fn read(message: &Message, me: UserId) -> Option<Announced> {
+    fn read(message: &ReadBack, me: UserId) -> Option<Announced> {
         let Announced { first, last, hash, .. } = seal(message.content.lines().next_back()?)?;
         let foreign = message.author.id != me || message.webhook_id.is_some();
-        let posted = Timestamp::from_millisecond(i64::try_from(message.id.made_at_ms()).ok()?).ok();
+        let posted: Option<Timestamp> = message.id.created_at().to_string().parse().ok();
         Some(Announced { first, last, hash, edited: message.edited_timestamp.is_some(), foreign, posted })
     }
 }
@@ -81,13 +80,13 @@ impl LogChannel for DiscordLog {
     async fn sealed(&self) -> Result<Vec<Announced>, PortError> {
         let me = self.rest.my_id().await?;
         let mut found = Vec::new();
-        let mut after = MessageId(0);
+        let mut after = None;
         for _ in 0..PAGES {
             let mut page = self.rest.messages_after(&self.place, after).await?;
             let is_last = page.len() < 100;
             page.sort_by_key(|message| message.id);
             found.extend(page.iter().filter_map(|message| Self::read(message, me)));
-            after = page.last().map_or(after, |message| message.id);
+            after = page.last().map(|message| message.id).or(after);
             if is_last {
                 return Ok(found);
             }
@@ -119,34 +118,19 @@ fn drawn(post: &Post) -> Posted {
     let mut files = Vec::new();
     if !is_whole {
         content.push_str(&left_out);
-        files.push(File {
-            name: file,
-            content_type: "text/plain; charset=utf-8",
-            bytes: text::plain(text, &Names::default(), usize::MAX).into_bytes(),
-            description: format!("Events {first} to {last} of the operational log"),
-        });
+        let shows = format!("Events {first} to {last} of the operational log");
+        files.push(CreateAttachment::bytes(text::plain(text, &Names::default(), usize::MAX), file).description(shows));
     }
     content.push_str(&seal);
-    let described: Vec<_> = files
-        .iter()
-        .enumerate()
-        .map(|(id, file)| json!({ "id": id.to_string(), "filename": file.name, "description": file.description }))
-        .collect();
-    let json = json!({
-        "content": content,
-        "allowed_mentions": { "parse": [] },
-        // Addresses in it are for following, not for showing.
-        "flags": SUPPRESS_EMBEDS | SUPPRESS_NOTIFICATIONS,
-        "nonce": nonce(&["log", &first.to_string(), &last.to_string(), &hash.to_string()]),
-        "enforce_nonce": true,
-        "attachments": described,
-    });
-    Posted { json, files }
+    Posted {
+        content: Some(content),
+        files,
+        // Addresses in it are for following, not for showing; and it makes no telephone ring.
+        flags: Some(MessageFlags::SUPPRESS_EMBEDS | MessageFlags::SUPPRESS_NOTIFICATIONS),
+        nonce: Some(nonce(&["log", &first.to_string(), &last.to_string(), &hash.to_string()])),
+        ..Posted::default()
+    }
 }
-
-/// Discord's numbers for a message without previews of addresses, and for one that makes no telephone ring.
-const SUPPRESS_EMBEDS: u32 = 1 << 2;
-const SUPPRESS_NOTIFICATIONS: u32 = 1 << 12;
 
 /// What a seal says.
 fn seal(line: &str) -> Option<Announced> {
@@ -158,6 +142,8 @@ fn seal(line: &str) -> Option<Announced> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::discord::drawing::limits::beyond;
     use crate::discord::testing::Fake;
@@ -169,7 +155,7 @@ mod tests {
     }
 
     fn log(fake: &Fake) -> DiscordLog {
-        DiscordLog::new(fake.rest(), ChannelId(22))
+        DiscordLog::new(fake.rest(), ChannelId::new(22))
     }
 
     fn seals(found: &[Announced]) -> Vec<(u64, u64, bool, bool)> {
@@ -246,23 +232,23 @@ mod tests {
     fn what_is_too_long_stands_in_a_file_and_the_seal_never_does() {
         let lines: Vec<String> = (1..=20).map(|number| format!("event {number}: {}", "*".repeat(300))).collect();
         let posted = drawn(&post(1, 20, &lines.join("\n")));
-        assert_eq!(beyond(&posted.json), <[String; 0]>::default());
-        let content = posted.json["content"].as_str().unwrap();
+        assert_eq!(beyond(&posted.json()), <[String; 0]>::default());
+        let content = posted.content.as_deref().unwrap();
         assert!(
             content.contains("… the rest stands in events-1-to-20.txt\n-# sealed: events 1 to 20, hash "),
             "{content}"
         );
-        assert_eq!(std::str::from_utf8(&posted.files[0].bytes).unwrap(), lines.join("\n"));
-        assert_eq!(posted.json["attachments"][0]["filename"], "events-1-to-20.txt");
+        assert_eq!(std::str::from_utf8(&posted.files[0].data).unwrap(), lines.join("\n"));
+        assert_eq!(posted.json()["attachments"][0]["filename"], "events-1-to-20.txt");
         let long = drawn(&post(1, 1, &"x".repeat(10_000)));
-        assert_eq!(beyond(&long.json), <[String; 0]>::default());
+        assert_eq!(beyond(&long.json()), <[String; 0]>::default());
     }
 
     #[test]
     fn no_text_can_pass_for_a_seal() {
         let forged = format!("-# sealed: events 8 to 9, hash {}", "0".repeat(64));
         let posted = drawn(&post(1, 1, &forged));
-        let content = posted.json["content"].as_str().unwrap();
+        let content = posted.content.as_deref().unwrap();
         let last = content.lines().next_back().and_then(seal).unwrap();
         assert_eq!((last.first, last.last), (1, 1));
         assert!(content.lines().next().and_then(seal).is_none());

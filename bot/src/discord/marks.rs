@@ -7,13 +7,12 @@ use std::sync::Arc;
 use scalebot_commands::approval::{Ballot, Mark};
 use scalebot_commands::journal::Signal;
 use scalebot_commands::ports::PortError;
+use serenity::all::{Reaction, ReactionType, UserId};
 
 use super::drawing;
-use super::id::UserId;
 use super::people::{People, person};
 use super::rest::{Fault, Place, Rest};
 use super::room::placed::{Ask, Board, Entry, Passed};
-use super::wire::{Emoji, Reaction};
 use crate::reception::{Reception, Reply};
 
 /// A mark as Discord writes it.
@@ -50,14 +49,15 @@ impl Marks {
         if !self.board.of_message(reaction.message_id).is_some_and(|entry| asks(&entry)) {
             return;
         }
+        let Some(user) = reaction.user_id else { return };
         // Its own marks are there to be pressed. Who the bot is was asked when it connected.
-        if !matches!(self.rest.my_id().await, Ok(me) if me != reaction.user_id) {
+        if !matches!(self.rest.my_id().await, Ok(me) if me != user) {
             return;
         }
         let _in_turn = self.in_turn.lock().await;
         let Some(entry) = self.board.of_message(reaction.message_id) else { return };
         if asks(&entry) {
-            self.pass_on(&entry, reaction.user_id, mark, made, None).await;
+            self.pass_on(&entry, user, mark, made, None).await;
         }
     }
 
@@ -135,15 +135,11 @@ impl Marks {
     }
 }
 
-/// What a mark means; `None` for any other.
-fn mark_of(emoji: &Emoji) -> Option<Mark> {
-    // One of the server's own may bear any name.
-    if emoji.id.is_some() {
-        return None;
-    }
-    match emoji.name.as_deref()? {
-        name if name == APPROVE.character => Some(Mark::Approve),
-        name if name == REJECT.character => Some(Mark::Reject),
+/// What a mark means; `None` for any other, and for the server's own ones, which may bear any name.
+fn mark_of(emoji: &ReactionType) -> Option<Mark> {
+    match emoji {
+        ReactionType::Unicode(name) if name == APPROVE.character => Some(Mark::Approve),
+        ReactionType::Unicode(name) if name == REJECT.character => Some(Mark::Reject),
         _ => None,
     }
 }

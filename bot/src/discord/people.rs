@@ -9,13 +9,13 @@ use scalebot_commands::approval::Standing;
 use scalebot_commands::ports::{PortError, Role};
 use scalebot_commands::units::Person;
 use secrecy::SecretString;
+use serenity::all::{ApplicationId, ChannelId, GuildId, UserId};
 use tokio::time::Instant;
 
 use super::drawing::text::{Names, people};
-use super::id::{ApplicationId, ChannelId, GuildId, UserId};
 use super::rest::{Fault, Place, Posted, Rest};
 use super::settings::Roles;
-use super::wire::{Interaction, Member};
+use super::wire::{Did, name};
 
 /// How long a token is used: Discord's 15 minutes, less what an answer may take.
 const TOKEN_LIVES: Duration = Duration::from_secs(14 * 60 + 30);
@@ -67,8 +67,9 @@ impl People {
     }
 
     /// Somebody has done something, by which they can be answered; `channel` is where a command was given.
-    pub(crate) fn heard(&self, interaction: &Interaction, channel: Option<ChannelId>) {
-        let Some(user) = interaction.user() else { return };
+    pub(crate) fn heard(&self, did: &Did, channel: Option<ChannelId>) {
+        let Some(member) = did.member() else { return };
+        let user = &member.user;
         let mut known = self.known();
         let before = known.reached.remove(&user.id);
         if known.reached.len() >= REMEMBERED {
@@ -78,14 +79,13 @@ impl People {
             }
         }
         let reached = Reached {
-            application: interaction.application_id,
-            token: interaction.token.clone(),
+            application: did.what.application_id(),
+            token: did.token.clone(),
             at: Instant::now(),
             channel: channel.or(before.and_then(|before| before.channel)),
         };
         known.reached.insert(user.id, reached);
-        let name = interaction.member.as_ref().and_then(Member::name).or(user.global_name.as_deref());
-        known.learn(user.id, name.unwrap_or(&user.username));
+        known.learn(user.id, name(member));
     }
 
     /// Where somebody last gave a command.
@@ -105,14 +105,12 @@ impl People {
         let Some(member) = self.rest.member(self.guild, user).await? else {
             return Ok(Standing { is_person: true, holds_role: false });
         };
-        let Some(found) = member.user.as_ref().filter(|found| found.id == user) else {
+        if member.user.id != user {
             return Err(Fault::Unreadable("somebody was looked up, and another was answered".to_owned()).into());
-        };
-        if let Some(name) = member.name() {
-            self.known().learn(user, name);
         }
+        self.known().learn(user, name(&member));
         let held = self.roles.of(role);
-        Ok(Standing { is_person: !found.bot, holds_role: member.roles.iter().any(|role| held.contains(role)) })
+        Ok(Standing { is_person: !member.user.bot, holds_role: member.roles.iter().any(|role| held.contains(role)) })
     }
 
     /// What people are called, with the unknown ones in these texts looked up as far as that is quickly done.
@@ -131,8 +129,8 @@ impl People {
             let found = self.rest.member(self.guild, user).await;
             let mut known = self.known();
             match &found {
-                Ok(Some(member)) if member.name().is_some() => known.learn(user, member.name().unwrap_or_default()),
-                Ok(_) => known.is_nameless(user),
+                Ok(Some(member)) => known.learn(user, name(member)),
+                Ok(None) => known.is_nameless(user),
                 // A number is shown instead; the next card tries again.
                 Err(_) => break,
             }
@@ -152,9 +150,7 @@ impl People {
         };
         let reached = self.known().reached.get(&user).filter(|reached| reached.at.elapsed() < TOKEN_LIVES).cloned();
         if let Some(Reached { application, token, .. }) = reached {
-            let mut private = say.clone();
-            private.json["flags"] = serde_json::json!(EPHEMERAL);
-            match self.rest.follow_up(application, &token, private).await {
+            match self.rest.follow_up(application, &token, say.clone()).await {
                 Ok(()) => return Ok(()),
                 Err(fault) if fault.may_pass() => return Err(fault.into()),
                 // The token is over before its time, or was another process's.
@@ -181,9 +177,6 @@ impl People {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// Discord's number for a message that only one person sees.
-pub(crate) const EPHEMERAL: u32 = 64;
 
 impl Known {
     fn learn(&mut self, user: UserId, name: &str) {

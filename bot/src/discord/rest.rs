@@ -1,12 +1,12 @@
 //! The one HTTP layer: every request to Discord goes through here, to the configured base and nowhere else.
 //!
-//! It is ours and no library's because a base that can be configured and a 429 whose `retry_after` is honoured do not go
-//! together in the library that is there: with a base of its own it keeps no limits and drops what a 429 says. Here
-//! limits are kept before they are hit ([`limits`]), a 429 is waited out and never answered with another request, what
+//! It is ours and not the library's because there a base that can be configured and a 429 whose `retry_after` is
+//! honoured do not go together: with a base of its own it keeps no limits and drops what a 429 says. Here limits are kept before they are hit ([`limits`]), a 429 is waited out and never answered with another request, what
 //! may be repeated safely is repeated after a 5xx, and time, length and number of requests are bounded.
 
 mod fault;
 mod limits;
+mod posted;
 mod routes;
 #[cfg(test)]
 mod tests;
@@ -22,14 +22,15 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serenity::all::{CreateAttachment, UserId};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use self::fault::Refusal;
 pub(crate) use self::fault::{Fault, code};
 use self::limits::{Limits, Route, Told, Turn};
-pub(crate) use self::routes::{Place, Posted};
-use super::id::UserId;
+pub(crate) use self::posted::Posted;
+pub(crate) use self::routes::Place;
 
 /// How long one request may take.
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -94,23 +95,7 @@ enum Body {
     Nothing,
     Json(Value),
     /// JSON with files.
-    Files(Value, Vec<File>),
-}
-
-/// A file that is attached to a message.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct File {
-    pub(crate) name: String,
-    pub(crate) content_type: &'static str,
-    pub(crate) bytes: Vec<u8>,
-    /// What it shows, for whoever does not see it.
-    pub(crate) description: String,
-}
-
-impl std::fmt::Debug for File {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({}, {} bytes)", self.name, self.content_type, self.bytes.len())
-    }
+    Files(Value, Vec<CreateAttachment>),
 }
 
 /// What a 429 says.
@@ -321,14 +306,15 @@ impl Drop for InTurn<'_> {
     }
 }
 
-fn form(json: &Value, files: &[File]) -> Result<Form, Fault> {
-    let plain = |what: &str| Fault::Unreadable(format!("{what} is no content type"));
-    let payload = Part::text(json.to_string()).mime_str("application/json").map_err(|_| plain("application/json"))?;
-    let mut form = Form::new().part("payload_json", payload);
+fn form(json: &Value, files: &[CreateAttachment]) -> Result<Form, Fault> {
+    let of_kind = |part: Part, kind: &str| {
+        part.mime_str(kind).map_err(|_| Fault::Unreadable(format!("{kind} is no content type")))
+    };
+    let mut form = Form::new().part("payload_json", of_kind(Part::text(json.to_string()), "application/json")?);
     for (number, file) in files.iter().enumerate() {
-        let part = Part::bytes(file.bytes.clone()).file_name(file.name.clone());
-        let part = part.mime_str(file.content_type).map_err(|_| plain(file.content_type))?;
-        form = form.part(format!("files[{number}]"), part);
+        let kind = if file.filename.ends_with(".png") { "image/png" } else { "text/plain; charset=utf-8" };
+        let part = Part::bytes(file.data.clone()).file_name(file.filename.clone());
+        form = form.part(format!("files[{number}]"), of_kind(part, kind)?);
     }
     Ok(form)
 }

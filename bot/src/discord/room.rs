@@ -23,6 +23,7 @@ use scalebot_commands::approval::Standing;
 use scalebot_commands::card::Card;
 use scalebot_commands::ports::{PortError, Role, Room, Slot, World};
 use scalebot_commands::units::{OperationId, Person, Timestamp};
+use serenity::all::ChannelId;
 use tokio::sync::{mpsc, oneshot};
 
 use self::delivery::{Delivery, Job};
@@ -62,7 +63,7 @@ impl Shared {
     }
 
     /// One of the channels where commands are given.
-    pub(crate) fn ops_channel(&self, channel: Option<super::id::ChannelId>) -> Place {
+    pub(crate) fn ops_channel(&self, channel: Option<ChannelId>) -> Place {
         let ops = &self.settings.channels.ops;
         let channel = channel.filter(|channel| ops.contains(channel)).or_else(|| ops.first().copied());
         // Settings without one are refused at the start.

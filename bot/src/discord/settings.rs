@@ -8,9 +8,8 @@ use reqwest::Url;
 use scalebot_adapters::settings::{Unusable, given, length, optional_secret};
 use scalebot_commands::ports::Role;
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
-
-use super::id::{ChannelId, GuildId, RoleId};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serenity::all::{ChannelId, GuildId, RoleId};
 
 /// Where Discord itself is.
 const DISCORD: &str = "https://discord.com/api/v10";
@@ -34,6 +33,7 @@ pub(crate) struct Settings {
     #[serde(default = "discord")]
     pub(crate) api_base: String,
     /// The server, by its identifier. Commands from anywhere else are answered privately, with what is missing.
+    #[serde(deserialize_with = "numbered")]
     pub(crate) guild: GuildId,
     /// Where what is said.
     pub(crate) channels: Channels,
@@ -57,10 +57,13 @@ pub(crate) struct Settings {
 pub(crate) struct Channels {
     /// Where commands are given and operations are shown, at least one. The first one also gets what belongs to no
     /// command: proposals, and escalations of operations from before a restart.
+    #[serde(deserialize_with = "numbered")]
     pub(crate) ops: Vec<ChannelId>,
     /// Where a governance lead is asked to approve, and is offered to halt the system.
+    #[serde(deserialize_with = "numbered")]
     pub(crate) governance: ChannelId,
     /// Where every event is posted. Nobody but the bot may write there.
+    #[serde(deserialize_with = "numbered")]
     pub(crate) log: ChannelId,
 }
 
@@ -70,18 +73,20 @@ pub(crate) struct Channels {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Roles {
     /// Who may look. Default: empty, which means everybody who sees the channel.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "numbered")]
     pub(crate) viewer: Vec<RoleId>,
     /// Who may scale, at least one role.
+    #[serde(deserialize_with = "numbered")]
     pub(crate) operator: Vec<RoleId>,
     /// Who approves, rejects and lifts limits, at least one role.
+    #[serde(deserialize_with = "numbered")]
     pub(crate) governance_lead: Vec<RoleId>,
     /// Who sees to the limits of the infrastructure. Default: empty; then operators are told in their stead.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "numbered")]
     pub(crate) infrastructure_team: Vec<RoleId>,
     /// Who sees to inconsistencies, and to what does not improve. Default: empty; then operators are told in their
     /// stead.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "numbered")]
     pub(crate) system_architect: Vec<RoleId>,
 }
 
@@ -153,7 +158,7 @@ impl Settings {
         if self.roles.governance_lead.is_empty() {
             return missing("discord.roles.governance_lead");
         }
-        let everyone = RoleId(self.guild.0);
+        let everyone = RoleId::new(self.guild.get());
         for (key, roles) in self.roles.named() {
             if roles.contains(&everyone) {
                 return Err(Unusable::new(key, "that is the role that everybody has; name another one"));
@@ -205,6 +210,15 @@ pub(super) fn is_this_machine(host: &str) -> bool {
     host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// Reads an identifier, or several; where that is none, says what one is.
+fn numbered<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    T::deserialize(deserializer).map_err(|error| {
+        de::Error::custom(format!(
+            "{error}; a Discord identifier is a number of 17 to 20 digits: turn on developer mode, then Copy ID"
+        ))
+    })
+}
+
 fn discord() -> String {
     DISCORD.to_owned()
 }
@@ -254,7 +268,7 @@ pub(super) mod tests {
         assert_eq!(settings.while_away, WhileAway::GoOn);
         assert_eq!((settings.attach_instance_logs, settings.edit_every), (false, Duration::from_secs(5)));
         assert!(settings.roles.may_look(&[]));
-        assert_eq!(settings.roles.notified(Role::SystemArchitect), Some(RoleId(41)));
+        assert_eq!(settings.roles.notified(Role::SystemArchitect), Some(RoleId::new(41)));
     }
 
     #[test]
@@ -295,7 +309,7 @@ pub(super) mod tests {
     #[test]
     fn with_a_viewer_role_only_who_holds_one_of_the_roles_may_look() {
         let settings = read(|all| all["roles"]["viewer"] = json!(["40"])).unwrap();
-        let may = |held: &[u64]| settings.roles.may_look(&held.iter().map(|id| RoleId(*id)).collect::<Vec<_>>());
+        let may = |held: &[u64]| settings.roles.may_look(&held.iter().map(|id| RoleId::new(*id)).collect::<Vec<_>>());
         assert!(may(&[40]) && may(&[41]) && may(&[9, 42]));
         assert!(!may(&[]) && !may(&[9]));
     }

@@ -1,17 +1,18 @@
-//! Discord's limits, each a named constant, and a check that a message is within all of them. Lengths are counted in
+//! Discord's limits, each a named constant, the library's where it has one, and a check that a message is within all of them. Lengths are counted in
 //! UTF-16 units: whatever Discord counts, it is no more than that.
 
 use serde_json::Value;
+use serenity::constants;
 
-pub(crate) const CONTENT: usize = 2_000;
-pub(crate) const EMBEDS: usize = 10;
+pub(crate) const CONTENT: usize = constants::MESSAGE_CODE_LIMIT;
+pub(crate) const EMBEDS: usize = constants::EMBED_MAX_COUNT;
 pub(crate) const TITLE: usize = 256;
 pub(crate) const DESCRIPTION: usize = 4_096;
 pub(crate) const FIELDS: usize = 25;
 pub(crate) const FIELD_NAME: usize = 256;
 pub(crate) const FIELD_VALUE: usize = 1_024;
 pub(crate) const FOOTER: usize = 2_048;
-pub(crate) const ALL_EMBEDS: usize = 6_000;
+pub(crate) const ALL_EMBEDS: usize = constants::EMBED_MAX_LENGTH;
 pub(crate) const ROWS: usize = 5;
 pub(crate) const BUTTONS_IN_A_ROW: usize = 5;
 pub(crate) const LABEL: usize = 80;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use scalebot_commands::units::Timestamp;
+use serenity::all::UserId;
 
 use super::limits::length;
-use crate::discord::id::UserId;
 
 /// What stands where a text was cut.
 const CUT: &str = "…";
@@ -250,7 +250,7 @@ mod tests {
 
     fn names() -> Names {
         let mut names = Names::default();
-        names.learn(UserId(80_351_110_224_678_912), "Ada *L*\u{202e}");
+        names.learn(UserId::new(80_351_110_224_678_912), "Ada *L*\u{202e}");
         names
     }
 
@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(plain(text, &names(), 100), "asked by Ada *L*.");
         assert_eq!(plain("by 80351110224678913", &names(), 100), "by 80351110224678913");
         assert_eq!(marked("x80351110224678912 803511102246789123456", 100), "x80351110224678912 803511102246789123456");
-        assert_eq!(people(text).collect::<Vec<_>>(), [UserId(80_351_110_224_678_912)]);
+        assert_eq!(people(text).collect::<Vec<_>>(), [UserId::new(80_351_110_224_678_912)]);
     }
 
     #[test]

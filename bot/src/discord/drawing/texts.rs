@@ -14,13 +14,13 @@ use scalebot_commands::policy::Policy;
 use scalebot_commands::ports::Work;
 use scalebot_commands::request::{Direction, Requested};
 use scalebot_commands::units::{InstanceId, Person, Replicas, TargetName};
+use serenity::all::UserId;
 
 use super::*;
-use crate::discord::id::UserId;
 use crate::testing::{Ill, Manner, Script, Stage, halted};
 
-const OPERATOR: UserId = UserId(80_351_110_224_678_912);
-const LEAD: UserId = UserId(80_351_110_224_678_913);
+const OPERATOR: UserId = UserId::new(80_351_110_224_678_912);
+const LEAD: UserId = UserId::new(80_351_110_224_678_913);
 
 fn names() -> Names {
     let mut names = Names::default();
@@ -196,7 +196,7 @@ async fn a_precheck_that_needs_approval_or_refuses() {
 #[tokio::test]
 async fn an_approval_that_is_asked_for() {
     let card = first("/scale up 6 reason:\"planned campaign\"", Slot::Approval, both_halted).await;
-    let posted = drawn(&card, Slot::Approval, None, Some(RoleId(42)));
+    let posted = drawn(&card, Slot::Approval, None, Some(RoleId::new(42)));
     insta::assert_snapshot!(serde_json::to_string_pretty(&posted.json).unwrap(), @r#"
     {
       "allowed_mentions": {
@@ -901,7 +901,7 @@ proptest! {
         let now = "2026-01-08T03:12:00Z".parse().unwrap();
         let presses = buttons(&card, slot, &OperationId::new("op"), request.as_deref());
         let picture = picture.map(|alt_text| Picture { png: vec![], alt_text });
-        let view = View { names: &names, now, tag: Some("7f3a01"), presses, notify: Some(RoleId(42)), picture: picture.as_ref() };
+        let view = View { names: &names, now, tag: Some("7f3a01"), presses, notify: Some(RoleId::new(42)), picture: picture.as_ref() };
         let posted = super::card(&card, &view);
         prop_assert_eq!(limits::beyond(&posted.json), <[String; 0]>::default());
         let text = serde_json::to_string(&posted.json).unwrap();
@@ -916,7 +916,7 @@ proptest! {
 fn only_the_role_that_is_meant_is_notified() {
     let mut card = blank("@everyone <@&41> 80351110224678912");
     card.lines = vec!["<@&42> @here".into()];
-    let posted = drawn(&card, Slot::Approval, None, Some(RoleId(42)));
+    let posted = drawn(&card, Slot::Approval, None, Some(RoleId::new(42)));
     assert_eq!(posted.json["allowed_mentions"], json!({ "parse": [], "roles": ["42"] }));
     assert_eq!(posted.json["content"], r"<@&42> \@everyone \<\@&41> <@80351110224678912>");
     assert_eq!(say("x", &[]).json["allowed_mentions"], json!({ "parse": [] }));

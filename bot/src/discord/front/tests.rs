@@ -1,10 +1,10 @@
 //! The front as a whole, against a small Discord.
 
 use serde_json::json;
+use serenity::all::{ChannelId, MessageId, UserId};
 
 use super::*;
 use crate::discord::gateway::tests::{event, listen, ready};
-use crate::discord::id::{ChannelId, MessageId, UserId};
 use crate::discord::interactions::tests::{Desk, digest};
 use crate::discord::room::placed::{Ask, AskState, Entry, Passed, Placed};
 use crate::discord::testing::Fake;
@@ -22,11 +22,11 @@ fn an_open_request(folder: &std::path::Path) {
         operation: scalebot_commands::units::OperationId::new("op"),
         slot: "approval".into(),
         part: "30e2eb20".into(),
-        channel: ChannelId(21),
-        message: MessageId(900),
+        channel: ChannelId::new(21),
+        message: MessageId::new(900),
         before: 0,
         thread: None,
-        ask: Some(Ask { digest: digest(), state: AskState::Open, marks: [(UserId(4), Passed::Approve)].into() }),
+        ask: Some(Ask { digest: digest(), state: AskState::Open, marks: [(UserId::new(4), Passed::Approve)].into() }),
         pressable: true,
     };
     PlacedFile::new(folder.join("discord-messages.json")).keep(&[entry]).unwrap();

@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serenity::all::SessionStartLimit;
 use tokio::time::Instant;
-
-use crate::discord::wire::SessionStartLimit;
 
 /// A day, over which Discord counts.
 const DAY: Duration = Duration::from_hours(24);
@@ -14,7 +13,7 @@ const DAY: Duration = Duration::from_hours(24);
 const OURS: usize = 500;
 
 /// How many are left to whoever comes to mend things, and to the process after this one.
-const LEFT: u32 = 50;
+const LEFT: u64 = 50;
 
 /// A connection that lived so long was a good one: the next failure is the first again.
 const GOOD: Duration = Duration::from_mins(1);
@@ -66,7 +65,7 @@ impl Budget {
     }
 
     /// How long to wait before a session may be begun; `None` when it may be now.
-    pub(super) fn may_identify(&mut self, told: Option<SessionStartLimit>) -> Option<Duration> {
+    pub(super) fn may_identify(&mut self, told: &SessionStartLimit) -> Option<Duration> {
         let now = Instant::now();
         while self.begun.front().is_some_and(|begun| now.duration_since(*begun) >= DAY) {
             self.begun.pop_front();
@@ -75,8 +74,8 @@ impl Budget {
             return Some(DAY.saturating_sub(now.duration_since(*oldest)).min(ASK_AGAIN));
         }
         // Where fewer are allowed at all, fewer are left.
-        let told = told.filter(|told| told.remaining <= LEFT.min(told.total / 20))?;
-        Some(Duration::from_millis(told.reset_after).clamp(Duration::from_secs(1), ASK_AGAIN))
+        let is_short = told.remaining <= LEFT.min(told.total / 20);
+        is_short.then(|| Duration::from_millis(told.reset_after).clamp(Duration::from_secs(1), ASK_AGAIN))
     }
 }
 
@@ -88,8 +87,11 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn told(remaining: u32) -> SessionStartLimit {
-        SessionStartLimit { total: 1_000, remaining, reset_after: 7_200_000 }
+    fn told(remaining: u64) -> SessionStartLimit {
+        let told = serde_json::json!({
+            "total": 1_000, "remaining": remaining, "reset_after": 7_200_000, "max_concurrency": 1,
+        });
+        serde_json::from_value(told).unwrap()
     }
 
     #[test]
@@ -112,15 +114,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_days_budget_is_never_used_up() {
         let mut budget = Budget::new(secs(1), secs(600));
-        assert_eq!(budget.may_identify(Some(told(51))), None);
-        assert_eq!(budget.may_identify(Some(told(50))), Some(ASK_AGAIN));
-        assert_eq!(budget.may_identify(None), None);
+        assert_eq!(budget.may_identify(&told(51)), None);
+        assert_eq!(budget.may_identify(&told(50)), Some(ASK_AGAIN));
         for _ in 0..OURS {
-            assert_eq!(budget.may_identify(Some(told(900))), None);
+            assert_eq!(budget.may_identify(&told(900)), None);
             budget.identifies();
         }
-        assert_eq!(budget.may_identify(Some(told(900))), Some(ASK_AGAIN));
+        assert_eq!(budget.may_identify(&told(900)), Some(ASK_AGAIN));
         tokio::time::advance(DAY).await;
-        assert_eq!(budget.may_identify(Some(told(900))), None);
+        assert_eq!(budget.may_identify(&told(900)), None);
     }
 }

@@ -1,32 +1,40 @@
 //! A session with the gateway, and what follows from how a connection ended.
 
+use serde::de::DeserializeOwned;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use serenity::all::{Opcode, close_codes};
 
-/// What the gateway's messages are, by their numbers.
-pub(super) mod op {
-    pub(in super::super) const DISPATCH: u8 = 0;
-    pub(in super::super) const HEARTBEAT: u8 = 1;
-    pub(in super::super) const IDENTIFY: u8 = 2;
-    pub(in super::super) const RESUME: u8 = 6;
-    pub(in super::super) const RECONNECT: u8 = 7;
-    pub(in super::super) const INVALID_SESSION: u8 = 9;
-    pub(in super::super) const HELLO: u8 = 10;
-    pub(in super::super) const HEARTBEAT_ACK: u8 = 11;
-}
-
-/// A message.
-#[derive(Debug, Deserialize)]
+/// A message. The library's own reads every event whole, also those that nobody asks for, and takes an event that it
+/// cannot read for one of another kind. Here its number counts in any case, and only what is asked for is read further.
+///
+/// It cannot be shown: it may hold an interaction's token.
+#[derive(Deserialize)]
 pub(super) struct Frame {
-    pub(super) op: u8,
+    pub(super) op: Opcode,
     #[serde(default)]
-    pub(super) d: Value,
+    d: Option<Box<RawValue>>,
     /// How many events there were in the session.
     #[serde(default)]
     pub(super) s: Option<u64>,
     /// Which event.
     #[serde(default)]
     pub(super) t: Option<String>,
+}
+
+impl Frame {
+    /// What it holds.
+    pub(super) fn read<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        serde_json::from_str(self.d.as_deref().map_or("null", RawValue::get))
+    }
+}
+
+/// What Discord says first.
+#[derive(Debug, Deserialize)]
+pub(super) struct Hello {
+    /// Milliseconds.
+    pub(super) heartbeat_interval: u64,
 }
 
 /// A session.
@@ -40,7 +48,7 @@ pub(super) struct Session {
 impl Session {
     /// What has it go on.
     pub(super) fn resume(&self, token: &str) -> Value {
-        json!({ "op": op::RESUME, "d": { "token": token, "session_id": self.id, "seq": self.seq } })
+        json!({ "op": Opcode::Resume, "d": { "token": token, "session_id": self.id, "seq": self.seq } })
     }
 }
 
@@ -55,21 +63,30 @@ pub(super) enum After {
     Never(String),
 }
 
+/// Codes that the library does not name.
+const SESSION_GONE: u16 = 4_006;
+const INVALID_VERSION: u16 = 4_012;
+
 /// What follows when Discord closes the connection with that code.
 pub(super) fn after_close(code: Option<u16>) -> After {
     let never = |text: &str| After::Never(text.to_owned());
     match code {
-        Some(4_004) => After::Never(super::token_refused().0),
-        Some(4_010 | 4_011) => {
+        Some(close_codes::AUTHENTICATION_FAILED) => After::Never(super::token_refused().0),
+        Some(close_codes::INVALID_SHARD | close_codes::SHARDING_REQUIRED) => {
             never("Discord says that this bot is in too many servers for one connection. It is made for one server.")
         }
-        Some(4_012) => never("Discord no longer speaks the version of the gateway that this bot does. Update the bot."),
-        Some(4_013) => never("Discord does not know what this bot asks to hear of. Update the bot."),
-        Some(4_014) => never(
+        Some(INVALID_VERSION) => never("Discord no longer speaks the version of the gateway that this bot does. Update the bot."),
+        Some(close_codes::INVALID_GATEWAY_INTENTS) => never("Discord does not know what this bot asks to hear of. Update the bot."),
+        Some(close_codes::DISALLOWED_GATEWAY_INTENTS) => never(
             "Discord does not let this bot hear of what it asks for. It asks for nothing that needs leave, so look at the \
              application in Discord's developer portal, under Bot.",
         ),
-        Some(code @ (4_003 | 4_006 | 4_007 | 4_009)) => After::Anew(format!("closed by Discord with {code}")),
+        Some(
+            code @ (close_codes::NOT_AUTHENTICATED
+            | SESSION_GONE
+            | close_codes::INVALID_SEQUENCE
+            | close_codes::SESSION_TIMEOUT),
+        ) => After::Anew(format!("closed by Discord with {code}")),
         Some(code) => After::Resume(format!("closed by Discord with {code}")),
         None => After::Resume("closed by Discord".to_owned()),
     }

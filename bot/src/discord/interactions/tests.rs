@@ -4,9 +4,9 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use scalebot_commands::units::{OperationId, TargetName};
+use serenity::all::{MessageId, UserId};
 
 use super::*;
-use crate::discord::id::{MessageId, UserId};
 use crate::discord::marks::Marks;
 use crate::discord::room::placed::tests::InMemory;
 use crate::discord::room::placed::{Ask, AskState, Board, Entry, Passed};
@@ -208,7 +208,7 @@ async fn from_elsewhere_it_is_refused_with_what_is_missing() {
     That is nothing that this bot knows. It may have been made by a later version of it.
     ");
     let mut viewers = interactions(&fake, &desk);
-    viewers.settings.roles.viewer = vec![crate::discord::id::RoleId(40)];
+    viewers.settings.roles.viewer = vec![serenity::all::RoleId::new(40)];
     viewers.answer(command(|json| json["member"]["roles"] = json!(["9"]))).await;
     insta::assert_snapshot!(answered(&fake).0["data"]["content"].as_str().unwrap(), @"
     You hold none of this bot's roles. Nothing was done.
@@ -345,7 +345,7 @@ async fn who_has_just_done_something_is_answered_there() {
         (path.as_str(), &said["flags"], &said["content"]),
         ("webhooks/7/dG9rZW4", &json!(64), &json!("Too late."))
     );
-    assert_eq!(interactions.people.channel_of(UserId(LEAD.parse().unwrap())), Some(ChannelId(20)));
+    assert_eq!(interactions.people.channel_of(UserId::new(LEAD.parse().unwrap())), Some(ChannelId::new(20)));
 }
 
 /// Marks on one open request, message 900 in the governance channel, with what was passed on before.
@@ -353,13 +353,13 @@ async fn marks(fake: &Fake, desk: &Arc<Desk>, before: &[(u64, Passed)]) -> Marks
     let (rest, settings) = (fake.rest(), fake.settings());
     let people = Arc::new(People::new(rest.clone(), settings.guild, settings.roles.clone()));
     let board = Board::load(Arc::new(InMemory::default()));
-    let marks = before.iter().map(|(user, mark)| (UserId(*user), *mark)).collect();
+    let marks = before.iter().map(|(user, mark)| (UserId::new(*user), *mark)).collect();
     let entry = Entry {
         operation: OperationId::new("op"),
         slot: "approval".into(),
         part: "30e2eb20".into(),
-        channel: ChannelId(21),
-        message: MessageId(900),
+        channel: ChannelId::new(21),
+        message: MessageId::new(900),
         before: 0,
         thread: None,
         ask: Some(Ask { digest: digest(), state: AskState::Open, marks }),

@@ -3,11 +3,16 @@
 use reqwest::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
+use serenity::all::{
+    ApplicationId, AutoArchiveDuration, BotGateway, ChannelId, Command, CreateCommand, CreateInteractionResponse, CreateThread,
+    CurrentApplicationInfo, CurrentUser, EditMessage, GuildChannel, GuildId, InteractionId, Member, Message, MessageId,
+    PartialGuild, PrivateChannel, RoleId, User, UserId,
+};
 
 use super::limits::Route;
-use super::{ACKNOWLEDGE, Body, Call, Fault, File, PATIENCE, Rest, code};
-use crate::discord::id::{ApplicationId, ChannelId, GuildId, InteractionId, MessageId, RoleId, UserId};
-use crate::discord::wire::{Application, Channel, GatewayBot, Guild, Member, Message, Registered, User};
+use super::posted::{self, Posted};
+use super::{ACKNOWLEDGE, Body, Call, Fault, PATIENCE, Rest, code};
+use crate::discord::wire::ReadBack;
 
 /// A channel with what people call it, so that an error can name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,20 +30,6 @@ const READ: &str = "View Channel, Read Message History";
 
 /// How many of anything a page holds.
 const PAGE: usize = 100;
-
-/// A message to post, as Discord takes it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Posted {
-    pub(crate) json: Value,
-    pub(crate) files: Vec<File>,
-}
-
-impl Posted {
-    fn body(self) -> Body {
-        let Self { json, files } = self;
-        if files.is_empty() { Body::Json(json) } else { Body::Files(json, files) }
-    }
-}
 
 fn call(
     method: Method,
@@ -66,23 +57,23 @@ impl Place {
 /// What knows the bot and its server.
 impl Rest {
     /// Where the gateway is, and how often may be identified.
-    pub(crate) async fn gateway(&self) -> Result<GatewayBot, Fault> {
+    pub(crate) async fn gateway(&self) -> Result<BotGateway, Fault> {
         self.json(get("GET gateway/bot", "", "gateway/bot".to_owned(), "find the gateway")).await
     }
 
     /// The bot itself.
-    pub(crate) async fn me(&self) -> Result<User, Fault> {
+    pub(crate) async fn me(&self) -> Result<CurrentUser, Fault> {
         self.json(get("GET users/@me", "", "users/@me".to_owned(), "read who the bot is")).await
     }
 
     /// The bot as an application.
-    pub(crate) async fn application(&self) -> Result<Application, Fault> {
+    pub(crate) async fn application(&self) -> Result<CurrentApplicationInfo, Fault> {
         let doing = "read the bot's application";
         self.json(get("GET applications/@me", "", "applications/@me".to_owned(), doing)).await
     }
 
     /// The server, with its roles.
-    pub(crate) async fn guild(&self, guild: GuildId) -> Result<Guild, Fault> {
+    pub(crate) async fn guild(&self, guild: GuildId) -> Result<PartialGuild, Fault> {
         self.json(get("GET guilds/*", guild, format!("guilds/{guild}"), "read the server")).await
     }
 
@@ -107,7 +98,7 @@ impl Rest {
     }
 
     /// A channel.
-    pub(crate) async fn channel(&self, place: &Place) -> Result<Channel, Fault> {
+    pub(crate) async fn channel(&self, place: &Place) -> Result<GuildChannel, Fault> {
         let Place { id, called } = place;
         let mut call = get("GET channels/*", id, format!("channels/{id}"), format!("look at {called}"));
         call.needs = "View Channel";
@@ -122,32 +113,41 @@ impl Rest {
         let Place { id, called } = place;
         let path = format!("channels/{id}/messages");
         let mut call = call(Method::POST, "POST channels/*/messages", id, path, format!("post in {called}"));
-        call.repeatable = message.json.get("nonce").is_some() && message.json["enforce_nonce"] == true;
-        (call.body, call.needs) = (message.body(), POST);
+        call.repeatable = message.nonce.is_some();
+        (call.body, call.needs) = (message.new_message()?, POST);
         self.json(call).await
     }
 
-    /// Changes a message of the bot's own.
-    pub(crate) async fn edit(&self, place: &Place, message: MessageId, to: Posted) -> Result<Message, Fault> {
+    /// Changes a message of the bot's own, with its files.
+    pub(crate) async fn edit(&self, place: &Place, message: MessageId, to: Posted) -> Result<(), Fault> {
+        self.change(place, message, to.edit()?).await
+    }
+
+    /// Takes the buttons away from under a message of the bot's own, and leaves the rest as it is.
+    pub(crate) async fn take_buttons(&self, place: &Place, message: MessageId) -> Result<(), Fault> {
+        self.change(place, message, posted::body(&EditMessage::new().components(vec![]))?).await
+    }
+
+    async fn change(&self, place: &Place, message: MessageId, body: Body) -> Result<(), Fault> {
         let Place { id, called } = place;
         let path = format!("channels/{id}/messages/{message}");
         let mut call = call(Method::PATCH, "PATCH channels/*/messages/*", id, path, format!("edit in {called}"));
-        (call.body, call.needs) = (to.body(), POST);
-        self.json(call).await
+        (call.body, call.needs) = (body, POST);
+        self.call(call).await.map(drop)
     }
 
     /// The newest messages before that one, newest first, a page of them.
-    pub(crate) async fn messages(&self, place: &Place, before: Option<MessageId>) -> Result<Vec<Message>, Fault> {
+    pub(crate) async fn messages(&self, place: &Place, before: Option<MessageId>) -> Result<Vec<ReadBack>, Fault> {
         let before = before.map_or_else(String::new, |before| format!("&before={before}"));
         self.page(place, &before).await
     }
 
-    /// The oldest messages after that one, newest first, a page of them.
-    pub(crate) async fn messages_after(&self, place: &Place, after: MessageId) -> Result<Vec<Message>, Fault> {
-        self.page(place, &format!("&after={after}")).await
+    /// The oldest messages after that one, or of all, newest first, a page of them.
+    pub(crate) async fn messages_after(&self, place: &Place, after: Option<MessageId>) -> Result<Vec<ReadBack>, Fault> {
+        self.page(place, &format!("&after={}", after.map_or(0, MessageId::get))).await
     }
 
-    async fn page(&self, place: &Place, where_from: &str) -> Result<Vec<Message>, Fault> {
+    async fn page(&self, place: &Place, where_from: &str) -> Result<Vec<ReadBack>, Fault> {
         let Place { id, called } = place;
         let path = format!("channels/{id}/messages?limit={PAGE}{where_from}");
         let mut call = get("GET channels/*/messages", id, path, format!("read {called}"));
@@ -196,18 +196,19 @@ impl Rest {
     }
 
     /// Begins a thread at a message; the thread's identifier is the message's.
-    pub(crate) async fn begin_thread(&self, place: &Place, message: MessageId, name: &str) -> Result<Channel, Fault> {
+    pub(crate) async fn begin_thread(&self, place: &Place, message: MessageId, name: &str) -> Result<(), Fault> {
         let Place { id, called } = place;
         let path = format!("channels/{id}/messages/{message}/threads");
         let pattern = "POST channels/*/messages/*/threads";
         let mut call = call(Method::POST, pattern, id, path, format!("begin a thread in {called}"));
         call.needs = "Create Public Threads, Send Messages in Threads";
-        call.body = Body::Json(json!({ "name": name, "auto_archive_duration": 1440 }));
-        self.json(call).await
+        let thread = CreateThread::new(name).auto_archive_duration(AutoArchiveDuration::OneDay);
+        call.body = posted::body(&thread)?;
+        self.call(call).await.map(drop)
     }
 
     /// The channel in which the bot speaks to one person alone.
-    pub(crate) async fn private_channel(&self, user: UserId) -> Result<Channel, Fault> {
+    pub(crate) async fn private_channel(&self, user: UserId) -> Result<PrivateChannel, Fault> {
         let path = "users/@me/channels".to_owned();
         let mut call = call(Method::POST, "POST users/@me/channels", "", path, "speak to somebody alone");
         call.body = Body::Json(json!({ "recipient_id": user }));
@@ -220,20 +221,20 @@ impl Rest {
 /// Commands and what people do with them.
 impl Rest {
     /// The commands that are registered in the server.
-    pub(crate) async fn commands(&self, app: ApplicationId, guild: GuildId) -> Result<Vec<Registered>, Fault> {
+    pub(crate) async fn commands(&self, app: ApplicationId, guild: GuildId) -> Result<Vec<Command>, Fault> {
         let path = format!("applications/{app}/guilds/{guild}/commands?with_localizations=false");
         let mut call = get("GET applications/*/guilds/*/commands", guild, path, "read the registered commands");
         call.needs = "the scope applications.commands, by inviting the bot anew";
         self.json(call).await
     }
 
-    /// Registers exactly these commands in the server.
-    pub(crate) async fn register(&self, app: ApplicationId, guild: GuildId, commands: Value) -> Result<(), Fault> {
+    /// Registers exactly that command in the server, and no other.
+    pub(crate) async fn register(&self, app: ApplicationId, guild: GuildId, only: &CreateCommand) -> Result<(), Fault> {
         let path = format!("applications/{app}/guilds/{guild}/commands");
         let pattern = "PUT applications/*/guilds/*/commands";
         let mut call = call(Method::PUT, pattern, guild, path, "register the command /scale");
         call.needs = "the scope applications.commands, by inviting the bot anew";
-        call.body = Body::Json(commands);
+        call.body = posted::body(&[only])?;
         self.call(call).await.map(drop)
     }
 
@@ -242,13 +243,13 @@ impl Rest {
         &self,
         interaction: InteractionId,
         token: &SecretString,
-        answer: Value,
+        answer: &CreateInteractionResponse,
     ) -> Result<(), Fault> {
         let path = format!("interactions/{interaction}/{}/callback", in_path(token)?);
         let pattern = "POST interactions/*/*/callback";
         let mut call = call(Method::POST, pattern, interaction, path, "acknowledge what somebody did");
         call.route.urgent = true;
-        (call.as_bot, call.patience, call.body) = (false, ACKNOWLEDGE, Body::Json(answer));
+        (call.as_bot, call.patience, call.body) = (false, ACKNOWLEDGE, posted::body(answer)?);
         self.call(call).await.map(drop)
     }
 
@@ -257,15 +258,15 @@ impl Rest {
         let path = format!("webhooks/{app}/{}/messages/@original", in_path(token)?);
         let pattern = "PATCH webhooks/*/*/messages/@original";
         let mut call = call(Method::PATCH, pattern, token.expose_secret(), path, "answer somebody");
-        (call.as_bot, call.body) = (false, answer.body());
+        (call.as_bot, call.body) = (false, answer.answer()?);
         self.call(call).await.map(drop)
     }
 
-    /// Says something further to whoever did that.
+    /// Says something further to whoever did that, which nobody else sees.
     pub(crate) async fn follow_up(&self, app: ApplicationId, token: &SecretString, say: Posted) -> Result<(), Fault> {
         let path = format!("webhooks/{app}/{}", in_path(token)?);
         let mut call = call(Method::POST, "POST webhooks/*/*", token.expose_secret(), path, "answer somebody");
-        (call.as_bot, call.body) = (false, say.body());
+        (call.as_bot, call.body) = (false, say.follow_up()?);
         self.call(call).await.map(drop)
     }
 }

@@ -8,9 +8,9 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::IntoResponse as _;
 use serde_json::json;
+use serenity::all::{ChannelId, GuildId, InteractionId, MessageId, UserId};
 
 use super::*;
-use crate::discord::id::{ChannelId, GuildId, InteractionId, MessageId, UserId};
 
 /// A status, headers and a body.
 type Answer = (StatusCode, Vec<(&'static str, String)>, Value);
@@ -62,7 +62,7 @@ impl Server {
     }
 }
 
-const OPS: Place = Place { id: ChannelId(20), called: "the ops channel" };
+const OPS: Place = Place { id: ChannelId::new(20), called: "the ops channel" };
 
 fn message() -> Value {
     json!({ "id": "900", "channel_id": "20", "author": { "id": "7" } })
@@ -102,7 +102,7 @@ async fn a_global_429_holds_every_route_up() {
     assert!(matches!(rest.me().await, Err(Fault::Busy(wait)) if wait > Duration::from_secs(3_500)));
     assert!(matches!(rest.post(&OPS, posted(true)).await, Err(Fault::Busy(_))));
     let token = SecretString::from("aW50ZXJhY3Rpb24");
-    assert!(matches!(rest.acknowledge(InteractionId(1), &token, json!({})).await, Err(Fault::Busy(_))));
+    assert!(matches!(rest.acknowledge(InteractionId::new(1), &token, json!({})).await, Err(Fault::Busy(_))));
     assert_eq!(server.asked().len(), 1, "nothing was sent into the wait");
 }
 
@@ -130,7 +130,7 @@ async fn a_bucket_that_is_used_up_is_not_asked_again_before_its_time() {
     rest.post(&OPS, posted(false)).await.unwrap();
     assert!(matches!(rest.post(&OPS, posted(false)).await, Err(Fault::Busy(_))));
     server.answers(200, &[], message());
-    let elsewhere = Place { id: ChannelId(21), called: "the governance channel" };
+    let elsewhere = Place { id: ChannelId::new(21), called: "the governance channel" };
     rest.post(&elsewhere, posted(false)).await.unwrap();
     assert_eq!(server.asked(), ["POST /api/v10/channels/20/messages", "POST /api/v10/channels/21/messages"]);
 }
@@ -169,7 +169,7 @@ async fn a_refused_acknowledgement_says_nothing_about_the_token() {
     let rest = server.rest();
     server.answers(401, &[], json!({ "message": "401: Unauthorized", "code": 0 }));
     let token = SecretString::from("aW50ZXJhY3Rpb24");
-    let fault = rest.acknowledge(InteractionId(1), &token, json!({ "type": 5 })).await.unwrap_err();
+    let fault = rest.acknowledge(InteractionId::new(1), &token, json!({ "type": 5 })).await.unwrap_err();
     assert!(!fault.may_pass());
     server.answers(200, &[], json!({ "id": "7" }));
     rest.me().await.unwrap();
@@ -182,12 +182,12 @@ async fn no_error_holds_a_token_or_where_the_request_went() {
     let token = SecretString::from("aW50ZXJhY3Rpb24");
     // Nobody listens there.
     let rest = Rest::new(Url::parse("http://127.0.0.1:1/api/v10").unwrap(), &SecretString::from("secret-token"));
-    let fault = rest.unwrap().acknowledge(InteractionId(1), &token, json!({})).await.unwrap_err();
+    let fault = rest.unwrap().acknowledge(InteractionId::new(1), &token, json!({})).await.unwrap_err();
     let said = format!("{fault:?}");
     assert!(!said.contains("aW50") && !said.contains("secret") && !said.contains("127.0.0.1"), "{said}");
     let elsewhere = SecretString::from("../../users/@me");
     let server = Server::start().await;
-    server.rest().acknowledge(InteractionId(1), &elsewhere, json!({})).await.unwrap_err();
+    server.rest().acknowledge(InteractionId::new(1), &elsewhere, json!({})).await.unwrap_err();
     assert_eq!(server.asked(), <[String; 0]>::default());
 }
 
@@ -196,9 +196,9 @@ async fn somebody_who_is_not_there_is_told_from_one_of_whom_nothing_is_known() {
     let server = Server::start().await;
     let rest = server.rest();
     server.answers(404, &[], json!({ "message": "Unknown Member", "code": 10007 }));
-    assert_eq!(rest.member(GuildId(10), UserId(5)).await, Ok(None));
+    assert_eq!(rest.member(GuildId::new(10), UserId::new(5)).await, Ok(None));
     server.answers(404, &[], json!({ "message": "Unknown Guild", "code": 10004 }));
-    assert!(rest.member(GuildId(10), UserId(5)).await.is_err());
+    assert!(rest.member(GuildId::new(10), UserId::new(5)).await.is_err());
 }
 
 #[tokio::test]
@@ -209,11 +209,11 @@ async fn marks_are_read_to_their_end() {
         |from: u64, to: u64| Value::from((from..to).map(|id| json!({ "id": id.to_string() })).collect::<Vec<_>>());
     server.answers(200, &[], page(1, 101));
     server.answers(200, &[], page(101, 103));
-    let found = rest.marked_by(&OPS, MessageId(900), "%E2%9C%85", 1_000).await.unwrap();
+    let found = rest.marked_by(&OPS, MessageId::new(900), "%E2%9C%85", 1_000).await.unwrap();
     assert_eq!(found.len(), 102);
     assert_eq!(server.asked()[1], "GET /api/v10/channels/20/messages/900/reactions/%E2%9C%85?limit=100&after=100");
     server.answers(200, &[], page(1, 101));
-    assert!(rest.marked_by(&OPS, MessageId(900), "%E2%9C%85", 100).await.is_err(), "too many to be believed");
+    assert!(rest.marked_by(&OPS, MessageId::new(900), "%E2%9C%85", 100).await.is_err(), "too many to be believed");
 }
 
 #[tokio::test]

@@ -4,15 +4,15 @@ use scalebot_commands::card::Card;
 use scalebot_commands::event::Hash;
 use scalebot_commands::ports::Slot;
 use scalebot_commands::units::{OperationId, Timestamp};
+use serenity::all::{CreateAttachment, RoleId};
 use sha2::{Digest as _, Sha256};
 
 use super::placed::Entry;
 use super::{Shared, spot, texts_of};
 use crate::chart;
 use crate::discord::drawing::{self, Picture, View};
-use crate::discord::id::RoleId;
-use crate::discord::rest::{File, Posted};
-use crate::discord::wire::Message;
+use crate::discord::rest::Posted;
+use crate::discord::wire::ReadBack;
 
 /// How much of what instances wrote is attached: files, and the end of each in bytes.
 const LOGS: usize = 5;
@@ -43,7 +43,7 @@ pub(super) async fn card(
 }
 
 /// The ends of what instances wrote, where they were kept.
-async fn logs(shared: &Shared, operation: &OperationId) -> Vec<File> {
+async fn logs(shared: &Shared, operation: &OperationId) -> Vec<CreateAttachment> {
     let Some(folder) = &shared.logs else { return Vec::new() };
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
     let folder = folder.join(operation.as_str().chars().map(plain).collect::<String>());
@@ -54,11 +54,6 @@ async fn logs(shared: &Shared, operation: &OperationId) -> Vec<File> {
 pub(super) fn began(operation: &OperationId) -> Option<Timestamp> {
     let (seconds, nanos) = uuid::Uuid::parse_str(operation.as_str()).ok()?.get_timestamp()?.to_unix();
     Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanos).ok()?).ok()
-}
-
-/// Whether something can be pressed under it.
-pub(super) fn is_pressable(drawn: &Posted) -> bool {
-    drawn.json["components"].as_array().is_some_and(|rows| !rows.is_empty())
 }
 
 /// What stands at the end of the small print, by which a message is found again. A request that is named there already
@@ -73,7 +68,7 @@ fn tag(slot: Slot, part: &str, footer: &str) -> String {
 const REQUEST: &str = " · request ";
 
 /// What a message of the bot's own shows, by its small print.
-pub(super) fn found_again(operation: &OperationId, mark: &str, message: Message) -> Option<Entry> {
+pub(super) fn found_again(operation: &OperationId, mark: &str, message: ReadBack) -> Option<Entry> {
     let embed = message.embeds.first()?;
     let footer = &embed.footer.as_ref()?.text;
     if !footer.contains(mark) {
@@ -128,7 +123,7 @@ async fn picture(card: &Card) -> Option<Picture> {
     }
 }
 
-fn read_logs(folder: &std::path::Path) -> Vec<File> {
+fn read_logs(folder: &std::path::Path) -> Vec<CreateAttachment> {
     use std::io::{Read as _, Seek as _, SeekFrom};
     let Ok(found) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut paths: Vec<_> = found.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
@@ -144,8 +139,8 @@ fn read_logs(folder: &std::path::Path) -> Vec<File> {
             .to_string_lossy()
             .replace(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c), "_");
         let name: String = name.chars().take(80).collect();
-        let description = format!("The end of what {name} holds");
-        Some(File { name, content_type: "text/plain; charset=utf-8", bytes, description })
+        let shows = format!("The end of what {name} holds");
+        Some(CreateAttachment::bytes(bytes, name).description(shows))
     };
     paths.into_iter().take(LOGS).filter_map(end_of).collect()
 }

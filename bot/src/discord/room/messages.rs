@@ -5,17 +5,16 @@ use std::sync::Arc;
 use scalebot_commands::card::Card;
 use scalebot_commands::ports::{PortError, Slot};
 use scalebot_commands::units::OperationId;
-use serde_json::json;
+use serenity::all::{ChannelId, MessageId};
 
 use super::placed::{Ask, AskState, Entry};
 use super::spot::{self, Spot, Where};
 use super::{Shared, drawn};
 use crate::discord::drawing::limits::THREAD_NAME;
 use crate::discord::drawing::text;
-use crate::discord::id::{ChannelId, MessageId};
 use crate::discord::marks::{APPROVE, REJECT};
 use crate::discord::people::user;
-use crate::discord::rest::{Fault, Place, Posted, code};
+use crate::discord::rest::{Fault, Place, code};
 
 /// The messages of one operation.
 pub(super) struct Messages {
@@ -63,11 +62,11 @@ impl Messages {
         let request = known.ask.as_ref().map(|ask| ask.digest.as_str());
         let mut drawn = drawn::card(&self.shared, &self.operation, slot, &known.part, card, request, None).await;
         // An edit notifies nobody, and what was said when it was posted is no longer so.
-        drawn.json["content"] = json!("");
-        let pressable = drawn::is_pressable(&drawn);
+        drawn.content = Some(String::new());
+        let pressable = !drawn.rows.is_empty();
         let place = Place::new(known.channel, "the channel of an earlier card");
         match self.shared.rest.edit(&place, known.message, drawn).await {
-            Ok(_) => {}
+            Ok(()) => {}
             Err(fault) if matches!(fault.code(), Some(code::UNKNOWN_MESSAGE | code::UNKNOWN_CHANNEL)) => {
                 board.forget(known.message).await;
                 return Ok(false);
@@ -102,9 +101,8 @@ impl Messages {
         let mut drawn = drawn::card(&self.shared, &self.operation, slot, &to.part, card, None, notifies).await;
         let before = known.map_or(0, |known| known.before + 1);
         let word = spot::word(slot);
-        drawn.json["nonce"] = json!(drawn::nonce(&[self.operation.as_str(), word, &to.part, &before.to_string()]));
-        drawn.json["enforce_nonce"] = json!(true);
-        let pressable = drawn::is_pressable(&drawn);
+        drawn.nonce = Some(drawn::nonce(&[self.operation.as_str(), word, &to.part, &before.to_string()]));
+        let pressable = !drawn.rows.is_empty();
         let message = match self.shared.rest.post(&place, drawn).await {
             Ok(message) => message,
             Err(fault) if to.room == Where::Thread && fault.is_gone() => {
@@ -166,9 +164,8 @@ impl Messages {
                 continue;
             }
             let place = Place::new(entry.channel, "the channel of an earlier card");
-            let without = Posted { json: json!({ "components": [] }), files: vec![] };
             if entry.pressable
-                && let Err(fault) = self.shared.rest.edit(&place, entry.message, without).await
+                && let Err(fault) = self.shared.rest.take_buttons(&place, entry.message).await
             {
                 // Pressed, it is answered that nothing is asked any more.
                 tracing::debug!(operation = %self.operation, ?fault, "buttons stay under what is over");
@@ -208,10 +205,11 @@ impl Messages {
         }
         let place = Place::new(anchor.channel, "the ops channel");
         let name = text::plain(&format!("Operation {}", self.operation.short()), &text::Names::default(), THREAD_NAME);
-        let thread = match self.shared.rest.begin_thread(&place, anchor.message, &name).await {
-            Ok(thread) => thread.id,
-            // It has one already, of which nothing was kept: it bears the message's number.
-            Err(fault) if fault.code() == Some(THREAD_EXISTS) => ChannelId(anchor.message.0),
+        // It bears the message's number, also where it is there already and nothing was kept of it.
+        let thread = ChannelId::new(anchor.message.get());
+        match self.shared.rest.begin_thread(&place, anchor.message, &name).await {
+            Ok(()) => {}
+            Err(fault) if fault.code() == Some(THREAD_EXISTS) => {}
             Err(fault) if fault.may_pass() || fault == Fault::TokenRefused => return Err(fault),
             Err(fault) => {
                 self.threadless = true;
@@ -219,7 +217,7 @@ impl Messages {
                 tracing::warn!(operation = %self.operation, %error, "there is no thread; the channel gets the detail too");
                 return Ok(self.ops(card));
             }
-        };
+        }
         board.change(anchor.message, |entry| entry.thread = Some(thread)).await;
         Ok(Place::new(thread, "the operation's thread"))
     }

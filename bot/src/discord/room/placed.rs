@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use scalebot_commands::approval::Mark;
 use scalebot_commands::units::OperationId;
 use serde::{Deserialize, Serialize};
+use serenity::all::{ChannelId, MessageId, UserId};
 
-use crate::discord::id::{ChannelId, MessageId, UserId};
 
 /// How many messages are remembered; the oldest go first.
 const REMEMBERED: usize = 1_000;
@@ -281,11 +281,11 @@ pub(crate) mod tests {
             operation: OperationId::new(operation),
             slot: "approval".into(),
             part: part.into(),
-            channel: ChannelId(21),
-            message: MessageId(message),
+            channel: ChannelId::new(21),
+            message: MessageId::new(message),
             before: 0,
             thread: None,
-            ask: Some(Ask { digest: "d".into(), state: AskState::Open, marks: [(UserId(5), Passed::Approve)].into() }),
+            ask: Some(Ask { digest: "d".into(), state: AskState::Open, marks: [(UserId::new(5), Passed::Approve)].into() }),
             pressable: true,
         }
     }
@@ -297,15 +297,15 @@ pub(crate) mod tests {
         let board = Board::load(Arc::new(file.clone()));
         board.add(entry("a", "1", 100)).await;
         board.add(entry("a", "2", 101)).await;
-        board.change(MessageId(100), |entry| entry.ask.as_mut().unwrap().state = AskState::Over).await;
+        board.change(MessageId::new(100), |entry| entry.ask.as_mut().unwrap().state = AskState::Over).await;
 
         let board = Board::load(Arc::new(file));
         let operation = OperationId::new("a");
-        assert_eq!(board.latest(&operation, "approval").unwrap().message, MessageId(101));
-        assert_eq!(board.find(&operation, "approval", "1").unwrap().message, MessageId(100));
-        assert_eq!(board.of_message(MessageId(101)), Some(entry("a", "2", 101)));
+        assert_eq!(board.latest(&operation, "approval").unwrap().message, MessageId::new(101));
+        assert_eq!(board.find(&operation, "approval", "1").unwrap().message, MessageId::new(100));
+        assert_eq!(board.of_message(MessageId::new(101)), Some(entry("a", "2", 101)));
         assert_eq!(board.asking(), [entry("a", "2", 101)]);
-        board.forget(MessageId(101)).await;
+        board.forget(MessageId::new(101)).await;
         assert_eq!(board.of_operation(&operation).len(), 1);
     }
 
@@ -314,12 +314,12 @@ pub(crate) mod tests {
         let board = Board::load(Arc::new(InMemory::default()));
         board.add(entry("a", "1", 100)).await;
         board.add(entry("a", "1", 101)).await;
-        assert_eq!(board.of_message(MessageId(100)), None);
+        assert_eq!(board.of_message(MessageId::new(100)), None);
         for number in 0..REMEMBERED as u64 {
             board.add(entry("b", &number.to_string(), 1_000 + number)).await;
         }
-        assert_eq!(board.of_message(MessageId(101)), None);
-        assert!(board.of_message(MessageId(1_000)).is_some());
+        assert_eq!(board.of_message(MessageId::new(101)), None);
+        assert!(board.of_message(MessageId::new(1_000)).is_some());
     }
 
     #[test]
