@@ -5,7 +5,8 @@ pub(crate) mod permissions;
 use scalebot_adapters::doctor::Finding;
 use scalebot_commands::ports::{PortError, Role};
 use serenity::all::{
-    ChannelType, GuildChannel, Member, PartialGuild, PermissionOverwrite, PermissionOverwriteType, Permissions, Role as Found, RoleId, UserId,
+    ChannelType, GuildChannel, Member, PartialGuild, PermissionOverwrite, PermissionOverwriteType, Permissions,
+    Role as Found, RoleId, UserId,
 };
 
 use self::permissions::in_channel;

@@ -60,7 +60,8 @@ fn subcommand(word: Word) -> CreateCommandOption {
         }
         Word::History => vec![whole("count", "How many operations to show", MAX_HISTORY)],
         Word::Capacity => {
-            let load = CreateCommandOption::new(Kind::Number, "load", "Requests per second; left out, the present load");
+            let load =
+                CreateCommandOption::new(Kind::Number, "load", "Requests per second; left out, the present load");
             vec![load.min_number_value(0.01).max_number_value(Rate::MAX.into())]
         }
         Word::Followups => vec![whole("close", "The number of one that is done", i32::MAX as u32)],

@@ -14,7 +14,9 @@ pub(crate) mod wording;
 use scalebot_commands::card::{Card, Row, Tone};
 use scalebot_commands::ports::Slot;
 use scalebot_commands::units::{OperationId, TargetName, Timestamp};
-use serenity::all::{ButtonStyle, Colour, CreateActionRow, CreateAttachment, CreateButton, CreateEmbed, CreateEmbedFooter, RoleId};
+use serenity::all::{
+    ButtonStyle, Colour, CreateActionRow, CreateAttachment, CreateButton, CreateEmbed, CreateEmbedFooter, RoleId,
+};
 
 use self::limits::{CONTENT, DESCRIPTION, FOOTER, LABEL, TITLE, length};
 use self::press::{Press, Request};

@@ -175,11 +175,14 @@ impl Gateway {
             Err(_) => return not_reached(session.as_ref(), budget, "it did not answer in time".to_owned()),
         };
         let hello = match timeout(CONNECT, next(&mut socket)).await {
-            Ok(Ok(frame)) => frame.filter(|frame| frame.op == Opcode::Hello).and_then(|frame| frame.read::<Hello>().ok()),
+            Ok(Ok(frame)) => {
+                frame.filter(|frame| frame.op == Opcode::Hello).and_then(|frame| frame.read::<Hello>().ok())
+            }
             Ok(Err(after)) => return closed(after, session.as_ref(), budget),
             Err(_) => None,
         };
-        let Some(beat) = hello.map(|hello| Duration::from_millis(hello.heartbeat_interval)).filter(|beat| !beat.is_zero())
+        let Some(beat) =
+            hello.map(|hello| Duration::from_millis(hello.heartbeat_interval)).filter(|beat| !beat.is_zero())
         else {
             return not_reached(session.as_ref(), budget, "it said no HELLO".to_owned());
         };

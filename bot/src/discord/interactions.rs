@@ -78,7 +78,9 @@ impl Interactions {
                 First::Autocomplete(commands::completions(&typed.data, &targets))
             }
             (Some(why), _) => private(&why),
-            (None, Interaction::Component(pressed)) if let Some(form) = form(&pressed.data.custom_id) => First::Modal(form),
+            (None, Interaction::Component(pressed)) if let Some(form) = form(&pressed.data.custom_id) => {
+                First::Modal(form)
+            }
             (None, _) => First::Defer(CreateInteractionResponseMessage::new().ephemeral(true)),
         }
     }
@@ -148,7 +150,9 @@ impl Interactions {
         };
         match Press::read(id) {
             Some(press) => self.pressed(press, by, text).await,
-            None => Said::text("That button is of another version of this bot. Nothing was done.\nUse the newest card."),
+            None => {
+                Said::text("That button is of another version of this bot. Nothing was done.\nUse the newest card.")
+            }
         }
     }
 

@@ -11,7 +11,9 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use reqwest::Url;
 use secrecy::SecretString;
+use serde::Serialize;
 use serde_json::{Value, json};
+use serenity::all::{GuildChannel, Message, Role};
 use tokio::sync::Notify;
 
 use super::rest::Rest;
@@ -46,7 +48,7 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) async fn start() -> Self {
-        let found = [("users/@me".to_owned(), json!({ "id": "7", "username": "scalebot", "bot": true }))].into();
+        let found = [("users/@me".to_owned(), me())].into();
         let state = Arc::new(Mutex::new(State { next: 1_000, found, ..State::default() }));
         let asked = Arc::new(Notify::new());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -75,8 +77,7 @@ impl Fake {
 
     /// A person in the server with these roles.
     pub(crate) fn member(&self, id: &str, name: &str, roles: &[&str]) {
-        let user = json!({ "id": id, "username": name, "global_name": name });
-        self.state().members.insert(id.to_owned(), json!({ "user": user, "roles": roles }));
+        self.state().members.insert(id.to_owned(), member(&user(id, name), roles));
     }
 
     /// The next request that begins so fails.
@@ -145,6 +146,50 @@ impl Fake {
     }
 }
 
+/// The bot.
+pub(crate) fn me() -> Value {
+    json!({ "id": "7", "username": "scalebot", "bot": true })
+}
+
+/// A person.
+pub(crate) fn user(id: &str, name: &str) -> Value {
+    json!({ "id": id, "username": name, "global_name": name })
+}
+
+/// Somebody in the server.
+pub(crate) fn member(user: &Value, roles: &[&str]) -> Value {
+    json!({ "user": user, "roles": roles, "deaf": false, "mute": false, "flags": 0 })
+}
+
+/// A role with these permissions.
+pub(crate) fn role(id: &str, name: &str, permissions: impl Serialize) -> Value {
+    with(json!(Role::default()), json!({ "id": id, "name": name, "permissions": permissions, "mentionable": true }))
+}
+
+/// A text channel with these overwrites.
+pub(crate) fn channel(id: &str, name: &str, overwrites: impl Serialize) -> Value {
+    let told = json!({ "id": id, "type": 0, "guild_id": "10", "name": name, "permission_overwrites": overwrites });
+    with(json!(GuildChannel::default()), told)
+}
+
+/// A message by the bot, as it is answered.
+pub(crate) fn message(id: &str, channel: &str) -> Value {
+    with(json!(Message::default()), json!({ "id": id, "channel_id": channel, "author": me() }))
+}
+
+/// What the gateway is told to be at an address, with that many sessions left today.
+pub(crate) fn gateway(url: &str, remaining: u64) -> Value {
+    let limit = json!({ "total": 1000, "remaining": remaining, "reset_after": 3_600_000, "max_concurrency": 1 });
+    json!({ "url": url, "shards": 1, "session_start_limit": limit })
+}
+
+/// The one with what the other says otherwise.
+pub(crate) fn with(mut one: Value, otherwise: Value) -> Value {
+    let Value::Object(otherwise) = otherwise else { panic!("{otherwise}") };
+    one.as_object_mut().unwrap().extend(otherwise);
+    one
+}
+
 /// The body as JSON; of a form its `payload_json`, with the files' texts beside.
 async fn read(request: Request) -> Value {
     let kind = request.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned()).unwrap_or_default();
@@ -172,7 +217,10 @@ impl State {
         }
         let parts: Vec<&str> = path.split('/').collect();
         match (method.as_str(), parts.as_slice()) {
-            ("POST", ["channels", channel, "messages"]) => (200, self.post(channel, body)),
+            ("POST", ["channels", channel, "messages"]) => {
+                let posted = self.post(channel, body);
+                (200, message(posted["id"].as_str().unwrap(), channel))
+            }
             ("GET", ["channels", channel, "messages"]) => (200, self.page(channel, query)),
             ("PATCH", ["channels", channel, "messages", id]) => {
                 let known = self.messages.iter_mut().find(|(place, message)| place == channel && message["id"] == **id);
@@ -192,7 +240,7 @@ impl State {
             }
             ("GET", ["channels", _, "messages", id, "reactions", emoji]) => {
                 let by = self.marks.get(&((*id).to_owned(), (*emoji).to_owned())).cloned().unwrap_or_default();
-                (200, by.into_iter().map(|id| json!({ "id": id })).collect())
+                (200, by.into_iter().map(|id| user(&id, "somebody")).collect())
             }
             ("GET", ["guilds", _, "members", id]) => match self.members.get(*id) {
                 Some(member) => (200, member.clone()),
@@ -200,7 +248,7 @@ impl State {
             },
             ("POST", ["users", "@me", "channels"]) => {
                 let to = body["recipient_id"].as_str().unwrap();
-                (200, json!({ "id": format!("77{to}"), "type": 1 }))
+                (200, json!({ "id": format!("77{to}"), "type": 1, "recipients": [user(to, "somebody")] }))
             }
             ("POST" | "PATCH" | "PUT", ["interactions" | "webhooks" | "applications", ..]) => {
                 self.said.push((path.to_owned(), body));
@@ -222,7 +270,7 @@ impl State {
         let mut message = body;
         message["id"] = json!(self.next.to_string());
         message["channel_id"] = json!(channel);
-        message["author"] = json!({ "id": "7", "bot": true });
+        message["author"] = me();
         self.messages.push((channel.to_owned(), message.clone()));
         message
     }

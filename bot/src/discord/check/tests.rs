@@ -4,45 +4,44 @@ use scalebot_adapters::doctor::Status;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::discord::testing::Fake;
+use crate::discord::testing::{self, Fake, channel, role, with};
 
 /// A server in which everything is as it should be.
 async fn sound() -> Fake {
     let fake = Fake::start().await;
-    let bits = |all: &[Named]| all.iter().fold(0, |bits, (bit, _)| bits | bit).to_string();
-    let role =
-        |id: &str, name: &str, bits: &str| json!({ "id": id, "name": name, "permissions": bits, "mentionable": true });
-    let see = bits(&[VIEW, HISTORY]);
+    let nothing = Permissions::empty();
     {
         let mut state = fake.state();
         let mut found = |path: &str, value: Value| _ = state.found.insert(path.to_owned(), value);
-        let limit = json!({ "total": 1000, "remaining": 990, "reset_after": 1, "max_concurrency": 1 });
-        found("gateway/bot", json!({ "url": "ws://127.0.0.1:9", "session_start_limit": limit }));
-        found("applications/@me", json!({ "id": "7", "name": "scalebot", "bot_public": false }));
-        let mut command = commands::definition();
-        command["id"] = json!("900");
-        found("applications/7/guilds/10/commands", json!([command]));
-        found(
-            "guilds/10",
-            json!({ "id": "10", "name": "Archon", "owner_id": "1", "roles": [
-            role("10", "@everyone", &see),
-            role("41", "Operators", "0"),
-            role("42", "Governance", "0"),
-            role("43", "Infra", "0"),
-            role("44", "Architects", "0"),
-            json!({ "id": "49", "name": "scalebot", "permissions": "0", "managed": true }),
-        ] }),
-        );
+        found("gateway/bot", testing::gateway("ws://127.0.0.1:9", 990));
+        let application = json!({
+            "id": "7", "name": "scalebot", "description": "", "bot_public": false, "bot_require_code_grant": false,
+            "verify_key": "",
+        });
+        found("applications/@me", application);
+        let registered = json!({ "id": "900", "application_id": "7", "version": "1" });
+        found("applications/7/guilds/10/commands", json!([with(json!(commands::definition()), registered)]));
+        let roles = [
+            role("10", "@everyone", Permissions::VIEW_CHANNEL | Permissions::READ_MESSAGE_HISTORY),
+            role("41", "Operators", nothing),
+            role("42", "Governance", nothing),
+            role("43", "Infra", nothing),
+            role("44", "Architects", nothing),
+            with(role("49", "scalebot", nothing), json!({ "managed": true })),
+        ];
+        let guild = json!({
+            "id": "10", "name": "Archon", "owner_id": "1", "roles": roles, "emojis": [], "stickers": [], "features": [],
+            "verification_level": 0, "default_message_notifications": 1, "explicit_content_filter": 0, "mfa_level": 0,
+            "system_channel_flags": 0, "premium_tier": 0, "preferred_locale": "en-GB", "nsfw_level": 0,
+            "premium_progress_bar_enabled": false,
+        });
+        found("guilds/10", guild);
         found("guilds/10/roles/member-counts", json!({ "41": 4, "42": 3, "49": 1 }));
-        let channel = |id: &str, name: &str, needed: &[Named]| {
-            let ours = json!({ "id": "49", "type": 0, "allow": bits(needed), "deny": "0" });
-            json!({ "id": id, "type": 0, "guild_id": "10", "name": name, "permission_overwrites": [ours] })
-        };
-        found("channels/20", channel("20", "ops", IN_OPS));
-        found("channels/21", channel("21", "governance", IN_GOVERNANCE));
-        found("channels/22", channel("22", "scaling-log", IN_LOG));
-        let me = json!({ "id": "7", "username": "scalebot", "bot": true });
-        state.members.insert("7".into(), json!({ "user": me, "roles": ["49"] }));
+        let ours = |needed: Permissions| [json!({ "id": "49", "type": 0, "allow": needed, "deny": "0" })];
+        found("channels/20", channel("20", "ops", ours(IN_OPS)));
+        found("channels/21", channel("21", "governance", ours(IN_GOVERNANCE)));
+        found("channels/22", channel("22", "scaling-log", ours(IN_LOG)));
+        state.members.insert("7".into(), testing::member(&testing::me(), &["49"]));
     }
     fake
 }
@@ -103,10 +102,9 @@ async fn a_token_that_is_refused_and_a_discord_that_does_not_answer() {
 #[tokio::test]
 async fn a_missing_permission_is_named_with_its_channel() {
     insta::assert_snapshot!(wrong("channels/20", |channel| {
-        let kept = (VIEW.0 | SEND.0 | EMBED.0 | ATTACH.0 | HISTORY.0).to_string();
-        channel["permission_overwrites"][0]["allow"] = json!(kept);
+        channel["permission_overwrites"][0]["allow"] = json!(IN_LOG | Permissions::EMBED_LINKS);
     }).await, @"Failed  Discord, the ops channel: #ops: the bot lacks Create Public Threads, Send Messages in Threads. -> Grant that to the bot's role in the channel's settings, under Permissions.");
-    insta::assert_snapshot!(wrong("channels/21", |channel| channel["permission_overwrites"] = json!([])).await, @"Failed  Discord, the governance channel: #governance: the bot lacks Send Messages, Embed Links, Attach Files, Add Reactions. -> Grant that to the bot's role in the channel's settings, under Permissions.");
+    insta::assert_snapshot!(wrong("channels/21", |channel| channel["permission_overwrites"] = json!([])).await, @"Failed  Discord, the governance channel: #governance: the bot lacks Add Reactions, Send Messages, Embed Links, Attach Files. -> Grant that to the bot's role in the channel's settings, under Permissions.");
     insta::assert_snapshot!(wrong("channels/21", |channel| channel["guild_id"] = json!("11")).await, @"Failed  Discord, the governance channel: #governance is in another server. -> Name a channel of discord.guild.");
     insta::assert_snapshot!(wrong("channels/20", |channel| channel["type"] = json!(2)).await, @"Failed  Discord, the ops channel: #ops is no text channel. -> Name a text channel.");
 }
@@ -114,13 +112,13 @@ async fn a_missing_permission_is_named_with_its_channel() {
 #[tokio::test]
 async fn nobody_but_the_bot_may_write_in_the_log_channel() {
     insta::assert_snapshot!(wrong("channels/22", |channel| {
-        let everybody = json!({ "id": "10", "type": 0, "allow": SEND.0.to_string(), "deny": "0" });
+        let everybody = json!({ "id": "10", "type": 0, "allow": Permissions::SEND_MESSAGES, "deny": "0" });
         channel["permission_overwrites"].as_array_mut().unwrap().push(everybody);
-        let person = json!({ "id": "5", "type": 1, "allow": SEND.0.to_string(), "deny": "0" });
+        let person = json!({ "id": "5", "type": 1, "allow": Permissions::SEND_MESSAGES, "deny": "0" });
         channel["permission_overwrites"].as_array_mut().unwrap().push(person);
     }).await, @"Failed  Discord, the log channel: Others than the bot may write there: everybody, the person 5. -> Take Send Messages and Manage Webhooks from them in that channel, so that it is a witness.");
     insta::assert_snapshot!(wrong("guilds/10", |guild| {
-        guild["roles"][3]["permissions"] = json!(MANAGE_MESSAGES.0.to_string());
+        guild["roles"][3]["permissions"] = json!(Permissions::MANAGE_MESSAGES);
     }).await, @"Warn  Discord, the log channel: Others may take posts away there: Infra. -> Take Manage Messages from them in that channel. Posts that are missing are seen by ledger verify.");
     insta::assert_snapshot!(wrong("guilds/10", |guild| guild["roles"][3]["permissions"] = json!("8")).await, @"Warn  Discord, the log channel: Administrators may write anywhere, there too: Infra. -> Give Administrator to as few as can be. A post that is not the bot's is seen by ledger verify.");
 }

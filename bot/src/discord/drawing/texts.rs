@@ -14,6 +14,7 @@ use scalebot_commands::policy::Policy;
 use scalebot_commands::ports::Work;
 use scalebot_commands::request::{Direction, Requested};
 use scalebot_commands::units::{InstanceId, Person, Replicas, TargetName};
+use serde_json::{Value, json};
 use serenity::all::UserId;
 
 use super::*;
@@ -56,15 +57,15 @@ fn drawn(card: &Card, slot: Slot, request: Option<&str>, notify: Option<RoleId>)
 }
 
 /// As Discord receives it.
-fn json(card: &Card, slot: Slot) -> String {
+fn received(card: &Card, slot: Slot) -> String {
     let posted = drawn(card, slot, None, None);
-    assert_eq!(limits::beyond(&posted.json), <[String; 0]>::default());
-    serde_json::to_string_pretty(&posted.json).unwrap()
+    assert_eq!(limits::beyond(&posted.json()), <[String; 0]>::default());
+    serde_json::to_string_pretty(&posted.json()).unwrap()
 }
 
 /// What somebody reads and can press.
 fn read(card: &Card, slot: Slot) -> String {
-    let json = drawn(card, slot, None, None).json;
+    let json = drawn(card, slot, None, None).json();
     let embed = &json["embeds"][0];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let buttons: Vec<String> = json["components"]
@@ -117,11 +118,12 @@ fn under_way(draw: impl FnOnce(&Context<'_>) -> Card) -> Card {
 #[tokio::test]
 async fn a_precheck() {
     let card = first("/scale up 6 reason:\"*planned* @everyone\"", Slot::Precheck, |_| ()).await;
-    insta::assert_snapshot!(json(&card, Slot::Precheck), @r#"
+    insta::assert_snapshot!(received(&card, Slot::Precheck), @r#"
     {
       "allowed_mentions": {
         "parse": [],
-        "roles": []
+        "roles": [],
+        "users": []
       },
       "attachments": [],
       "components": [],
@@ -132,9 +134,13 @@ async fn a_precheck() {
           "footer": {
             "text": "api · asked by Olu · operation 7f3a01 · precheck"
           },
-          "title": "✔ pass  Precheck passed: 4 → 6 (2 more)"
+          "title": "✔ pass  Precheck passed: 4 → 6 (2 more)",
+          "type": "rich"
         }
-      ]
+      ],
+      "enforce_nonce": false,
+      "sticker_ids": [],
+      "tts": false
     }
     "#);
 }
@@ -197,13 +203,14 @@ async fn a_precheck_that_needs_approval_or_refuses() {
 async fn an_approval_that_is_asked_for() {
     let card = first("/scale up 6 reason:\"planned campaign\"", Slot::Approval, both_halted).await;
     let posted = drawn(&card, Slot::Approval, None, Some(RoleId::new(42)));
-    insta::assert_snapshot!(serde_json::to_string_pretty(&posted.json).unwrap(), @r#"
+    insta::assert_snapshot!(serde_json::to_string_pretty(&posted.json()).unwrap(), @r#"
     {
       "allowed_mentions": {
         "parse": [],
         "roles": [
           "42"
-        ]
+        ],
+        "users": []
       },
       "attachments": [],
       "components": [
@@ -211,18 +218,21 @@ async fn an_approval_that_is_asked_for() {
           "components": [
             {
               "custom_id": "s1:approve:019b9b3a-7f3a-7000-8000-0000007f3a01:MOLrIFqsXZq4ZKGhMBbJgZM96subFxUnQmNvXnn1kbUA",
+              "disabled": false,
               "label": "Approve",
               "style": 3,
               "type": 2
             },
             {
               "custom_id": "s1:reject:019b9b3a-7f3a-7000-8000-0000007f3a01:MOLrIFqsXZq4ZKGhMBbJgZM96subFxUnQmNvXnn1kbUA",
+              "disabled": false,
               "label": "Reject",
               "style": 4,
               "type": 2
             },
             {
               "custom_id": "s1:why:019b9b3a-7f3a-7000-8000-0000007f3a01:MOLrIFqsXZq4ZKGhMBbJgZM96subFxUnQmNvXnn1kbUA",
+              "disabled": false,
               "label": "Approve and say why",
               "style": 2,
               "type": 2
@@ -239,9 +249,13 @@ async fn an_approval_that_is_asked_for() {
           "footer": {
             "text": "api · asked by Olu · operation 7f3a01 · request 30e2eb20 · approval"
           },
-          "title": "▲ warn  A governance lead has to decide: 4 → 6 (2 more)"
+          "title": "▲ warn  A governance lead has to decide: 4 → 6 (2 more)",
+          "type": "rich"
         }
-      ]
+      ],
+      "enforce_nonce": false,
+      "sticker_ids": [],
+      "tts": false
     }
     "#);
 }
@@ -257,11 +271,12 @@ async fn an_approval_that_was_given_or_not() {
     };
     let approved = decided(|script, _, card| script.vote(card, "lead", Mark::Approve)).await;
     let posted = drawn(&approved, Slot::Approval, Some(&"ab".repeat(32)), None);
-    insta::assert_snapshot!(serde_json::to_string_pretty(&posted.json).unwrap(), @r#"
+    insta::assert_snapshot!(serde_json::to_string_pretty(&posted.json()).unwrap(), @r#"
     {
       "allowed_mentions": {
         "parse": [],
-        "roles": []
+        "roles": [],
+        "users": []
       },
       "attachments": [],
       "components": [
@@ -269,6 +284,7 @@ async fn an_approval_that_was_given_or_not() {
           "components": [
             {
               "custom_id": "s1:undo:019b9b3a-7f3a-7000-8000-0000007f3a01:q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6sA",
+              "disabled": false,
               "label": "Withdraw my approval",
               "style": 2,
               "type": 2
@@ -284,9 +300,13 @@ async fn an_approval_that_was_given_or_not() {
           "footer": {
             "text": "api · asked by Olu · operation 7f3a01 · request 30e2eb20 · approval"
           },
-          "title": "✔ pass  Approved: 4 → 6 (2 more)"
+          "title": "✔ pass  Approved: 4 → 6 (2 more)",
+          "type": "rich"
         }
-      ]
+      ],
+      "enforce_nonce": false,
+      "sticker_ids": [],
+      "tts": false
     }
     "#);
     let rejected = decided(|script, _, card| script.vote(card, "lead", Mark::Reject)).await;
@@ -310,11 +330,12 @@ async fn an_approval_that_was_given_or_not() {
 
 #[tokio::test]
 async fn escalations() {
-    insta::assert_snapshot!(json(&first("/scale up 7", Slot::Escalation, |_| ()).await, Slot::Escalation), @r#"
+    insta::assert_snapshot!(received(&first("/scale up 7", Slot::Escalation, |_| ()).await, Slot::Escalation), @r#"
     {
       "allowed_mentions": {
         "parse": [],
-        "roles": []
+        "roles": [],
+        "users": []
       },
       "attachments": [],
       "components": [
@@ -322,6 +343,7 @@ async fn escalations() {
           "components": [
             {
               "custom_id": "s1:ack",
+              "disabled": false,
               "label": "Acknowledge",
               "style": 2,
               "type": 2
@@ -337,9 +359,13 @@ async fn escalations() {
           "footer": {
             "text": "api · asked by Olu · operation 7f3a01 · escalation"
           },
-          "title": "✖ fail  HIGH for the infrastructure team: cannot scale due to infrastructure limits"
+          "title": "✖ fail  HIGH for the infrastructure team: cannot scale due to infrastructure limits",
+          "type": "rich"
         }
-      ]
+      ],
+      "enforce_nonce": false,
+      "sticker_ids": [],
+      "tts": false
     }
     "#);
     insta::assert_snapshot!(read(&first("/scale up 6", Slot::Escalation, both_halted).await, Slot::Escalation), @r"
@@ -361,11 +387,12 @@ async fn progress() {
     let stage = Stage::new();
     stage.play("/scale up 6").await;
     let cards = stage.cards(Slot::Progress);
-    insta::assert_snapshot!(json(&cards[0], Slot::Progress), @r#"
+    insta::assert_snapshot!(received(&cards[0], Slot::Progress), @r#"
     {
       "allowed_mentions": {
         "parse": [],
-        "roles": []
+        "roles": [],
+        "users": []
       },
       "attachments": [],
       "components": [],
@@ -376,9 +403,13 @@ async fn progress() {
           "footer": {
             "text": "api · asked by Olu · operation 7f3a01 · progress"
           },
-          "title": "· info  Scaling: 6 of 6 instances ready"
+          "title": "· info  Scaling: 6 of 6 instances ready",
+          "type": "rich"
         }
-      ]
+      ],
+      "enforce_nonce": false,
+      "sticker_ids": [],
+      "tts": false
     }
     "#);
     insta::assert_snapshot!(read(cards.last().unwrap(), Slot::Progress), @"
@@ -408,11 +439,12 @@ async fn progress() {
 
 #[tokio::test]
 async fn verifications() {
-    insta::assert_snapshot!(json(&first("/scale up 6", Slot::Verification, |_| ()).await, Slot::Verification), @r#"
+    insta::assert_snapshot!(received(&first("/scale up 6", Slot::Verification, |_| ()).await, Slot::Verification), @r#"
     {
       "allowed_mentions": {
         "parse": [],
-        "roles": []
+        "roles": [],
+        "users": []
       },
       "attachments": [],
       "components": [],
@@ -423,9 +455,13 @@ async fn verifications() {
           "footer": {
             "text": "api · asked by Olu · operation 7f3a01 · verification"
           },
-          "title": "✔ pass  Verified: 6 instances consistent, 2 of them new"
+          "title": "✔ pass  Verified: 6 instances consistent, 2 of them new",
+          "type": "rich"
         }
-      ]
+      ],
+      "enforce_nonce": false,
+      "sticker_ids": [],
+      "tts": false
     }
     "#);
     let forked = |script: &mut Script| _ = script.ill.insert("api-5", Ill::OtherChain);
@@ -448,11 +484,12 @@ async fn verifications() {
 #[tokio::test]
 async fn the_way_back_with_the_offer_to_halt() {
     let forked = |script: &mut Script| _ = script.ill.insert("api-5", Ill::OtherChain);
-    insta::assert_snapshot!(json(&first("/scale up 6", Slot::WayBack, forked).await, Slot::WayBack), @r#"
+    insta::assert_snapshot!(received(&first("/scale up 6", Slot::WayBack, forked).await, Slot::WayBack), @r#"
     {
       "allowed_mentions": {
         "parse": [],
-        "roles": []
+        "roles": [],
+        "users": []
       },
       "attachments": [],
       "components": [],
@@ -463,16 +500,21 @@ async fn the_way_back_with_the_offer_to_halt() {
           "footer": {
             "text": "api · asked by Olu · operation 7f3a01 · wayback"
           },
-          "title": "▲ warn  Going back to 4 instances"
+          "title": "▲ warn  Going back to 4 instances",
+          "type": "rich"
         }
-      ]
+      ],
+      "enforce_nonce": false,
+      "sticker_ids": [],
+      "tts": false
     }
     "#);
-    insta::assert_snapshot!(json(&first("/scale up 6", Slot::HaltOffer, forked).await, Slot::HaltOffer), @r#"
+    insta::assert_snapshot!(received(&first("/scale up 6", Slot::HaltOffer, forked).await, Slot::HaltOffer), @r#"
     {
       "allowed_mentions": {
         "parse": [],
-        "roles": []
+        "roles": [],
+        "users": []
       },
       "attachments": [],
       "components": [
@@ -480,12 +522,14 @@ async fn the_way_back_with_the_offer_to_halt() {
           "components": [
             {
               "custom_id": "s1:approve:019b9b3a-7f3a-7000-8000-0000007f3a01:7mY5J6OWZYaIktH5GfIAwWXFDeavBnxvdqhn09F7R_gA",
+              "disabled": false,
               "label": "Halt the system",
               "style": 4,
               "type": 2
             },
             {
               "custom_id": "s1:reject:019b9b3a-7f3a-7000-8000-0000007f3a01:7mY5J6OWZYaIktH5GfIAwWXFDeavBnxvdqhn09F7R_gA",
+              "disabled": false,
               "label": "Do not halt",
               "style": 2,
               "type": 2
@@ -497,13 +541,17 @@ async fn the_way_back_with_the_offer_to_halt() {
       "embeds": [
         {
           "color": 13983232,
-          "description": "api-5, chain: another event than the rest of the fleet at sequence 18.\nThe fleet is brought back meanwhile; that does not wait for you.\nFor 15 min (<t:1767842820:R>): ✅ halts the system, ❌ does not.",
+          "description": "api-5, chain: another event than the rest of the fleet at sequence 18.\nWhatever else is to be done about it does not wait for you.\nFor 15 min (<t:1767842820:R>): ✅ halts the system, ❌ does not.",
           "footer": {
             "text": "api · asked by Olu · operation 7f3a01 · haltoffer"
           },
-          "title": "✖ fail  Governance lead: halt the system?"
+          "title": "✖ fail  Governance lead: halt the system?",
+          "type": "rich"
         }
-      ]
+      ],
+      "enforce_nonce": false,
+      "sticker_ids": [],
+      "tts": false
     }
     "#);
     insta::assert_snapshot!(read(&last("/scale up 6", Slot::HaltOffer, forked).await, Slot::HaltOffer), @"
@@ -519,11 +567,12 @@ async fn the_way_back_with_the_offer_to_halt() {
 async fn summaries() {
     let improved = last("/scale up 6", Slot::Summary, |_| ()).await;
     assert!(improved.chart.is_some());
-    insta::assert_snapshot!(json(&improved, Slot::Summary), @r#"
+    insta::assert_snapshot!(received(&improved, Slot::Summary), @r#"
     {
       "allowed_mentions": {
         "parse": [],
-        "roles": []
+        "roles": [],
+        "users": []
       },
       "attachments": [
         {
@@ -541,11 +590,18 @@ async fn summaries() {
             "text": "api · asked by Olu · operation 7f3a01 · summary"
           },
           "image": {
-            "url": "attachment://chart.png"
+            "height": null,
+            "proxy_url": null,
+            "url": "attachment://chart.png",
+            "width": null
           },
-          "title": "✔ pass  Done, improved: 4 → 6 (2 more)"
+          "title": "✔ pass  Done, improved: 4 → 6 (2 more)",
+          "type": "rich"
         }
-      ]
+      ],
+      "enforce_nonce": false,
+      "sticker_ids": [],
+      "tts": false
     }
     "#);
     let worse = |script: &mut Script| script.after = Some(Manner { old_ms: 300.0, new_ms: 1_400.0, failing: 0 });
@@ -597,11 +653,12 @@ async fn questions() {
         script.before = Some(Manner { old_ms: 400.0, new_ms: 400.0, failing: 0 });
         script.attended = true;
     };
-    insta::assert_snapshot!(json(&first("/scale up 6", Slot::Question, why).await, Slot::Question), @r#"
+    insta::assert_snapshot!(received(&first("/scale up 6", Slot::Question, why).await, Slot::Question), @r#"
     {
       "allowed_mentions": {
         "parse": [],
-        "roles": []
+        "roles": [],
+        "users": []
       },
       "attachments": [],
       "components": [
@@ -609,6 +666,7 @@ async fn questions() {
           "components": [
             {
               "custom_id": "s1:reason:019b9b3a-7f3a-7000-8000-0000007f3a01",
+              "disabled": false,
               "label": "Say why",
               "style": 2,
               "type": 2
@@ -624,9 +682,13 @@ async fn questions() {
           "footer": {
             "text": "api · asked by Olu · operation 7f3a01 · question"
           },
-          "title": "· info  Why is this done?"
+          "title": "· info  Why is this done?",
+          "type": "rich"
         }
-      ]
+      ],
+      "enforce_nonce": false,
+      "sticker_ids": [],
+      "tts": false
     }
     "#);
     let keys = |script: &mut Script| (script.keys, script.attended) = (false, true);
@@ -652,11 +714,12 @@ async fn answers() {
             panic!("{question}")
         };
         match question {
-            "status" => insta::assert_snapshot!(json(&card, Slot::Summary), @r#"
+            "status" => insta::assert_snapshot!(received(&card, Slot::Summary), @r#"
             {
               "allowed_mentions": {
                 "parse": [],
-                "roles": []
+                "roles": [],
+                "users": []
               },
               "attachments": [],
               "components": [],
@@ -667,9 +730,13 @@ async fn answers() {
                   "footer": {
                     "text": "api · asked by Olu · summary"
                   },
-                  "title": "▲ warn  api: 5 of 5 instances ready"
+                  "title": "▲ warn  api: 5 of 5 instances ready",
+                  "type": "rich"
                 }
-              ]
+              ],
+              "enforce_nonce": false,
+              "sticker_ids": [],
+              "tts": false
             }
             "#),
             "history" => insta::assert_snapshot!(read(&card, Slot::Summary), @"
@@ -757,22 +824,27 @@ fn what_is_said_without_a_card() {
     let text =
         "2 escalations are open. Say which:\nacknowledge 41: CRITICAL, *x*, operation 7f3a01\nacknowledge 7: HIGH";
     let posted = say(text, &choices(text));
-    insta::assert_snapshot!(serde_json::to_string_pretty(&posted.json).unwrap(), @r#"
+    insta::assert_snapshot!(serde_json::to_string_pretty(&posted.json()).unwrap(), @r#"
     {
       "allowed_mentions": {
-        "parse": []
+        "parse": [],
+        "roles": [],
+        "users": []
       },
+      "attachments": [],
       "components": [
         {
           "components": [
             {
               "custom_id": "s1:ack:41",
+              "disabled": false,
               "label": "Acknowledge 41",
               "style": 2,
               "type": 2
             },
             {
               "custom_id": "s1:ack:7",
+              "disabled": false,
               "label": "Acknowledge 7",
               "style": 2,
               "type": 2
@@ -781,7 +853,11 @@ fn what_is_said_without_a_card() {
           "type": 1
         }
       ],
-      "content": "2 escalations are open. Press which:\nacknowledge 41: CRITICAL, \\*x\\*, operation 7f3a01\nacknowledge 7: HIGH"
+      "content": "2 escalations are open. Press which:\nacknowledge 41: CRITICAL, \\*x\\*, operation 7f3a01\nacknowledge 7: HIGH",
+      "embeds": [],
+      "enforce_nonce": false,
+      "sticker_ids": [],
+      "tts": false
     }
     "#);
 }
@@ -823,8 +899,8 @@ fn five_hundred_instances_are_summarised_and_all_of_them_attached() {
     });
     let card = Card { rows: rows.collect(), ..blank("Verified: 500 instances consistent") };
     let posted = drawn(&card, Slot::Verification, None, None);
-    let description = posted.json["embeds"][0]["description"].as_str().unwrap();
-    insta::assert_snapshot!(description, @"
+    let json = posted.json();
+    insta::assert_snapshot!(json["embeds"][0]["description"].as_str().unwrap(), @"
     500 rows: 1 ✖ fail, 4 ▲ warn, 495 ✔ pass
     ✖ fail  **api-77**  ok: health, readiness, routed, halt, chain
     ▲ warn  **api-300**  ok: health, readiness, routed, halt, chain
@@ -843,7 +919,7 @@ fn five_hundred_instances_are_summarised_and_all_of_them_attached() {
     Everything is in the attached text.
     ");
     let [file] = posted.files.as_slice() else { panic!("{:?}", posted.files) };
-    let text = std::str::from_utf8(&file.bytes).unwrap();
+    let text = std::str::from_utf8(&file.data).unwrap();
     assert!((1..=500).all(|number| text.contains(&format!("api-{number} "))), "{text}");
 }
 
@@ -903,12 +979,12 @@ proptest! {
         let picture = picture.map(|alt_text| Picture { png: vec![], alt_text });
         let view = View { names: &names, now, tag: Some("7f3a01"), presses, notify: Some(RoleId::new(42)), picture: picture.as_ref() };
         let posted = super::card(&card, &view);
-        prop_assert_eq!(limits::beyond(&posted.json), <[String; 0]>::default());
-        let text = serde_json::to_string(&posted.json).unwrap();
+        prop_assert_eq!(limits::beyond(&posted.json()), <[String; 0]>::default());
+        let text = serde_json::to_string(&posted.json()).unwrap();
         prop_assert!(!text.contains('\u{200b}'), "nothing hides");
         let said = say(&card.title, &[]);
-        let empty = said.json["content"] == "";
-        prop_assert!(empty || limits::beyond(&said.json).is_empty());
+        let empty = said.json()["content"] == "";
+        prop_assert!(empty || limits::beyond(&said.json()).is_empty());
     }
 }
 
@@ -917,7 +993,7 @@ fn only_the_role_that_is_meant_is_notified() {
     let mut card = blank("@everyone <@&41> 80351110224678912");
     card.lines = vec!["<@&42> @here".into()];
     let posted = drawn(&card, Slot::Approval, None, Some(RoleId::new(42)));
-    assert_eq!(posted.json["allowed_mentions"], json!({ "parse": [], "roles": ["42"] }));
-    assert_eq!(posted.json["content"], r"<@&42> \@everyone \<\@&41> <@80351110224678912>");
-    assert_eq!(say("x", &[]).json["allowed_mentions"], json!({ "parse": [] }));
+    assert_eq!(posted.json()["allowed_mentions"], json!({ "parse": [], "users": [], "roles": ["42"] }));
+    assert_eq!(posted.json()["content"], r"<@&42> \@everyone \<\@&41> <@80351110224678912>");
+    assert_eq!(say("x", &[]).json()["allowed_mentions"], json!({ "parse": [], "users": [], "roles": [] }));
 }

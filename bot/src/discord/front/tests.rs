@@ -4,7 +4,7 @@ use serde_json::json;
 use serenity::all::{ChannelId, MessageId, UserId};
 
 use super::*;
-use crate::discord::gateway::tests::{event, listen, ready};
+use crate::discord::gateway::tests::{event, listen, mark, ready};
 use crate::discord::interactions::tests::{Desk, digest};
 use crate::discord::room::placed::{Ask, AskState, Entry, Passed, Placed};
 use crate::discord::testing::Fake;
@@ -39,8 +39,7 @@ async fn when_connected_it_registers_its_command_and_reads_the_marks_that_nobody
     fake.state().mark("900", "%E2%9C%85", "4");
     fake.state().mark("900", "%E2%9D%8C", "5");
     fake.state().found.insert("applications/7/guilds/10/commands".into(), json!([]));
-    let mark = json!({ "user_id": "6", "channel_id": "21", "message_id": "900", "emoji": { "name": "✅" } });
-    listen(&fake, 60_000, vec![vec![ready("s1"), event(2, "MESSAGE_REACTION_ADD", mark)]]).await;
+    listen(&fake, 60_000, vec![vec![ready("s1"), event(2, "MESSAGE_REACTION_ADD", mark("6", json!({})))]]).await;
     let desk = Desk::new(Reply::Taken(String::new()));
     let front = front(&fake, folder.path());
     assert!(front.is_reached().is_err());

@@ -1,7 +1,7 @@
 //! A session with the gateway, and what follows from how a connection ended.
 
-use serde::de::DeserializeOwned;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use serenity::all::{Opcode, close_codes};
@@ -75,8 +75,12 @@ pub(super) fn after_close(code: Option<u16>) -> After {
         Some(close_codes::INVALID_SHARD | close_codes::SHARDING_REQUIRED) => {
             never("Discord says that this bot is in too many servers for one connection. It is made for one server.")
         }
-        Some(INVALID_VERSION) => never("Discord no longer speaks the version of the gateway that this bot does. Update the bot."),
-        Some(close_codes::INVALID_GATEWAY_INTENTS) => never("Discord does not know what this bot asks to hear of. Update the bot."),
+        Some(INVALID_VERSION) => {
+            never("Discord no longer speaks the version of the gateway that this bot does. Update the bot.")
+        }
+        Some(close_codes::INVALID_GATEWAY_INTENTS) => {
+            never("Discord does not know what this bot asks to hear of. Update the bot.")
+        }
         Some(close_codes::DISALLOWED_GATEWAY_INTENTS) => never(
             "Discord does not let this bot hear of what it asks for. It asks for nothing that needs leave, so look at the \
              application in Discord's developer portal, under Bot.",

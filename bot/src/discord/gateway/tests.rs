@@ -8,7 +8,7 @@ use axum::routing::get;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::discord::testing::Fake;
+use crate::discord::testing::{self, Fake, me, with};
 
 /// What happened, in words, for whoever waits for it.
 struct Heard(mpsc::UnboundedSender<String>);
@@ -22,12 +22,12 @@ impl Events for Heard {
         let _ = self.0.send("resumed".to_owned());
     }
 
-    fn interaction(&self, interaction: Interaction) {
-        let _ = self.0.send(format!("interaction {}", interaction.id));
+    fn interaction(&self, did: Did) {
+        let _ = self.0.send(format!("interaction {}", did.what.id()));
     }
 
     fn reaction(&self, reaction: Reaction, made: bool) {
-        let _ = self.0.send(format!("mark by {} {made}", reaction.user_id));
+        let _ = self.0.send(format!("mark by {} {made}", reaction.user_id.unwrap()));
     }
 
     fn reactions_cleared(&self) {
@@ -80,7 +80,7 @@ pub(crate) async fn listen(fake: &Fake, beat: u64, connections: Vec<Lines>) -> A
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
-    fake.state().found.insert("gateway/bot".into(), json!({ "url": url, "shards": 1 }));
+    fake.state().found.insert("gateway/bot".into(), testing::gateway(&url, 990));
     said
 }
 
@@ -132,6 +132,30 @@ async fn serve(mut socket: WebSocket, beat: u64, lines: Lines, said: AllSaid) {
     }
 }
 
+/// A mark in the governance channel under message 900, made or taken away.
+pub(crate) fn mark(by: &str, otherwise: Value) -> Value {
+    let mark = json!({
+        "user_id": by, "channel_id": "21", "message_id": "900", "guild_id": "10", "emoji": { "id": null, "name": "✅" },
+        "burst": false, "type": 0,
+    });
+    with(mark, otherwise)
+}
+
+/// `/scale up 6` by somebody who holds role 42.
+pub(crate) fn command(otherwise: Value) -> Value {
+    let count = json!({ "name": "count", "type": 4, "value": 6 });
+    let data = json!({ "id": "901", "name": "scale", "type": 1, "options": [
+        { "name": "up", "type": 1, "options": [count] }
+    ] });
+    let by = testing::member(&testing::user("80351110224678913", "Lea"), &["42"]);
+    let did = json!({
+        "id": "500", "application_id": "7", "type": 2, "token": "dG9rZW4", "version": 1, "guild_id": "10",
+        "channel_id": "20", "channel": { "id": "20", "type": 0 }, "member": by, "data": data, "locale": "en-GB",
+        "entitlements": [], "authorizing_integration_owners": { "0": "10" }, "attachment_size_limit": 10_485_760,
+    });
+    with(did, otherwise)
+}
+
 #[allow(clippy::needless_pass_by_value, reason = "JSON is written where it is handed over")]
 pub(crate) fn event(seq: u64, kind: &str, d: Value) -> Line {
     Line::Say(json!({ "op": 0, "s": seq, "t": kind, "d": d }))
@@ -142,7 +166,7 @@ pub(crate) fn ready(session: &str) -> Line {
         1,
         "READY",
         json!({
-            "user": { "id": "7", "bot": true }, "session_id": session, "application": { "id": "7" },
+            "v": 10, "user": me(), "guilds": [], "session_id": session, "application": { "id": "7", "flags": 0 },
             "resume_gateway_url": "wss://elsewhere.example",
         }),
     )
@@ -168,16 +192,17 @@ const RESUME: u64 = 6;
 
 #[tokio::test]
 async fn it_identifies_with_two_intents_and_tells_what_happens() {
-    let mark = json!({ "user_id": "5", "channel_id": "21", "message_id": "900", "emoji": { "name": "✅" } });
+    let mark = mark("5", json!({}));
     let lines = vec![
         ready("s1"),
-        event(2, "INTERACTION_CREATE", json!({ "id": "500", "application_id": "7", "type": 2, "token": "t" })),
+        event(2, "INTERACTION_CREATE", command(json!({}))),
         event(3, "MESSAGE_REACTION_ADD", mark.clone()),
         event(4, "MESSAGE_REACTION_REMOVE", mark),
         event(5, "MESSAGE_REACTION_REMOVE_ALL", json!({})),
         event(6, "SOMETHING_NEW", json!({ "x": 1 })),
-        event(7, "INTERACTION_CREATE", json!({ "id": "no number" })),
-        event(8, "INTERACTION_CREATE", json!({ "id": "501", "application_id": "7", "type": 2, "token": "t" })),
+        event(7, "INTERACTION_CREATE", command(json!({ "member": "not of this form" }))),
+        event(8, "MESSAGE_REACTION_ADD", json!("a mark")),
+        event(9, "INTERACTION_CREATE", command(json!({ "id": "501" }))),
     ];
     let mut scene = scene(60_000, vec![lines]).await;
     for wanted in ["ready s1", "interaction 500", "mark by 5 true", "mark by 5 false", "cleared", "interaction 501"] {
@@ -272,7 +297,7 @@ async fn it_never_connects_to_anywhere_that_the_base_does_not_stand_for() {
         assert!(at(url, base).is_err(), "{url} at {base}");
     }
     let fake = Fake::start().await;
-    fake.state().found.insert("gateway/bot".into(), json!({ "url": "wss://gateway.discord.gg" }));
+    fake.state().found.insert("gateway/bot".into(), testing::gateway("wss://gateway.discord.gg", 990));
     let scene = begin(fake, Arc::default());
     scene.fake.until("GET /gateway/bot", 3).await;
     assert!(!scene.ended.is_finished(), "it waits until the base says something better");
@@ -282,9 +307,7 @@ async fn it_never_connects_to_anywhere_that_the_base_does_not_stand_for() {
 #[tokio::test]
 async fn with_the_days_budget_nearly_gone_no_session_is_begun() {
     let fake = Fake::start().await;
-    let limit = json!({ "total": 1000, "remaining": 3, "reset_after": 3_600_000, "max_concurrency": 1 });
-    let url = json!({ "url": "ws://127.0.0.1:1", "session_start_limit": limit });
-    fake.state().found.insert("gateway/bot".into(), url);
+    fake.state().found.insert("gateway/bot".into(), testing::gateway("ws://127.0.0.1:1", 3));
     let mut budget = Budget::new(Duration::ZERO, Duration::ZERO);
     let (sender, _) = mpsc::unbounded_channel();
     let gateway =

@@ -4,13 +4,15 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use scalebot_commands::units::{OperationId, TargetName};
-use serenity::all::{MessageId, UserId};
+use serde_json::{Value, json};
+use serenity::all::{MessageId, Reaction, RoleId, UserId};
 
 use super::*;
+use crate::discord::gateway;
 use crate::discord::marks::Marks;
 use crate::discord::room::placed::tests::InMemory;
 use crate::discord::room::placed::{Ask, AskState, Board, Entry, Passed};
-use crate::discord::testing::Fake;
+use crate::discord::testing::{Fake, message, with};
 use crate::system::System;
 use crate::testing::Stage;
 
@@ -104,28 +106,36 @@ fn interactions(fake: &Fake, desk: &Arc<Desk>) -> Interactions {
     Interactions { rest, settings, people, reception, world: Arc::new(System::new()) }
 }
 
+/// What somebody did, by Discord's numbers.
+const COMMAND: u8 = 2;
+const BUTTON: u8 = 3;
+const COMPLETION: u8 = 4;
+const FORM: u8 = 5;
+
+/// What is answered at once, by Discord's numbers.
+const SAY: u8 = 4;
+const LATER: u8 = 5;
+const ASK: u8 = 9;
+
 #[allow(clippy::needless_pass_by_value, reason = "JSON is written where it is handed over")]
-fn interaction(kind: u8, data: Value, change: impl FnOnce(&mut Value)) -> Interaction {
-    let mut json = json!({
-        "id": "500", "application_id": "7", "type": kind, "token": "dG9rZW4", "guild_id": "10", "channel_id": "20",
-        "member": { "user": { "id": LEAD, "username": "Lea" }, "roles": ["42"] }, "data": data,
-        "authorizing_integration_owners": { "0": "10" },
-    });
+fn interaction(kind: u8, data: Value, change: impl FnOnce(&mut Value)) -> Did {
+    let mut json = gateway::tests::command(json!({ "type": kind, "data": data, "message": message("800", "20") }));
     change(&mut json);
     serde_json::from_value(json).unwrap()
 }
 
-fn command(change: impl FnOnce(&mut Value)) -> Interaction {
-    let data = json!({ "name": "scale", "options": [{ "name": "up", "options": [{ "name": "count", "value": 6 }] }] });
-    interaction(COMMAND, data, change)
+fn command(change: impl FnOnce(&mut Value)) -> Did {
+    let mut json = gateway::tests::command(json!({}));
+    change(&mut json);
+    serde_json::from_value(json).unwrap()
 }
 
-fn pressed(press: &Press) -> Interaction {
+fn pressed(press: &Press) -> Did {
     interaction(BUTTON, json!({ "custom_id": press.id().unwrap(), "component_type": 2 }), |_| ())
 }
 
-fn filled_in(press: &Press, text: &str) -> Interaction {
-    let rows = json!([{ "components": [{ "custom_id": "text", "value": text }] }]);
+fn filled_in(press: &Press, text: &str) -> Did {
+    let rows = json!([{ "type": 1, "components": [{ "type": 4, "custom_id": "text", "value": text }] }]);
     interaction(FORM, json!({ "custom_id": press.id().unwrap(), "components": rows }), |_| ())
 }
 
@@ -146,9 +156,9 @@ async fn a_command_is_acknowledged_first_and_answered_privately() {
     let fake = Fake::start().await;
     let desk =
         Desk::new(Reply::Opened { operation: OperationId::new("op"), text: "Looking. Operation 7f3a01.".into() });
-    interactions(&fake, &desk).answer(command(|_| ())).await;
+    interactions(&fake, &desk).answer(&command(|_| ())).await;
     let (first, later) = answered(&fake);
-    assert_eq!(first, json!({ "type": LATER, "data": { "flags": 64 } }));
+    assert_eq!(first, json!({ "type": LATER, "data": { "flags": 64, "attachments": [] } }));
     assert_eq!(later.unwrap()["content"], "Looking. Operation 7f3a01.");
     assert_eq!(desk.heard(), [format!("{LEAD}: /scale up 6")]);
     assert_eq!(fake.state().asked.len(), 2, "nothing else was asked of anybody: {:?}", fake.state().asked);
@@ -160,7 +170,7 @@ async fn what_discord_does_not_let_us_acknowledge_belongs_to_another() {
     let desk = Desk::new(Reply::Taken(String::new()));
     for code in [40_060, 10_062] {
         fake.fail("POST /interactions/500", if code == 40_060 { 400 } else { 404 }, code);
-        interactions(&fake, &desk).answer(command(|_| ())).await;
+        interactions(&fake, &desk).answer(&command(|_| ())).await;
         interactions(&fake, &desk).people.names_in([]).await;
     }
     assert_eq!(desk.heard(), <[String; 0]>::default());
@@ -172,7 +182,7 @@ async fn from_elsewhere_it_is_refused_with_what_is_missing() {
     let fake = Fake::start().await;
     let desk = Desk::new(Reply::Taken(String::new()));
     let mut said = Vec::new();
-    let elsewhere: [fn(&mut Value); 6] = [
+    let elsewhere: [fn(&mut Value); 5] = [
         |json| json["authorizing_integration_owners"] = json!({ "1": LEAD }),
         |json| {
             json["guild_id"] = Value::Null;
@@ -182,10 +192,9 @@ async fn from_elsewhere_it_is_refused_with_what_is_missing() {
         |json| json["guild_id"] = json!("11"),
         |json| json["channel_id"] = json!("99"),
         |json| json["channel_id"] = json!("22"),
-        |json| json["type"] = json!(99),
     ];
     for change in elsewhere {
-        interactions(&fake, &desk).answer(command(change)).await;
+        interactions(&fake, &desk).answer(&command(change)).await;
         let (first, later) = answered(&fake);
         assert_eq!((&first["type"], &first["data"]["flags"], later), (&json!(SAY), &json!(64), None));
         said.push(first["data"]["content"].as_str().unwrap().to_owned());
@@ -204,12 +213,10 @@ async fn from_elsewhere_it_is_refused_with_what_is_missing() {
 
     Commands are not taken here. Nothing was done.
     Use <#20>.
-
-    That is nothing that this bot knows. It may have been made by a later version of it.
     ");
     let mut viewers = interactions(&fake, &desk);
-    viewers.settings.roles.viewer = vec![serenity::all::RoleId::new(40)];
-    viewers.answer(command(|json| json["member"]["roles"] = json!(["9"]))).await;
+    viewers.settings.roles.viewer = vec![RoleId::new(40)];
+    viewers.answer(&command(|json| json["member"]["roles"] = json!(["9"]))).await;
     insta::assert_snapshot!(answered(&fake).0["data"]["content"].as_str().unwrap(), @"
     You hold none of this bot's roles. Nothing was done.
     Ask for <@&40>.
@@ -220,8 +227,8 @@ async fn from_elsewhere_it_is_refused_with_what_is_missing() {
         json["channel_id"] = json!("900");
         json["channel"] = json!({ "id": "900", "type": 11, "parent_id": "20" });
     });
-    interactions(&fake, &desk).answer(in_thread).await;
-    interactions(&fake, &desk).answer(command(|json| json["channel_id"] = json!("21"))).await;
+    interactions(&fake, &desk).answer(&in_thread).await;
+    interactions(&fake, &desk).answer(&command(|json| json["channel_id"] = json!("21"))).await;
     assert_eq!(desk.heard().len(), 2);
 }
 
@@ -231,11 +238,11 @@ async fn a_question_is_answered_with_its_card_and_nonsense_in_the_grammars_words
     let stage = Stage::new();
     let scalebot_commands::asked::Answer::Card(card) = stage.ask("operator", "/scale help").await else { panic!() };
     let desk = Desk::new(Reply::Card(card));
-    interactions(&fake, &desk).answer(command(|_| ())).await;
+    interactions(&fake, &desk).answer(&command(|_| ())).await;
     let later = answered(&fake).1.unwrap();
     assert_eq!(later["embeds"][0]["title"], "· info  What can be asked");
-    let nonsense = json!({ "name": "scale", "options": [{ "name": "explode" }] });
-    interactions(&fake, &desk).answer(interaction(COMMAND, nonsense, |_| ())).await;
+    let nonsense = json!({ "id": "901", "name": "scale", "type": 1, "options": [{ "name": "explode", "type": 1, "options": [] }] });
+    interactions(&fake, &desk).answer(&interaction(COMMAND, nonsense, |_| ())).await;
     assert!(answered(&fake).1.unwrap()["content"].as_str().unwrap().contains("I do not know"));
 }
 
@@ -246,7 +253,7 @@ async fn buttons_do_what_marks_do_and_more() {
     let press = |press: Press| {
         let (interactions, fake, desk) = (interactions(&fake, &desk), fake.clone(), Arc::clone(&desk));
         async move {
-            interactions.answer(pressed(&press)).await;
+            interactions.answer(&pressed(&press)).await;
             let said = answered(&fake).1.unwrap()["content"].as_str().unwrap().to_owned();
             format!("{} | {said}", desk.heard().join(","))
         }
@@ -284,14 +291,14 @@ async fn what_needs_words_is_asked_for_in_a_form() {
     let desk = Desk::new(Reply::Taken(String::new()));
     let operation = OperationId::new("op");
     for press in [Press::ApproveWithReason(request()), Press::Reason(operation.clone()), Press::Attest(operation)] {
-        interactions(&fake, &desk).answer(pressed(&press)).await;
+        interactions(&fake, &desk).answer(&pressed(&press)).await;
         let (first, later) = answered(&fake);
         assert_eq!((&first["type"], later), (&json!(ASK), None));
         assert_eq!(first["data"]["custom_id"], press.id().unwrap());
         let field = &first["data"]["components"][0]["components"][0];
         assert_eq!((&field["max_length"], &field["required"]), (&json!(MAX_REASON), &json!(true)));
         assert_eq!(desk.heard(), <[String; 0]>::default());
-        interactions(&fake, &desk).answer(filled_in(&press, " we\nneed \u{202e}it ")).await;
+        interactions(&fake, &desk).answer(&filled_in(&press, " we\nneed \u{202e}it ")).await;
         answered(&fake);
         let heard = desk.heard();
         assert!(heard[0].contains("we need") && !heard[0].contains('\u{202e}'), "{heard:?}");
@@ -303,7 +310,7 @@ async fn several_escalations_are_offered_as_buttons() {
     let fake = Fake::start().await;
     let text = "2 escalations are open. Say which:\nacknowledge 41: CRITICAL, x\nacknowledge 7: HIGH, y";
     let desk = Desk::new(Reply::Refused(text.to_owned()));
-    interactions(&fake, &desk).answer(pressed(&Press::Acknowledge(None))).await;
+    interactions(&fake, &desk).answer(&pressed(&Press::Acknowledge(None))).await;
     let later = answered(&fake).1.unwrap();
     let labels: Vec<&Value> =
         later["components"][0]["components"].as_array().unwrap().iter().map(|button| &button["label"]).collect();
@@ -314,7 +321,9 @@ async fn several_escalations_are_offered_as_buttons() {
 async fn a_button_of_another_version_does_nothing() {
     let fake = Fake::start().await;
     let desk = Desk::new(Reply::Taken(String::new()));
-    interactions(&fake, &desk).answer(interaction(BUTTON, json!({ "custom_id": "s9:approve:x" }), |_| ())).await;
+    interactions(&fake, &desk)
+        .answer(&interaction(BUTTON, json!({ "custom_id": "s9:approve:x", "component_type": 2 }), |_| ()))
+        .await;
     assert!(answered(&fake).1.unwrap()["content"].as_str().unwrap().contains("another version"));
     assert_eq!(desk.heard(), <[String; 0]>::default());
 }
@@ -323,12 +332,12 @@ async fn a_button_of_another_version_does_nothing() {
 async fn what_is_typed_is_completed_at_once() {
     let fake = Fake::start().await;
     let desk = Desk::new(Reply::Taken(String::new()));
-    let typed = json!({ "name": "scale", "options": [{ "name": "status", "options": [
-        { "name": "target", "value": "w", "focused": true }
+    let typed = json!({ "id": "901", "name": "scale", "type": 1, "options": [{ "name": "status", "type": 1, "options": [
+        { "name": "target", "type": 3, "value": "w", "focused": true }
     ] }] });
-    interactions(&fake, &desk).answer(interaction(COMPLETION, typed.clone(), |_| ())).await;
+    interactions(&fake, &desk).answer(&interaction(COMPLETION, typed.clone(), |_| ())).await;
     assert_eq!(answered(&fake).0["data"]["choices"], json!([{ "name": "web", "value": "web" }]));
-    interactions(&fake, &desk).answer(interaction(COMPLETION, typed, |json| json["guild_id"] = json!("11"))).await;
+    interactions(&fake, &desk).answer(&interaction(COMPLETION, typed, |json| json["guild_id"] = json!("11"))).await;
     assert_eq!(answered(&fake).0["data"]["choices"], json!([]));
 }
 
@@ -337,7 +346,7 @@ async fn who_has_just_done_something_is_answered_there() {
     let fake = Fake::start().await;
     let desk = Desk::new(Reply::Taken(String::new()));
     let interactions = interactions(&fake, &desk);
-    interactions.answer(command(|_| ())).await;
+    interactions.answer(&command(|_| ())).await;
     answered(&fake);
     interactions.people.tell(&Person::new(LEAD), drawing::say("Too late.", &[])).await.unwrap();
     let (path, said) = fake.state().said.pop().unwrap();
@@ -370,11 +379,9 @@ async fn marks(fake: &Fake, desk: &Arc<Desk>, before: &[(u64, Passed)]) -> Marks
     Marks { rest, board, people, reception, in_turn: tokio::sync::Mutex::default() }
 }
 
-fn reaction(user: &str, emoji: &str, change: impl FnOnce(&mut Value)) -> crate::discord::wire::Reaction {
-    let mut json =
-        json!({ "user_id": user, "channel_id": "21", "message_id": "900", "emoji": { "id": null, "name": emoji } });
-    change(&mut json);
-    serde_json::from_value(json).unwrap()
+fn reaction(user: &str, emoji: &str, otherwise: Value) -> Reaction {
+    let mark = gateway::tests::mark(user, json!({ "emoji": { "id": null, "name": emoji } }));
+    serde_json::from_value(with(mark, otherwise)).unwrap()
 }
 
 #[tokio::test]
@@ -382,11 +389,11 @@ async fn a_mark_is_passed_on_once_and_so_is_its_withdrawal() {
     let fake = Fake::start().await;
     let desk = Desk::new(Reply::Taken(String::new()));
     let marks = marks(&fake, &desk, &[]).await;
-    marks.seen(&reaction("5", "✅", |_| ()), true).await;
-    marks.seen(&reaction("5", "✅", |_| ()), true).await;
-    marks.seen(&reaction("5", "❌", |_| ()), true).await;
-    marks.seen(&reaction("5", "✅", |_| ()), false).await;
-    marks.seen(&reaction("6", "✅", |_| ()), false).await;
+    marks.seen(&reaction("5", "✅", json!({})), true).await;
+    marks.seen(&reaction("5", "✅", json!({})), true).await;
+    marks.seen(&reaction("5", "❌", json!({})), true).await;
+    marks.seen(&reaction("5", "✅", json!({})), false).await;
+    marks.seen(&reaction("6", "✅", json!({})), false).await;
     assert_eq!(desk.heard(), ["op: 5 Approve 30e2 None", "op: 5 Reject 30e2 None", "op: 5 takes Approve back"]);
 }
 
@@ -395,11 +402,11 @@ async fn only_our_two_marks_by_others_on_a_request_mean_anything() {
     let fake = Fake::start().await;
     let desk = Desk::new(Reply::Taken(String::new()));
     let marks = marks(&fake, &desk, &[]).await;
-    marks.seen(&reaction("7", "✅", |_| ()), true).await;
-    marks.seen(&reaction("5", "👍", |_| ()), true).await;
-    marks.seen(&reaction("5", "✅", |json| json["emoji"]["id"] = json!("123")), true).await;
-    marks.seen(&reaction("5", "✅", |json| json["message_id"] = json!("901")), true).await;
-    marks.seen(&reaction("5", "✅", |json| json["channel_id"] = json!("20")), true).await;
+    marks.seen(&reaction("7", "✅", json!({})), true).await;
+    marks.seen(&reaction("5", "👍", json!({})), true).await;
+    marks.seen(&reaction("5", "✅", json!({ "emoji": { "id": "123", "name": "✅" } })), true).await;
+    marks.seen(&reaction("5", "✅", json!({ "message_id": "901" })), true).await;
+    marks.seen(&reaction("5", "✅", json!({ "channel_id": "20" })), true).await;
     assert_eq!(desk.heard(), <[String; 0]>::default());
 }
 
@@ -430,7 +437,7 @@ async fn who_may_not_is_told_why_alone() {
     let fake = Fake::start().await;
     let desk = Desk::new(Reply::Refused("Only a governance lead can decide. Ask one.".into()));
     let marks = marks(&fake, &desk, &[]).await;
-    marks.seen(&reaction("80351110224678912", "✅", |_| ()), true).await;
+    marks.seen(&reaction("80351110224678912", "✅", json!({})), true).await;
     let said = fake.channel("7780351110224678912").pop().unwrap();
     assert_eq!(said["content"], "Only a governance lead can decide. Ask one.");
 }

@@ -109,8 +109,8 @@ pub(super) fn body(built: &impl Serialize) -> Result<Body, Fault> {
 /// What a builder comes to, with files. Where it says which files there are, they are numbered here: the library lets its
 /// own client alone do that.
 fn with_files(built: &impl Serialize, files: Vec<CreateAttachment>) -> Result<Body, Fault> {
-    let mut json = serde_json::to_value(built)
-        .map_err(|error| Fault::Unreadable(format!("in what was to be sent: {error}")))?;
+    let mut json =
+        serde_json::to_value(built).map_err(|error| Fault::Unreadable(format!("in what was to be sent: {error}")))?;
     if let Some(listed) = json.get_mut("attachments") {
         let described = |(id, file): (usize, &CreateAttachment)| json!({ "id": id.to_string(), "filename": file.filename, "description": file.description });
         *listed = files.iter().enumerate().map(described).collect();

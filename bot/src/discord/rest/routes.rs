@@ -4,9 +4,9 @@ use reqwest::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use serenity::all::{
-    ApplicationId, AutoArchiveDuration, BotGateway, ChannelId, Command, CreateCommand, CreateInteractionResponse, CreateThread,
-    CurrentApplicationInfo, CurrentUser, EditMessage, GuildChannel, GuildId, InteractionId, Member, Message, MessageId,
-    PartialGuild, PrivateChannel, RoleId, User, UserId,
+    ApplicationId, AutoArchiveDuration, BotGateway, ChannelId, Command, CreateCommand, CreateInteractionResponse,
+    CreateThread, CurrentApplicationInfo, CurrentUser, EditMessage, GuildChannel, GuildId, InteractionId, Member,
+    Message, MessageId, PartialGuild, PrivateChannel, RoleId, User, UserId,
 };
 
 use super::limits::Route;

@@ -8,9 +8,12 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::IntoResponse as _;
 use serde_json::json;
-use serenity::all::{ChannelId, GuildId, InteractionId, MessageId, UserId};
+use serenity::all::{
+    ChannelId, CreateInteractionResponse, CreateInteractionResponseMessage, GuildId, InteractionId, MessageId,
+};
 
 use super::*;
+use crate::discord::testing;
 
 /// A status, headers and a body.
 type Answer = (StatusCode, Vec<(&'static str, String)>, Value);
@@ -65,19 +68,22 @@ impl Server {
 const OPS: Place = Place { id: ChannelId::new(20), called: "the ops channel" };
 
 fn message() -> Value {
-    json!({ "id": "900", "channel_id": "20", "author": { "id": "7" } })
+    testing::message("900", "20")
 }
 
 fn posted(nonce: bool) -> Posted {
-    let json =
-        if nonce { json!({ "content": "x", "nonce": "n", "enforce_nonce": true }) } else { json!({ "content": "x" }) };
-    Posted { json, files: vec![] }
+    Posted { content: Some("x".to_owned()), nonce: nonce.then(|| "n".to_owned()), ..Posted::default() }
+}
+
+/// An acknowledgement.
+fn later() -> CreateInteractionResponse {
+    CreateInteractionResponse::Defer(CreateInteractionResponseMessage::new())
 }
 
 #[tokio::test]
 async fn a_request_carries_the_token_and_goes_to_the_configured_base() {
     let server = Server::start().await;
-    server.answers(200, &[], json!({ "id": "7", "username": "scalebot", "bot": true }));
+    server.answers(200, &[], testing::me());
     assert!(server.rest().me().await.unwrap().bot);
     let (_, uri, headers, _) = server.script.lock().unwrap().asked.remove(0);
     assert_eq!(uri, "/api/v10/users/@me");
@@ -102,7 +108,7 @@ async fn a_global_429_holds_every_route_up() {
     assert!(matches!(rest.me().await, Err(Fault::Busy(wait)) if wait > Duration::from_secs(3_500)));
     assert!(matches!(rest.post(&OPS, posted(true)).await, Err(Fault::Busy(_))));
     let token = SecretString::from("aW50ZXJhY3Rpb24");
-    assert!(matches!(rest.acknowledge(InteractionId::new(1), &token, json!({})).await, Err(Fault::Busy(_))));
+    assert!(matches!(rest.acknowledge(InteractionId::new(1), &token, &later()).await, Err(Fault::Busy(_))));
     assert_eq!(server.asked().len(), 1, "nothing was sent into the wait");
 }
 
@@ -158,8 +164,8 @@ async fn a_token_that_is_not_accepted_is_used_no_more() {
     let server = Server::start().await;
     let rest = server.rest();
     server.answers(401, &[], json!({ "message": "401: Unauthorized", "code": 0 }));
-    assert_eq!(rest.me().await, Err(Fault::TokenRefused));
-    assert_eq!(rest.gateway().await, Err(Fault::TokenRefused));
+    assert_eq!(rest.me().await.unwrap_err(), Fault::TokenRefused);
+    assert_eq!(rest.gateway().await.unwrap_err(), Fault::TokenRefused);
     assert_eq!(server.asked().len(), 1);
 }
 
@@ -169,9 +175,9 @@ async fn a_refused_acknowledgement_says_nothing_about_the_token() {
     let rest = server.rest();
     server.answers(401, &[], json!({ "message": "401: Unauthorized", "code": 0 }));
     let token = SecretString::from("aW50ZXJhY3Rpb24");
-    let fault = rest.acknowledge(InteractionId::new(1), &token, json!({ "type": 5 })).await.unwrap_err();
+    let fault = rest.acknowledge(InteractionId::new(1), &token, &later()).await.unwrap_err();
     assert!(!fault.may_pass());
-    server.answers(200, &[], json!({ "id": "7" }));
+    server.answers(200, &[], testing::me());
     rest.me().await.unwrap();
     let headers = server.script.lock().unwrap().asked[0].2.clone();
     assert!(!headers.contains_key("authorization"), "what is answered by its own token carries no other");
@@ -182,12 +188,12 @@ async fn no_error_holds_a_token_or_where_the_request_went() {
     let token = SecretString::from("aW50ZXJhY3Rpb24");
     // Nobody listens there.
     let rest = Rest::new(Url::parse("http://127.0.0.1:1/api/v10").unwrap(), &SecretString::from("secret-token"));
-    let fault = rest.unwrap().acknowledge(InteractionId::new(1), &token, json!({})).await.unwrap_err();
+    let fault = rest.unwrap().acknowledge(InteractionId::new(1), &token, &later()).await.unwrap_err();
     let said = format!("{fault:?}");
     assert!(!said.contains("aW50") && !said.contains("secret") && !said.contains("127.0.0.1"), "{said}");
     let elsewhere = SecretString::from("../../users/@me");
     let server = Server::start().await;
-    server.rest().acknowledge(InteractionId::new(1), &elsewhere, json!({})).await.unwrap_err();
+    server.rest().acknowledge(InteractionId::new(1), &elsewhere, &later()).await.unwrap_err();
     assert_eq!(server.asked(), <[String; 0]>::default());
 }
 
@@ -196,7 +202,7 @@ async fn somebody_who_is_not_there_is_told_from_one_of_whom_nothing_is_known() {
     let server = Server::start().await;
     let rest = server.rest();
     server.answers(404, &[], json!({ "message": "Unknown Member", "code": 10007 }));
-    assert_eq!(rest.member(GuildId::new(10), UserId::new(5)).await, Ok(None));
+    assert!(rest.member(GuildId::new(10), UserId::new(5)).await.unwrap().is_none());
     server.answers(404, &[], json!({ "message": "Unknown Guild", "code": 10004 }));
     assert!(rest.member(GuildId::new(10), UserId::new(5)).await.is_err());
 }
@@ -205,8 +211,7 @@ async fn somebody_who_is_not_there_is_told_from_one_of_whom_nothing_is_known() {
 async fn marks_are_read_to_their_end() {
     let server = Server::start().await;
     let rest = server.rest();
-    let page =
-        |from: u64, to: u64| Value::from((from..to).map(|id| json!({ "id": id.to_string() })).collect::<Vec<_>>());
+    let page = |from: u64, to: u64| (from..to).map(|id| testing::user(&id.to_string(), "somebody")).collect::<Value>();
     server.answers(200, &[], page(1, 101));
     server.answers(200, &[], page(101, 103));
     let found = rest.marked_by(&OPS, MessageId::new(900), "%E2%9C%85", 1_000).await.unwrap();
@@ -220,17 +225,15 @@ async fn marks_are_read_to_their_end() {
 async fn a_file_goes_with_its_message() {
     let server = Server::start().await;
     server.answers(200, &[], message());
-    let file = File {
-        name: "chart.png".into(),
-        content_type: "image/png",
-        bytes: b"PNG".to_vec(),
-        description: "p99 fell".into(),
-    };
-    let message = Posted { json: json!({ "attachments": [{ "id": 0 }] }), files: vec![file] };
+    let file = |name: &str| CreateAttachment::bytes("of it", name).description("what it shows");
+    let message = Posted { files: vec![file("chart.png"), file("all.txt")], ..posted(false) };
     server.rest().post(&OPS, message).await.unwrap();
     let (_, _, headers, body) = server.script.lock().unwrap().asked.remove(0);
     assert!(headers["content-type"].to_str().unwrap().starts_with("multipart/form-data; boundary="));
     let body = String::from_utf8(body).unwrap();
-    assert!(body.contains("name=\"payload_json\"") && body.contains(r#"{"attachments":[{"id":0}]}"#), "{body}");
-    assert!(body.contains("name=\"files[0]\"; filename=\"chart.png\"") && body.contains("PNG"), "{body}");
+    let json = r#""attachments":[{"description":"what it shows","filename":"chart.png","id":"0"},{"description":"what it shows","filename":"all.txt","id":"1"}]"#;
+    assert!(body.contains("name=\"payload_json\"") && body.contains(json), "{body}");
+    assert!(body.contains("name=\"files[0]\"; filename=\"chart.png\"\r\nContent-Type: image/png"), "{body}");
+    assert!(body.contains("name=\"files[1]\"; filename=\"all.txt\"\r\nContent-Type: text/plain"), "{body}");
+    assert!(body.contains("of it"), "{body}");
 }

@@ -16,7 +16,6 @@ use scalebot_commands::units::OperationId;
 use serde::{Deserialize, Serialize};
 use serenity::all::{ChannelId, MessageId, UserId};
 
-
 /// How many messages are remembered; the oldest go first.
 const REMEMBERED: usize = 1_000;
 
@@ -285,7 +284,11 @@ pub(crate) mod tests {
             message: MessageId::new(message),
             before: 0,
             thread: None,
-            ask: Some(Ask { digest: "d".into(), state: AskState::Open, marks: [(UserId::new(5), Passed::Approve)].into() }),
+            ask: Some(Ask {
+                digest: "d".into(),
+                state: AskState::Open,
+                marks: [(UserId::new(5), Passed::Approve)].into(),
+            }),
             pressable: true,
         }
     }
