@@ -81,7 +81,7 @@ impl LogChannel for Transcript {
     }
 
     async fn find(&self, post: &Post) -> Result<Option<String>, PortError> {
-        let wanted = Announced { first: post.first, last: post.last, hash: post.hash };
+        let wanted = Announced::plain(post.first, post.last, post.hash);
         let found = self.scan().await?.blocks.into_iter().find(|(_, sealed)| *sealed == wanted);
         Ok(found.map(|(number, _)| number.to_string()))
     }
@@ -209,7 +209,7 @@ fn heading(line: &str) -> Option<(u64, u64, u64)> {
 fn seal(line: &str) -> Option<(u64, Announced)> {
     let (named, hash) = line.strip_prefix("sealed ")?.split_once(", hash ")?;
     let (number, first, last) = heading(named)?;
-    Some((number, Announced { first, last, hash: Hash::parse(hash)? }))
+    Some((number, Announced::plain(first, last, Hash::parse(hash)?)))
 }
 
 #[cfg(test)]
@@ -221,7 +221,7 @@ mod tests {
     }
 
     fn seals(posts: &[&Post]) -> Vec<Announced> {
-        posts.iter().map(|post| Announced { first: post.first, last: post.last, hash: post.hash }).collect()
+        posts.iter().map(|post| Announced::plain(post.first, post.last, post.hash)).collect()
     }
 
     #[tokio::test]

@@ -190,7 +190,7 @@ async fn prove(state: &StateDir, ledger: &SqliteLedger, posts: Vec<Announced>) -
 }
 
 fn in_order(audited: &Audited) -> Verdict {
-    let Audited { events, head, unfinished, compared, unposted } = audited;
+    let Audited { events, head, unfinished, compared, unposted, suspects } = audited;
     let mut lines = vec![match events {
         0 => "The operational log is in order, and holds no event.".to_owned(),
         _ => {
@@ -209,6 +209,12 @@ fn in_order(audited: &Audited) -> Verdict {
     }
     if unposted.len() > GAPS {
         lines.push(format!("And {} more gaps like that.", unposted.len() - GAPS));
+    }
+    for suspect in suspects.iter().take(GAPS) {
+        lines.push(format!("Look at this: {suspect}."));
+    }
+    if suspects.len() > GAPS {
+        lines.push(format!("And {} more posts like that.", suspects.len() - GAPS));
     }
     if *unfinished > 0 {
         lines.push(format!("Not ended: {}.", count(*unfinished as u64, "operation", "operations")));

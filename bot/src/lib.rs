@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod console;
 mod control;
+mod discord;
 pub mod drawing;
 mod drill;
 mod ledger_command;

@@ -5,11 +5,13 @@
 //! were posted there. And a chain can be whole and still tell what cannot have happened.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use crate::event::{Broken, Event, Hash, Kind, Proof};
 use crate::ports::Announced;
-use crate::units::{Epoch, OperationId};
+use crate::units::{Epoch, Millis, OperationId, elapsed};
 
 /// Why the log cannot be believed, at the first event where that shows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -119,7 +121,59 @@ pub struct Audited {
     pub compared: Option<u64>,
     /// Events up to there that no post covers: the posts were removed.
     pub unposted: Vec<RangeInclusive<u64>>,
+    /// Posts that are not as they should be, though what they say of the log holds.
+    pub suspects: Vec<Suspect>,
 }
+
+/// A post that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspect {
+    /// The first event that it names.
+    pub first: u64,
+    /// The last event that it names.
+    pub last: u64,
+    /// What about it.
+    pub why: Doubt,
+}
+
+/// What is not as it should be about a post.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// It was changed after it was posted.
+    Edited,
+    /// Somebody else wrote it.
+    Foreign,
+    /// It was posted so long after what it tells.
+    Late(Millis),
+    /// It was posted so long before what it tells.
+    Early(Millis),
+}
+
+impl fmt::Display for Suspect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { first, last, why } = self;
+        write!(f, "the post of events {first} to {last} ")?;
+        match why {
+            Doubt::Edited => f.write_str("was changed after it was posted: read the log itself, not the post"),
+            Doubt::Foreign => {
+                f.write_str("was not written by the bot: it was not compared, and somebody wanted it to be")
+            }
+            Doubt::Late(by) => {
+                write!(f, "came {by} after its last event: the channel was away, or the log was written anew")
+            }
+            Doubt::Early(by) => {
+                write!(f, "came {by} before its last event: one of both clocks is wrong, or the log is")
+            }
+        }
+    }
+}
+
+/// How long after its last event a post may come, and how far before it by the clocks of both.
+const LATE: Duration = Duration::from_hours(1);
+const EARLY: Duration = Duration::from_mins(2);
+
+/// How many suspects are kept.
+const SUSPECTS: usize = 100;
 
 /// Walks the log from its first event.
 #[derive(Debug)]
@@ -132,6 +186,7 @@ pub struct Audit {
     witnessed: bool,
     compared: u64,
     unposted: Vec<RangeInclusive<u64>>,
+    suspects: Vec<Suspect>,
 }
 
 /// How far an operation is.
@@ -145,6 +200,10 @@ impl Audit {
     /// An audit against what the log channel was told; without a post, of the log alone.
     pub fn against(mut posts: Vec<Announced>) -> Self {
         posts.sort_by_key(|post| std::cmp::Reverse((post.last, post.first)));
+        let foreign = posts.extract_if(.., |post| post.foreign).map(|post| Suspect::of(&post, Doubt::Foreign));
+        let suspects = foreign.take(SUSPECTS).collect();
+        // What `take` left was not drained.
+        posts.retain(|post| !post.foreign);
         Self {
             proof: Proof::default(),
             epoch: Epoch(0),
@@ -153,6 +212,7 @@ impl Audit {
             posts,
             compared: 0,
             unposted: Vec::new(),
+            suspects,
         }
     }
 
@@ -204,13 +264,14 @@ impl Audit {
         }
         let unfinished = self.operations.values().filter(|course| course.finished.is_none()).count();
         let compared = self.compared();
-        Ok(Audited { events, head, unfinished, compared, unposted: self.unposted })
+        let Self { unposted, suspects, .. } = self;
+        Ok(Audited { events, head, unfinished, compared, unposted, suspects })
     }
 
     /// Compares the event with every post that ends with it.
     fn witness(&mut self, event: &Event) -> Result<(), Wrong> {
         while let Some(post) = self.posts.last() {
-            let Announced { first, last, hash } = *post;
+            let Announced { first, last, hash, .. } = *post;
             if first == 0 || first > last {
                 return Err(Wrong::Senseless { first, last });
             }
@@ -224,7 +285,11 @@ impl Audit {
                 self.unposted.push(self.compared + 1..=first - 1);
             }
             self.compared = self.compared.max(last);
-            self.posts.pop();
+            if let Some(post) = self.posts.pop() {
+                let doubts = Doubt::about(&post, event).into_iter().map(|why| Suspect::of(&post, why));
+                let room = SUSPECTS.saturating_sub(self.suspects.len());
+                self.suspects.extend(doubts.take(room));
+            }
         }
         Ok(())
     }
@@ -257,6 +322,34 @@ impl Audit {
         }
         Ok(())
     }
+}
+
+impl Suspect {
+    fn of(post: &Announced, why: Doubt) -> Self {
+        Self { first: post.first, last: post.last, why }
+    }
+}
+
+impl Doubt {
+    /// What is not as it should be about a post that ends with that event.
+    fn about(post: &Announced, event: &Event) -> Vec<Self> {
+        let mut doubts = Vec::new();
+        if post.edited {
+            doubts.push(Self::Edited);
+        }
+        if let (Some(posted), Some(at)) = (post.posted, event.time()) {
+            match (elapsed(at, posted), elapsed(posted, at)) {
+                (late, _) if late > LATE => doubts.push(Self::Late(whole_seconds(late))),
+                (_, early) if early > EARLY => doubts.push(Self::Early(whole_seconds(early))),
+                _ => {}
+            }
+        }
+        doubts
+    }
+}
+
+fn whole_seconds(length: Duration) -> Millis {
+    Duration::from_secs(length.as_secs()).into()
 }
 
 #[cfg(test)]
@@ -296,7 +389,7 @@ mod tests {
     }
 
     fn post(events: &[Event], first: u64, last: u64) -> Announced {
-        Announced { first, last, hash: events[usize::try_from(last).unwrap() - 1].hash }
+        Announced::plain(first, last, events[usize::try_from(last).unwrap() - 1].hash)
     }
 
     fn audit(events: &[Event], posts: Vec<Announced>) -> Result<Audited, Wrong> {
@@ -325,6 +418,34 @@ mod tests {
         let events = good();
         let found = audit(&events, vec![post(&events, 5, 5), post(&events, 2, 2)]).unwrap();
         assert_eq!((found.compared, found.unposted), (Some(5), vec![1..=1, 3..=4]));
+    }
+
+    #[test]
+    fn a_post_that_is_not_as_it_should_be_is_a_suspect_and_somebody_elses_is_no_witness() {
+        let events = good();
+        let at = |minute: i64| {
+            Some(
+                "2026-01-08T03:00:00Z".parse::<crate::units::Timestamp>().unwrap()
+                    + Duration::from_mins(minute.unsigned_abs()),
+            )
+        };
+        let posts = vec![
+            Announced { edited: true, posted: at(59), ..post(&events, 1, 1) },
+            Announced { posted: at(61), ..post(&events, 2, 2) },
+            Announced { posted: Some("2026-01-08T02:57:00Z".parse().unwrap()), ..post(&events, 3, 3) },
+            Announced { foreign: true, hash: Hash([9; 32]), ..post(&events, 4, 4) },
+        ];
+        let found = audit(&events, posts).unwrap();
+        let said: Vec<String> = found.suspects.iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(said.join("\n"), @"
+        the post of events 4 to 4 was not written by the bot: it was not compared, and somebody wanted it to be
+        the post of events 1 to 1 was changed after it was posted: read the log itself, not the post
+        the post of events 2 to 2 came 1 h 1 min after its last event: the channel was away, or the log was written anew
+        the post of events 3 to 3 came 3 min before its last event: one of both clocks is wrong, or the log is
+        ");
+        assert_eq!(found.compared, Some(3));
+        let foreign = Announced { foreign: true, ..post(&events, 1, 1) };
+        assert_eq!(audit(&events, vec![foreign]).unwrap().compared, None);
     }
 
     #[test]
@@ -357,7 +478,7 @@ mod tests {
         let events = good();
         let senseless = Announced { first: 4, ..post(&events, 1, 2) };
         assert_eq!(audit(&events, vec![senseless]), Err(Wrong::Senseless { first: 4, last: 2 }));
-        let zero = Announced { first: 0, last: 0, hash: Hash::GENESIS };
+        let zero = Announced::plain(0, 0, Hash::GENESIS);
         assert_eq!(audit(&[], vec![zero]), Err(Wrong::Senseless { first: 0, last: 0 }));
     }
 

@@ -7,7 +7,7 @@ use super::{PortError, Post};
 use crate::approval::Standing;
 use crate::card::Card;
 use crate::event::Hash;
-use crate::units::{InstanceId, OperationId, Person};
+use crate::units::{InstanceId, OperationId, Person, Timestamp};
 
 /// The place where people see what an operation does. What cannot be shown never stops an operation by itself.
 #[async_trait]
@@ -105,6 +105,19 @@ pub struct Announced {
     pub last: u64,
     /// The last event's hash, as posted.
     pub hash: Hash,
+    /// Whether it was changed after it was posted.
+    pub edited: bool,
+    /// Whether somebody else wrote it: it is no witness, and says something about who.
+    pub foreign: bool,
+    /// When it was posted, by the channel's own word.
+    pub posted: Option<Timestamp>,
+}
+
+impl Announced {
+    /// Of a channel that tells nothing beyond what is posted.
+    pub fn plain(first: u64, last: u64, hash: Hash) -> Self {
+        Self { first, last, hash, edited: false, foreign: false, posted: None }
+    }
 }
 
 /// The documents that the bot keeps current.

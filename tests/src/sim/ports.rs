@@ -486,7 +486,7 @@ impl LogChannel for Port {
 
     async fn sealed(&self) -> Result<Vec<Announced>, PortError> {
         self.ask("channel.sealed", |model| {
-            let seal = |post: &Post| Announced { first: post.first, last: post.last, hash: post.hash };
+            let seal = |post: &Post| Announced::plain(post.first, post.last, post.hash);
             model.channel.iter().map(|(_, post)| seal(post)).collect()
         })
         .await

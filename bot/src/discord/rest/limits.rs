@@ -1,0 +1,305 @@
+//! When a request may be sent: Discord's limits, learned from its answers and kept before they are hit.
+//!
+//! A bucket holds the routes that share a limit, apart for each channel, server and webhook. While nothing is known of
+//! one, one request at a time finds out. What Discord refuses with a 429 closes the bucket, or everything, for as long
+//! as it says; nothing is sent meanwhile, so that a refusal is never answered with another request.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How many requests are sent in a second at most. Discord's limit is 50; a rest is for what acknowledges.
+const PER_SECOND: u32 = 40;
+
+/// How many refusals of ours (401, 403, 429) there may be in [`WINDOW`]. Discord bans the address at 10,000.
+const REFUSALS: u32 = 2_000;
+
+/// Over which refusals are counted.
+const WINDOW: Duration = Duration::from_mins(10);
+
+/// How many buckets are remembered. Those of interactions come and go.
+const REMEMBERED: usize = 2_000;
+
+/// The longest wait that is believed.
+const LONGEST: Duration = Duration::from_hours(24);
+
+/// A route as far as limits go.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Route {
+    /// The method and the path without its identifiers: what shares a limit.
+    pub(crate) pattern: &'static str,
+    /// The channel, server or webhook: what has a limit of its own.
+    pub(crate) major: String,
+    /// Acknowledges: waits for nothing but what was refused.
+    pub(crate) urgent: bool,
+}
+
+/// What an answer says about its bucket.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Told {
+    pub(crate) bucket: Option<String>,
+    pub(crate) limit: Option<u32>,
+    pub(crate) remaining: Option<u32>,
+    pub(crate) reset_after: Option<Duration>,
+}
+
+/// Whether a request may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Now.
+    Go,
+    /// Not before that moment.
+    At(Instant),
+    /// When one that is under way has been answered.
+    AfterAnother,
+}
+
+/// All that is known of Discord's limits.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    buckets: HashMap<(String, String), Bucket>,
+    /// Which bucket a route is in, as Discord names it.
+    names: HashMap<&'static str, String>,
+    closed_until: Option<Instant>,
+    second: Option<(Instant, u32)>,
+    refusals: Option<(Instant, u32)>,
+}
+
+#[derive(Debug, Default)]
+struct Bucket {
+    limit: u32,
+    /// How many more may be sent; `None` while nothing is known.
+    left: Option<u32>,
+    /// When there are as many as the limit again.
+    reset: Option<Instant>,
+    /// Closed by a refusal.
+    closed_until: Option<Instant>,
+    under_way: u32,
+}
+
+impl Limits {
+    /// Whether a request on this route may be sent now. With [`Turn::Go`] it counts as under way, until
+    /// [`Self::answered`].
+    pub(crate) fn ask(&mut self, route: &Route, now: Instant) -> Turn {
+        if let Some(until) = self.closed_until.filter(|until| *until > now) {
+            return Turn::At(until);
+        }
+        if let Some((since, count)) = self.refusals
+            && count >= REFUSALS
+            && now < since + WINDOW
+        {
+            return Turn::At(since + WINDOW);
+        }
+        if let Some((since, count)) = self.second
+            && !route.urgent
+            && count >= PER_SECOND
+            && now < since + Duration::from_secs(1)
+        {
+            return Turn::At(since + Duration::from_secs(1));
+        }
+        match self.bucket(route).ask(now, route.urgent) {
+            Turn::Go => {}
+            turn => return turn,
+        }
+        match &mut self.second {
+            Some((since, count)) if now < *since + Duration::from_secs(1) => *count += 1,
+            second => *second = Some((now, 1)),
+        }
+        Turn::Go
+    }
+
+    /// A request that had its turn is no longer under way; what its answer told, if there was one.
+    pub(crate) fn answered(&mut self, route: &Route, told: Option<&Told>, now: Instant) {
+        if let Some(name) = told.and_then(|told| told.bucket.as_deref())
+            && self.names.get(route.pattern).is_none_or(|known| known != name)
+        {
+            // What was counted under the old name goes on under the new one.
+            let bucket = self.buckets.remove(&self.key(route)).unwrap_or_default();
+            self.names.insert(route.pattern, name.to_owned());
+            let key = self.key(route);
+            let known = self.buckets.entry(key).or_default();
+            known.under_way += bucket.under_way;
+        }
+        let bucket = self.bucket(route);
+        bucket.under_way = bucket.under_way.saturating_sub(1);
+        if let Some(told) = told {
+            bucket.learn(told, now);
+        }
+        self.forget(now);
+    }
+
+    /// Discord refused with a 429: nothing is sent until `wait` has passed, on this route or anywhere.
+    pub(crate) fn refused(&mut self, route: &Route, wait: Duration, global: bool, now: Instant) {
+        let until = now + wait.min(LONGEST);
+        let closed = if global { &mut self.closed_until } else { &mut self.bucket(route).closed_until };
+        *closed = Some(closed.map_or(until, |before| before.max(until)));
+    }
+
+    /// Counts an answer that Discord counts against us.
+    pub(crate) fn count_refusal(&mut self, now: Instant) {
+        match &mut self.refusals {
+            Some((since, count)) if now < *since + WINDOW => *count += 1,
+            refusals => *refusals = Some((now, 1)),
+        }
+    }
+
+    fn key(&self, route: &Route) -> (String, String) {
+        let name = self.names.get(route.pattern).map_or(route.pattern, String::as_str);
+        (name.to_owned(), route.major.clone())
+    }
+
+    fn bucket(&mut self, route: &Route) -> &mut Bucket {
+        let key = self.key(route);
+        self.buckets.entry(key).or_default()
+    }
+
+    fn forget(&mut self, now: Instant) {
+        if self.buckets.len() > REMEMBERED {
+            self.buckets.retain(|_, bucket| !bucket.is_idle(now));
+        }
+    }
+}
+
+impl Bucket {
+    fn ask(&mut self, now: Instant, urgent: bool) -> Turn {
+        if let Some(until) = self.closed_until.filter(|until| *until > now) {
+            return Turn::At(until);
+        }
+        if self.reset.is_some_and(|reset| reset <= now) {
+            self.reset = None;
+            self.left = Some(self.limit.max(1).saturating_sub(self.under_way));
+        }
+        match (self.left, self.reset) {
+            _ if urgent => {}
+            (Some(0), Some(reset)) => return Turn::At(reset),
+            (None, _) | (Some(0), None) if self.under_way > 0 => return Turn::AfterAnother,
+            _ => {}
+        }
+        self.left = self.left.map(|left| left.saturating_sub(1));
+        self.under_way += 1;
+        Turn::Go
+    }
+
+    fn learn(&mut self, told: &Told, now: Instant) {
+        let (Some(remaining), Some(reset_after)) = (told.remaining, told.reset_after) else {
+            return;
+        };
+        // Answers may overtake one another: within one period the least that was told counts.
+        let reset = now + reset_after.min(LONGEST);
+        let same = self.reset.is_some_and(|known| reset <= known + Duration::from_millis(100));
+        let left = remaining.saturating_sub(self.under_way);
+        self.left = Some(if same { self.left.unwrap_or(left).min(left) } else { left });
+        self.reset = Some(self.reset.filter(|_| same).unwrap_or(reset));
+        self.limit = told.limit.unwrap_or(1);
+    }
+
+    fn is_idle(&self, now: Instant) -> bool {
+        let past = |moment: Option<Instant>| moment.is_none_or(|moment| moment <= now);
+        self.under_way == 0 && past(self.reset) && past(self.closed_until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn route(major: &str) -> Route {
+        Route { pattern: "POST channels/*/messages", major: major.to_owned(), urgent: false }
+    }
+
+    fn told(remaining: u32, reset_after: u64) -> Told {
+        Told {
+            bucket: Some("b1".to_owned()),
+            limit: Some(5),
+            remaining: Some(remaining),
+            reset_after: Some(secs(reset_after)),
+        }
+    }
+
+    #[tokio::test]
+    async fn while_nothing_is_known_one_request_finds_out() {
+        let (mut limits, now) = (Limits::default(), Instant::now());
+        assert_eq!(limits.ask(&route("1"), now), Turn::Go);
+        assert_eq!(limits.ask(&route("1"), now), Turn::AfterAnother);
+        assert_eq!(limits.ask(&route("2"), now), Turn::Go, "another channel has a limit of its own");
+        limits.answered(&route("1"), Some(&told(2, 5)), now);
+        assert_eq!(limits.ask(&route("1"), now), Turn::Go);
+        assert_eq!(limits.ask(&route("1"), now), Turn::Go);
+        assert_eq!(limits.ask(&route("1"), now), Turn::At(now + secs(5)));
+        assert_eq!(limits.ask(&route("1"), now + secs(5)), Turn::Go);
+    }
+
+    #[tokio::test]
+    async fn what_is_under_way_is_counted_and_the_least_that_was_told_counts() {
+        let (mut limits, now) = (Limits::default(), Instant::now());
+        assert_eq!(limits.ask(&route("1"), now), Turn::Go);
+        limits.answered(&route("1"), Some(&told(4, 5)), now);
+        for _ in 0..3 {
+            assert_eq!(limits.ask(&route("1"), now), Turn::Go);
+        }
+        // The last one's answer arrives first.
+        limits.answered(&route("1"), Some(&told(1, 5)), now);
+        limits.answered(&route("1"), Some(&told(3, 5)), now);
+        assert_eq!(limits.ask(&route("1"), now), Turn::At(now + secs(5)));
+    }
+
+    #[tokio::test]
+    async fn one_that_was_given_up_does_not_hold_the_others_up() {
+        let (mut limits, now) = (Limits::default(), Instant::now());
+        assert_eq!(limits.ask(&route("1"), now), Turn::Go);
+        limits.answered(&route("1"), None, now);
+        assert_eq!(limits.ask(&route("1"), now), Turn::Go);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_closes_its_bucket_and_a_global_one_everything() {
+        let (mut limits, now) = (Limits::default(), Instant::now());
+        limits.refused(&route("1"), secs(3), false, now);
+        assert_eq!(limits.ask(&route("1"), now), Turn::At(now + secs(3)));
+        assert_eq!(limits.ask(&route("2"), now), Turn::Go);
+        limits.refused(&route("1"), secs(7), true, now);
+        let urgent = Route { urgent: true, ..route("3") };
+        assert_eq!(limits.ask(&urgent, now), Turn::At(now + secs(7)), "an acknowledgement waits as well");
+        limits.refused(&route("1"), secs(2), true, now);
+        assert_eq!(limits.ask(&route("4"), now), Turn::At(now + secs(7)), "a shorter wait shortens nothing");
+    }
+
+    #[tokio::test]
+    async fn a_second_has_room_for_so_many_and_acknowledgements_have_their_own() {
+        let (mut limits, now) = (Limits::default(), Instant::now());
+        for channel in 0..PER_SECOND {
+            assert_eq!(limits.ask(&route(&channel.to_string()), now), Turn::Go);
+        }
+        assert_eq!(limits.ask(&route("next"), now), Turn::At(now + secs(1)));
+        let urgent = Route { urgent: true, ..route("next") };
+        assert_eq!(limits.ask(&urgent, now), Turn::Go);
+        assert_eq!(limits.ask(&route("other"), now + secs(1)), Turn::Go);
+    }
+
+    #[tokio::test]
+    async fn refusals_stop_everything_long_before_discord_bans_the_address() {
+        let (mut limits, now) = (Limits::default(), Instant::now());
+        for _ in 0..REFUSALS {
+            limits.count_refusal(now);
+        }
+        assert_eq!(limits.ask(&route("1"), now), Turn::At(now + WINDOW));
+        assert_eq!(limits.ask(&route("1"), now + WINDOW), Turn::Go);
+    }
+
+    #[tokio::test]
+    async fn buckets_of_what_is_over_are_forgotten() {
+        let (mut limits, now) = (Limits::default(), Instant::now());
+        for number in 0..=REMEMBERED {
+            let route = route(&number.to_string());
+            let later = now + secs(number as u64);
+            assert_eq!(limits.ask(&route, later), Turn::Go);
+            limits.answered(&route, Some(&told(4, 1)), later);
+        }
+        assert!(limits.buckets.len() < 10, "{}", limits.buckets.len());
+    }
+}

@@ -1,0 +1,100 @@
+//! What Discord tells, where the library's own types do not do, and why. Everything else is read as they are.
+
+use secrecy::SecretString;
+use serde::de::{Error as _, IgnoredAny};
+use serde::{Deserialize, Deserializer};
+use serenity::all::{
+    AuthorizingIntegrationOwner, ChannelId, EmbedFooter, Interaction, Member, MessageId, UserId, WebhookId,
+};
+
+/// Something that somebody did and that wants an answer.
+///
+/// The library keeps the token, by which it is answered for 15 minutes, as a text that shows wherever the interaction
+/// does. Here it is taken out as soon as it is read.
+#[derive(Clone, Debug)]
+pub(crate) struct Did {
+    pub(crate) token: SecretString,
+    pub(crate) what: Interaction,
+}
+
+impl<'de> Deserialize<'de> for Did {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut what = Interaction::deserialize(deserializer)?;
+        let token = match &mut what {
+            Interaction::Command(command) | Interaction::Autocomplete(command) => &mut command.token,
+            Interaction::Component(press) => &mut press.token,
+            Interaction::Modal(form) => &mut form.token,
+            _ => return Err(D::Error::custom("it is of a kind that is not asked for")),
+        };
+        let token = SecretString::from(std::mem::take(token));
+        Ok(Self { token, what })
+    }
+}
+
+impl Did {
+    /// Who did it, as somebody in a server; `None` anywhere else.
+    pub(crate) fn member(&self) -> Option<&Member> {
+        match &self.what {
+            Interaction::Command(command) | Interaction::Autocomplete(command) => command.member.as_deref(),
+            Interaction::Component(press) => press.member.as_ref(),
+            Interaction::Modal(form) => form.member.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether it comes from a bot that a person added for themselves. A form does not tell; the button that asked for it
+    /// did.
+    pub(crate) fn is_of_ones_own(&self) -> bool {
+        let owners = match &self.what {
+            Interaction::Command(command) | Interaction::Autocomplete(command) => {
+                &command.authorizing_integration_owners.0
+            }
+            Interaction::Component(press) => &press.authorizing_integration_owners.0,
+            _ => return false,
+        };
+        !owners.is_empty() && !owners.iter().any(|owner| matches!(owner, AuthorizingIntegrationOwner::GuildInstall(_)))
+    }
+}
+
+/// What people call somebody in the server.
+pub(crate) fn name(member: &Member) -> &str {
+    let user = &member.user;
+    member.nick.as_deref().or(user.global_name.as_deref()).unwrap_or(&user.name)
+}
+
+/// A message as it is read back from a channel.
+///
+/// A page holds what anybody wrote. The library's message refuses the whole page for one thing in it that it does not
+/// know, and the log could no longer be read; so only what is needed is read.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct ReadBack {
+    pub(crate) id: MessageId,
+    pub(crate) channel_id: ChannelId,
+    pub(crate) author: Numbered<UserId>,
+    #[serde(default)]
+    pub(crate) content: String,
+    #[serde(default)]
+    pub(crate) edited_timestamp: Option<IgnoredAny>,
+    #[serde(default)]
+    pub(crate) embeds: Vec<ReadEmbed>,
+    #[serde(default)]
+    pub(crate) thread: Option<Numbered<ChannelId>>,
+    /// Written by a webhook: its author is no account.
+    #[serde(default)]
+    pub(crate) webhook_id: Option<WebhookId>,
+}
+
+/// Something of which only the number is needed.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Numbered<Id> {
+    pub(crate) id: Id,
+}
+
+/// An embed, as it is read back.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct ReadEmbed {
+    #[serde(default)]
+    pub(crate) title: Option<String>,
+    #[serde(default)]
+    pub(crate) footer: Option<EmbedFooter>,
+}
