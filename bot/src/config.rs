@@ -22,6 +22,7 @@ use self::policy::PolicySettings;
 use self::source::Source;
 pub(crate) use self::source::Wrong;
 use self::target::TargetSettings;
+use crate::discord;
 
 /// Everything that is configured, and held against itself.
 #[derive(Clone, Debug)]
@@ -49,6 +50,9 @@ pub(crate) struct Sections {
     /// Where it tells a monitoring system how it is.
     #[serde(default)]
     pub(crate) http: HttpSettings,
+    /// The server that is served; without it, whoever types on standard input.
+    #[serde(default)]
+    pub(crate) discord: Option<discord::Settings>,
     /// The limits of every fleet.
     #[serde(default)]
     #[expect(dead_code, reason = "it is read once more, with what a fleet's own section says over it")]

@@ -27,4 +27,5 @@ mod wire;
 
 pub(crate) use self::check::check;
 pub(crate) use self::front::{Files, Front};
+pub(crate) use self::log_channel::log_channel;
 pub(crate) use self::settings::Settings;

@@ -2,6 +2,7 @@
 //! the log channel, told; the desk, at which commands come in; the control socket for whoever is on the host.
 
 mod console_front;
+mod discord_front;
 mod door;
 pub(crate) mod fleets;
 pub(crate) mod front;

@@ -76,6 +76,11 @@ impl StateDir {
         self.directory.join("log-channel.txt")
     }
 
+    /// Which messages in the chat show which cards.
+    pub(crate) fn messages(&self) -> PathBuf {
+        self.directory.join("messages.json")
+    }
+
     /// The capacity document.
     pub(crate) fn capacity(&self) -> PathBuf {
         self.directory.join(documents::CAPACITY)

@@ -29,7 +29,7 @@ pub use self::signal::{
 };
 use crate::event::{Claim, Draft, Event, Kind};
 use crate::mutation::mutated;
-use crate::ports::{AppendError, Ledger, LedgerError, Ports, World};
+use crate::ports::{AppendError, Ledger, LedgerError, Ports, Room, World};
 use crate::units::{Epoch, OperationId, Timestamp};
 
 /// What a step's outcome looks like in the ledger.
@@ -129,6 +129,7 @@ pub struct Journal<'a> {
     epoch: Epoch,
     ledger: Arc<dyn Ledger>,
     world: Arc<dyn World>,
+    room: Arc<dyn Room>,
     recorded: Vec<Event>,
     read: usize,
     heard: Heard,
@@ -152,6 +153,7 @@ impl<'a> Journal<'a> {
             epoch,
             ledger: Arc::clone(&ports.ledger),
             world: Arc::clone(&ports.world),
+            room: Arc::clone(&ports.room),
             recorded,
             read: 0,
             heard: Heard::default(),

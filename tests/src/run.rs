@@ -13,6 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::binary::{kill, kinds, program};
+use crate::discord::Discord;
 
 /// How long anything may take, on a machine that is busy with others.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -57,6 +58,36 @@ impl Service {
         text.push_str(more);
         std::fs::write(home.path().join("scalebot.toml"), text).unwrap();
         Self { home, listen }
+    }
+
+    /// One that serves that Discord server and one fleet, `api`. `keys` stand in its `[discord]`, `more` at the end of its
+    /// configuration.
+    pub fn in_discord(discord: &Discord, keys: &str, more: &str) -> Self {
+        let service = Self::with(&["api"], "");
+        // A scaling is waited for there, from its command to its summary.
+        discord.patience(PATIENCE);
+        let token = service.home.path().join("discord.token");
+        std::fs::write(&token, discord.token()).unwrap();
+        let (channel, role) = (|name| discord.channel_id(name), |name| discord.role(name));
+        let section = format!(
+            "[discord]\ntoken_file = \"{}\"\napi_base = \"{}\"\nguild = \"{}\"\n{keys}\n[discord.channels]\nops = \
+             [\"{}\"]\ngovernance = \"{}\"\nlog = \"{}\"\n[discord.roles]\nviewer = [\"{}\"]\noperator = \
+             [\"{}\"]\ngovernance_lead = [\"{}\"]\ninfrastructure_team = [\"{}\"]\nsystem_architect = [\"{}\"]\n",
+            token.display(),
+            discord.api_base(),
+            discord.guild(),
+            channel("ops"),
+            channel("governance"),
+            channel("scaling-log"),
+            role("viewer"),
+            role("operator"),
+            role("governance lead"),
+            role("infrastructure team"),
+            role("system architect"),
+        );
+        let text = std::fs::read_to_string(service.config()).unwrap();
+        std::fs::write(service.config(), format!("{text}{section}{more}")).unwrap();
+        service
     }
 
     /// Its configuration.

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 
 use super::Look;
 use crate::config::Config;
+use crate::discord;
 use crate::state_dir::StateDir;
 
 const CONFIGURATION: &str = "configuration";
@@ -26,7 +27,7 @@ pub(super) fn looks<'a>(config: &'a Config, dir: &'a StateDir) -> Vec<Look<'a>> 
         Look::at(CONFIGURATION, async { configuration(config) }),
         Look::at(STATE, async { vec![state(dir)] }),
         Look::at(LOG, async { vec![log(dir).await] }),
-        Look::at("chat", async { vec![chat()] }),
+        Look::at("chat", chat(config)),
         Look::at(HEALTH, health(config, dir)),
     ]
 }
@@ -142,9 +143,13 @@ async fn log(dir: &StateDir) -> Finding {
     }
 }
 
-/// The chat's own lines come from its front.
-fn chat() -> Finding {
-    Finding::not_configured("chat", "commands are read from standard input, for trying out")
+async fn chat(config: &Config) -> Vec<Finding> {
+    let Some(settings) = &config.sections.discord else {
+        return vec![Finding::not_configured("chat", "commands are read from standard input, for trying out")];
+    };
+    // The largest quorum of any fleet has to be found in the server.
+    let quorum = config.targets().iter().map(|(_, _, policy)| policy.approval.quorum).max().unwrap_or(1);
+    discord::check(settings, quorum).await
 }
 
 async fn health(config: &Config, dir: &StateDir) -> Vec<Finding> {

@@ -29,6 +29,9 @@ pub(super) fn whole(source: &Source, sections: &Sections, policies: &BTreeMap<St
         let why = "it must be an absolute path, such as /var/lib/scalebot: what is typed on the host is typed anywhere";
         return Err(source.wrong("state.directory", why));
     }
+    if let Some(discord) = &sections.discord {
+        discord.usable().map_err(|unusable| source.wrong(&unusable.key, unusable.why))?;
+    }
     if sections.targets.is_empty() {
         return Err(source.wrong("targets", "describe at least one fleet, below [targets.NAME]"));
     }

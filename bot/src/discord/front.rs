@@ -149,10 +149,10 @@ impl Front {
 }
 
 impl Front {
-    /// Whether operations are to wait before they change anything further: the configuration wants it, and people are not
+    /// Why operations are to wait before they change anything further: the configuration wants it, and people are not
     /// reached.
-    pub(crate) fn pauses(&self) -> bool {
-        self.settings.while_away == WhileAway::Pause && self.is_reached().is_err()
+    pub(crate) fn pauses(&self) -> Option<String> {
+        (self.settings.while_away == WhileAway::Pause).then(|| self.is_reached().err()).flatten()
     }
 }
 

@@ -5,6 +5,8 @@
 //! was posted, is a suspect and says so. Text that is too long for a message stands in a file beside it; the seal never
 //! does.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use scalebot_commands::event::Hash;
 use scalebot_commands::ports::{Announced, LogChannel, PortError, Post};
@@ -15,6 +17,7 @@ use super::drawing::limits::{CONTENT, length};
 use super::drawing::text::{self, Names};
 use super::rest::{Place, Posted, Rest};
 use super::room::nonce;
+use super::settings::Settings;
 use super::wire::ReadBack;
 
 /// What a seal begins with, at the beginning of a message's last line. The mark makes it small.
@@ -25,6 +28,18 @@ const PAGES: usize = 5_000;
 
 /// How many pages are looked through for one post. What is looked for is the last that was sent, or nearly.
 const LOOKED_THROUGH: usize = 20;
+
+/// The log channel alone, for whoever only reads or completes it.
+///
+/// # Errors
+/// In words, when the settings cannot be used.
+pub(crate) fn log_channel(settings: &Settings) -> Result<Arc<dyn LogChannel>, String> {
+    settings.usable().map_err(|error| error.to_string())?;
+    let token = settings.token().map_err(|error| error.to_string())?;
+    let base = settings.base().map_err(|error| error.to_string())?;
+    let rest = Rest::new(base, &token).map_err(|fault| PortError::from(fault).to_string())?;
+    Ok(Arc::new(DiscordLog::new(rest, settings.channels.log)))
+}
 
 /// The log channel of one server.
 pub(crate) struct DiscordLog {

@@ -9,8 +9,10 @@ use scalebot_adapters::transcript::Transcript;
 use scalebot_commands::ports::{LogChannel, Room, World};
 
 use super::console_front::ConsoleFront;
+use super::discord_front::DiscordFront;
 use crate::config::Config;
 use crate::console::{Console, Medium};
+use crate::discord;
 use crate::logging;
 use crate::reception::Reception;
 use crate::state_dir::StateDir;
@@ -48,6 +50,10 @@ pub(crate) enum Left {
 /// # Errors
 /// In words, when it cannot be used as it is configured.
 pub(crate) fn connect(config: &Config, dir: &StateDir, clock: &Arc<dyn World>) -> Result<Arc<dyn Front>, String> {
+    if let Some(settings) = &config.sections.discord {
+        logging::in_service(&config.sections.log, None)?;
+        return Ok(Arc::new(DiscordFront::new(settings, dir, clock)?));
+    }
     let console = Arc::new(Console::new(Arc::clone(clock), Medium::stdout()));
     let one_terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
     logging::in_service(&config.sections.log, one_terminal.then(|| Arc::clone(&console)))?;
@@ -58,7 +64,9 @@ pub(crate) fn connect(config: &Config, dir: &StateDir, clock: &Arc<dyn World>) -
 ///
 /// # Errors
 /// In words, when it cannot be used as it is configured.
-#[expect(clippy::unnecessary_wraps, reason = "a chat's channel can be unusable as it is configured")]
 pub(crate) fn log_channel(dir: &StateDir) -> Result<Arc<dyn LogChannel>, String> {
-    Ok(Arc::new(Transcript::new(dir.transcript())))
+    match dir.config().and_then(|config| config.sections.discord.as_ref()) {
+        Some(settings) => discord::log_channel(settings),
+        None => Ok(Arc::new(Transcript::new(dir.transcript()))),
+    }
 }

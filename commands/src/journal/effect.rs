@@ -63,6 +63,11 @@ pub trait Effect: Sync {
     fn subject(&self) -> &str {
         ""
     }
+    /// Whether it can as well be done once people are reached again: what a plan begins with, never what puts something
+    /// right or ends what was begun.
+    fn can_wait(&self) -> bool {
+        false
+    }
     /// Reads everything that must hold, fresh from the outside, and says what is about to be done; or why not.
     async fn guard(&self, heard: &Heard) -> Result<Self::Intent, Stop>;
     /// Does it, once.
@@ -401,8 +406,11 @@ impl Journal<'_> {
         key: &str,
         effect: &E,
     ) -> Result<Result<Attempt<E::Intent>, Stop>, Interrupted> {
-        let began = self.world.monotonic();
         self.signals().await?;
+        if effect.can_wait() {
+            self.until_people_are_reached().await?;
+        }
+        let began = self.world.monotonic();
         let (read_at, intent) = loop {
             let read_at = self.world.monotonic();
             let heard = self.heard.count();
@@ -438,6 +446,18 @@ impl Journal<'_> {
         };
         let answered = self.record_answer(effect, key, answered).await?;
         Ok(Ok(Attempt { key: key.to_owned(), intent, intended_at, answered }))
+    }
+
+    /// Waits for as long as the room holds changes back. Whoever cancels meanwhile ends that: the guard sees to the rest.
+    async fn until_people_are_reached(&mut self) -> Result<(), Interrupted> {
+        let mut said = false;
+        while let Some(why) = self.room.holds_back().filter(|_| self.heard.cancelled_by().is_none()) {
+            if !std::mem::replace(&mut said, true) {
+                tracing::warn!(operation = %self.operation, why, "the next change waits until people are reached");
+            }
+            self.listen(SEARCH_PAUSE).await?;
+        }
+        Ok(())
     }
 
     /// The answer to an intent that the ledger holds: the one recorded, or what an observation says now.

@@ -26,6 +26,12 @@ pub trait Room: Send + Sync {
 
     /// Answers a question with a card that belongs to no operation.
     async fn reply(&self, person: &Person, card: &Card) -> Result<(), PortError>;
+
+    /// Why changes that nothing forces have to wait now, in words: people are not reached, and they are to see what is
+    /// done. `None` where nothing has to.
+    fn holds_back(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A role that the bot knows, whatever the chat system calls it.

@@ -131,6 +131,10 @@ impl Effect for Route<'_> {
         self.instance.as_str()
     }
 
+    fn can_wait(&self) -> bool {
+        self.guard.is_some() && !self.receives
+    }
+
     async fn guard(&self, heard: &Heard) -> Result<Routing, Stop> {
         let (halt, approval) = if let Some(guard) = &self.guard {
             let Held { halt, approval, .. } = guard.read(heard).await?;

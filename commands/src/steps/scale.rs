@@ -96,6 +96,10 @@ impl Effect for SetCount<'_> {
         Kind::ScalingAnswered
     }
 
+    fn can_wait(&self) -> bool {
+        true
+    }
+
     async fn guard(&self, heard: &Heard) -> Result<Scaling, Stop> {
         let Held { fleet, halt, approval } = self.guard.read(heard).await?;
         Ok(Scaling {

@@ -72,11 +72,11 @@ async fn a_refused_token_ends_it_with_what_to_do() {
 async fn operations_wait_while_nobody_is_reached_only_where_configuration_says_so() {
     let (fake, folder) = (Fake::start().await, tempfile::tempdir().unwrap());
     let mut front = front(&fake, folder.path());
-    assert!(!front.pauses());
+    assert_eq!(front.pauses(), None);
     front.settings.while_away = WhileAway::Pause;
-    assert!(front.pauses());
+    assert!(front.pauses().is_some());
     front.connected.send_replace(true);
-    assert!(!front.pauses());
+    assert_eq!(front.pauses(), None);
 }
 
 #[tokio::test]

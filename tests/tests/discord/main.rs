@@ -1,0 +1,7 @@
+//! `scalebot run` in a Discord server: the real program, a real fleet of processes, and Discord's double. Scenarios as a
+//! person sees them.
+
+// Whatever a test meets and did not expect should stop it right there.
+#![allow(clippy::unwrap_used)]
+
+mod scaling;
