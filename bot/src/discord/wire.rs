@@ -14,13 +14,13 @@ use serenity::all::{
 #[derive(Clone, Debug)]
 pub(crate) struct Did {
     pub(crate) token: SecretString,
-    pub(crate) what: Interaction,
+    pub(crate) what: Box<Interaction>,
 }
 
 impl<'de> Deserialize<'de> for Did {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut what = Interaction::deserialize(deserializer)?;
-        let token = match &mut what {
+        let mut what = Box::new(Interaction::deserialize(deserializer)?);
+        let token = match &mut *what {
             Interaction::Command(command) | Interaction::Autocomplete(command) => &mut command.token,
             Interaction::Component(press) => &mut press.token,
             Interaction::Modal(form) => &mut form.token,
@@ -34,7 +34,7 @@ impl<'de> Deserialize<'de> for Did {
 impl Did {
     /// Who did it, as somebody in a server; `None` anywhere else.
     pub(crate) fn member(&self) -> Option<&Member> {
-        match &self.what {
+        match &*self.what {
             Interaction::Command(command) | Interaction::Autocomplete(command) => command.member.as_deref(),
             Interaction::Component(press) => press.member.as_ref(),
             Interaction::Modal(form) => form.member.as_ref(),
@@ -45,7 +45,7 @@ impl Did {
     /// Whether it comes from a bot that a person added for themselves. A form does not tell; the button that asked for it
     /// did.
     pub(crate) fn is_of_ones_own(&self) -> bool {
-        let owners = match &self.what {
+        let owners = match &*self.what {
             Interaction::Command(command) | Interaction::Autocomplete(command) => {
                 &command.authorizing_integration_owners.0
             }
