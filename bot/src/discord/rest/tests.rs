@@ -222,6 +222,19 @@ async fn marks_are_read_to_their_end() {
 }
 
 #[tokio::test]
+async fn an_edit_says_all_of_a_message_and_taking_buttons_away_nothing_else() {
+    let server = Server::start().await;
+    let (rest, message) = (server.rest(), MessageId::new(900));
+    rest.edit(&OPS, message, posted(false)).await.unwrap();
+    rest.take_buttons(&OPS, message).await.unwrap();
+    let said: Vec<Value> =
+        server.script.lock().unwrap().asked.iter().map(|(.., body)| serde_json::from_slice(body).unwrap()).collect();
+    let nobody = json!({ "parse": [], "users": [], "roles": [] });
+    assert_eq!(said[0], json!({ "content": "x", "components": [], "attachments": [], "allowed_mentions": nobody }));
+    assert_eq!(said[1], json!({ "components": [] }), "its files stay");
+}
+
+#[tokio::test]
 async fn a_file_goes_with_its_message() {
     let server = Server::start().await;
     server.answers(200, &[], message());
