@@ -5,9 +5,11 @@
 //! counts, is asked of the commands each time. What arrives is acknowledged first, whatever else is going on; what is
 //! shown is drawn within Discord's limits by construction ([`drawing`]).
 //!
-//! No chat library is used for the connection. What there is falls back to Discord's own gateway when a configured base
-//! does not answer, drops a 429's `retry_after`, identifies anew without counting, and reads messages of any length;
-//! all four are what this front must never do.
+//! What Discord's things are is the library's to say: identifiers, members, roles, permissions, interactions, intents and
+//! gateway opcodes are read as serenity's model has them, and messages, buttons, forms, commands and answers are written
+//! by its builders. Its HTTP client and its gateway are not used, nor built: with a configured base they fall back to
+//! Discord's own gateway, drop a 429's `retry_after`, identify anew without counting, and log what they cannot read. Ours
+//! are [`rest`] and [`gateway`]. The few things that its model cannot do stand in [`wire`], each with why.
 
 mod check;
 mod commands;

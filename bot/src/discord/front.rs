@@ -126,7 +126,7 @@ impl Front {
         let events = Arc::clone(&handler) as Arc<dyn Events>;
         let gateway = Gateway::new(self.rest.clone(), self.token.clone(), events, self.connected.clone());
         let ended = tokio::select! {
-            ended = gateway.run() => ended.0,
+            ended = Box::pin(gateway.run()) => ended.0,
             () = watch_marks(&marks, queue, to_read) => "marks are no longer passed on".to_owned(),
         };
         self.connected.send_replace(false);
@@ -158,7 +158,7 @@ impl Front {
 
 /// Passes marks on, one after the other, and reads them all when a session began, from time to time, and after too many
 /// at once.
-async fn watch_marks(marks: &Marks, mut queue: mpsc::Receiver<(Reaction, bool)>, mut read: watch::Receiver<()>) {
+async fn watch_marks(marks: &Marks, mut queue: mpsc::Receiver<(Box<Reaction>, bool)>, mut read: watch::Receiver<()>) {
     let mut read_at = Instant::now() + READ_ANYWAY;
     let mut failures = 0;
     loop {
@@ -189,7 +189,7 @@ struct Handler {
     rest: Rest,
     settings: Settings,
     interactions: Arc<Interactions>,
-    work: mpsc::Sender<(Reaction, bool)>,
+    work: mpsc::Sender<(Box<Reaction>, bool)>,
     /// All marks are to be read.
     read: watch::Sender<()>,
     room_for: Arc<Semaphore>,
@@ -230,7 +230,7 @@ impl Events for Handler {
     }
 
     fn reaction(&self, reaction: Reaction, made: bool) {
-        if self.work.try_send((reaction, made)).is_err() {
+        if self.work.try_send((Box::new(reaction), made)).is_err() {
             self.read.send_replace(());
         }
     }

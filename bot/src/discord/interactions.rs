@@ -72,7 +72,7 @@ impl Interactions {
 
     /// What is answered at once. Everything that it takes is at hand: nothing is asked of anybody.
     fn first(&self, did: &Did) -> First {
-        match (self.misplaced(did), &did.what) {
+        match (self.misplaced(did), &*did.what) {
             (misplaced, Interaction::Autocomplete(typed)) => {
                 let targets = if misplaced.is_none() { self.reception.targets() } else { vec![] };
                 First::Autocomplete(commands::completions(&typed.data, &targets))
@@ -108,7 +108,7 @@ impl Interactions {
             return Some("Discord did not say who you are here. Nothing was done. Try again.".to_owned());
         };
         // Buttons stand under the bot's own messages, wherever these are.
-        if let Interaction::Command(command) | Interaction::Autocomplete(command) = &did.what
+        if let Interaction::Command(command) | Interaction::Autocomplete(command) = &*did.what
             && self.ops_channel(command).is_none()
         {
             let ops: Vec<String> = self.settings.channels.ops.iter().map(|channel| format!("<#{channel}>")).collect();
@@ -137,7 +137,7 @@ impl Interactions {
     async fn done(&self, did: &Did) -> Said {
         let Some(member) = did.member() else { return Said::text("Discord did not say who you are. Try again.") };
         let by = person(member.user.id);
-        let (id, text) = match &did.what {
+        let (id, text) = match &*did.what {
             Interaction::Command(command) => {
                 return match commands::request(&command.data) {
                     Ok(request) => said(self.reception.command(request, by).await, ""),

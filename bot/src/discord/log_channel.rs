@@ -228,6 +228,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_message_that_holds_what_nobody_knows_yet_hides_no_other() {
+        let fake = Fake::start().await;
+        let log = log(&fake);
+        log.post(&post(1, 1, "x")).await.unwrap();
+        fake.write(LOG, "5", &format!("x\n-# sealed: events 2 to 2, hash {}", "02".repeat(32)));
+        let new = json!([{ "type": 1, "components": [{ "type": 99, "what": {} }] }]);
+        fake.state().messages.last_mut().unwrap().1["components"] = new;
+        let found = seals(&log.sealed().await.unwrap());
+        assert_eq!(found, [(1, 1, false, false), (2, 2, false, true)]);
+        assert!(log.find(&post(1, 1, "x")).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
     async fn a_channel_of_many_pages_is_read_to_its_end() {
         let fake = Fake::start().await;
         let log = log(&fake);

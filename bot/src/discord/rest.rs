@@ -48,6 +48,9 @@ const MAX_BODY: usize = 8 << 20;
 const UNDER_WAY: usize = 32;
 const URGENT: usize = 256;
 
+/// What a picture begins with. Every other file is a text.
+const PNG: &[u8] = b"\x89PNG";
+
 /// After a 5xx: how often it is tried in all, and the first pause.
 const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(500);
@@ -312,7 +315,7 @@ fn form(json: &Value, files: &[CreateAttachment]) -> Result<Form, Fault> {
     };
     let mut form = Form::new().part("payload_json", of_kind(Part::text(json.to_string()), "application/json")?);
     for (number, file) in files.iter().enumerate() {
-        let kind = if file.filename.ends_with(".png") { "image/png" } else { "text/plain; charset=utf-8" };
+        let kind = if file.data.starts_with(PNG) { "image/png" } else { "text/plain; charset=utf-8" };
         let part = Part::bytes(file.data.clone()).file_name(file.filename.clone());
         form = form.part(format!("files[{number}]"), of_kind(part, kind)?);
     }

@@ -14,13 +14,13 @@ use serenity::all::{
 #[derive(Clone, Debug)]
 pub(crate) struct Did {
     pub(crate) token: SecretString,
-    pub(crate) what: Interaction,
+    pub(crate) what: Box<Interaction>,
 }
 
 impl<'de> Deserialize<'de> for Did {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut what = Interaction::deserialize(deserializer)?;
-        let token = match &mut what {
+        let mut what = Box::new(Interaction::deserialize(deserializer)?);
+        let token = match &mut *what {
             Interaction::Command(command) | Interaction::Autocomplete(command) => &mut command.token,
             Interaction::Component(press) => &mut press.token,
             Interaction::Modal(form) => &mut form.token,
@@ -34,7 +34,7 @@ impl<'de> Deserialize<'de> for Did {
 impl Did {
     /// Who did it, as somebody in a server; `None` anywhere else.
     pub(crate) fn member(&self) -> Option<&Member> {
-        match &self.what {
+        match &*self.what {
             Interaction::Command(command) | Interaction::Autocomplete(command) => command.member.as_deref(),
             Interaction::Component(press) => press.member.as_ref(),
             Interaction::Modal(form) => form.member.as_ref(),
@@ -45,7 +45,7 @@ impl Did {
     /// Whether it comes from a bot that a person added for themselves. A form does not tell; the button that asked for it
     /// did.
     pub(crate) fn is_of_ones_own(&self) -> bool {
-        let owners = match &self.what {
+        let owners = match &*self.what {
             Interaction::Command(command) | Interaction::Autocomplete(command) => {
                 &command.authorizing_integration_owners.0
             }
@@ -97,4 +97,71 @@ pub(crate) struct ReadEmbed {
     pub(crate) title: Option<String>,
     #[serde(default)]
     pub(crate) footer: Option<EmbedFooter>,
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::discord::gateway::tests::command;
+    use crate::discord::testing::message;
+
+    fn did(otherwise: Value) -> Result<Did, String> {
+        serde_json::from_value(command(otherwise)).map_err(|error| error.to_string())
+    }
+
+    /// A command, a completion, a button and a form.
+    fn every_kind(owners: &Value) -> Vec<Did> {
+        let button = json!({ "custom_id": "x", "component_type": 2 });
+        let form = json!({ "custom_id": "x", "components": [] });
+        let all = [
+            json!({ "type": 2 }),
+            json!({ "type": 4 }),
+            json!({ "type": 3, "data": button, "message": message("800", "20") }),
+            json!({ "type": 5, "data": form }),
+        ];
+        let owned = |mut otherwise: Value| {
+            otherwise["authorizing_integration_owners"] = owners.clone();
+            did(otherwise).unwrap()
+        };
+        all.into_iter().map(owned).collect()
+    }
+
+    #[test]
+    fn the_token_is_taken_out_and_never_shown() {
+        for did in every_kind(&json!({ "0": "10" })) {
+            assert_eq!(did.token.expose_secret(), "dG9rZW4");
+            let shown = format!("{did:?} {}", json!(*did.what));
+            assert!(!shown.contains("dG9rZW4"), "{shown}");
+            assert_eq!(did.member().map(name), Some("Lea"));
+        }
+    }
+
+    #[test]
+    fn a_bot_that_somebody_added_for_themselves_is_told_from_the_servers() {
+        let own = |owners: Value| every_kind(&owners).iter().map(Did::is_of_ones_own).collect::<Vec<_>>();
+        assert_eq!(own(json!({ "1": "5" })), [true, true, true, false]);
+        assert_eq!(own(json!({ "0": "10" })), [false; 4]);
+        assert_eq!(own(json!({ "0": "10", "1": "5" })), [false; 4]);
+        assert_eq!(own(json!({})), [false; 4]);
+    }
+
+    #[test]
+    fn of_a_kind_that_nobody_asks_for_it_is_not_read() {
+        assert!(did(json!({ "type": 1 })).is_err() && did(json!({ "type": 99 })).is_err());
+    }
+
+    #[test]
+    fn people_are_called_what_they_are_called_in_the_server() {
+        let called = |user: Value, nick: Value| {
+            let member = json!({ "user": user, "nick": nick, "roles": [], "deaf": false, "mute": false, "flags": 0 });
+            name(&serde_json::from_value(member).unwrap()).to_owned()
+        };
+        let user = json!({ "id": "5", "username": "lea42", "global_name": "Lea" });
+        assert_eq!(called(user.clone(), json!("Lead Lea")), "Lead Lea");
+        assert_eq!(called(user, Value::Null), "Lea");
+        assert_eq!(called(json!({ "id": "5", "username": "lea42" }), Value::Null), "lea42");
+    }
 }

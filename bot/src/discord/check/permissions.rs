@@ -26,7 +26,7 @@ pub(crate) fn in_channel(
     let mut own = None;
     for overwrite in &channel.permission_overwrites {
         match overwrite.kind {
-            PermissionOverwriteType::Role(role) if role == everyone => may = may - overwrite.deny | overwrite.allow,
+            PermissionOverwriteType::Role(role) if role == everyone => may = (may - overwrite.deny) | overwrite.allow,
             PermissionOverwriteType::Role(role) if held.contains(&role) => {
                 allow |= overwrite.allow;
                 deny |= overwrite.deny;
@@ -35,9 +35,9 @@ pub(crate) fn in_channel(
             _ => {}
         }
     }
-    may = may - deny | allow;
+    may = (may - deny) | allow;
     if let Some(own) = own {
-        may = may - own.deny | own.allow;
+        may = (may - own.deny) | own.allow;
     }
     // Who does not see a channel can do nothing there.
     if may.contains(Permissions::VIEW_CHANNEL) { may } else { Permissions::empty() }

@@ -213,6 +213,16 @@ async fn it_identifies_with_two_intents_and_tells_what_happens() {
     assert_eq!((&said["op"], &said["d"]["intents"], &said["d"]["token"]), (&json!(2), &json!(1_025), &json!("token")));
 }
 
+#[test]
+fn nothing_of_what_cannot_be_read_is_repeated() {
+    let mistaken = command(json!({ "member": "dG9rZW4" }));
+    let error = serde_json::from_str::<Did>(&mistaken.to_string()).unwrap_err();
+    assert!(error.to_string().contains("dG9rZW4"), "a parser quotes: {error}");
+    assert_eq!(misread(&error), "it is of another form (column 0)");
+    let error = serde_json::from_str::<Did>("dG9rZW4").unwrap_err();
+    assert!(misread(&error).starts_with("it is no JSON"), "{}", misread(&error));
+}
+
 #[tokio::test]
 async fn a_connection_that_breaks_off_is_resumed_where_it_was() {
     let event = event(4, "SOMETHING", json!({}));

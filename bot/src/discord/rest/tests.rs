@@ -222,15 +222,29 @@ async fn marks_are_read_to_their_end() {
 }
 
 #[tokio::test]
+async fn an_edit_says_all_of_a_message_and_taking_buttons_away_nothing_else() {
+    let server = Server::start().await;
+    let (rest, message) = (server.rest(), MessageId::new(900));
+    rest.edit(&OPS, message, posted(false)).await.unwrap();
+    rest.take_buttons(&OPS, message).await.unwrap();
+    let said: Vec<Value> =
+        server.script.lock().unwrap().asked.iter().map(|(.., body)| serde_json::from_slice(body).unwrap()).collect();
+    let nobody = json!({ "parse": [], "users": [], "roles": [] });
+    assert_eq!(said[0], json!({ "content": "x", "components": [], "attachments": [], "allowed_mentions": nobody }));
+    assert_eq!(said[1], json!({ "components": [] }), "its files stay");
+}
+
+#[tokio::test]
 async fn a_file_goes_with_its_message() {
     let server = Server::start().await;
     server.answers(200, &[], message());
-    let file = |name: &str| CreateAttachment::bytes("of it", name).description("what it shows");
-    let message = Posted { files: vec![file("chart.png"), file("all.txt")], ..posted(false) };
+    let file = |name: &str, bytes: &[u8]| CreateAttachment::bytes(bytes, name).description("what it shows");
+    let message =
+        Posted { files: vec![file("chart.png", b"\x89PNG of it"), file("all.txt", b"of it")], ..posted(false) };
     server.rest().post(&OPS, message).await.unwrap();
     let (_, _, headers, body) = server.script.lock().unwrap().asked.remove(0);
     assert!(headers["content-type"].to_str().unwrap().starts_with("multipart/form-data; boundary="));
-    let body = String::from_utf8(body).unwrap();
+    let body = String::from_utf8_lossy(&body).into_owned();
     let json = r#""attachments":[{"description":"what it shows","filename":"chart.png","id":"0"},{"description":"what it shows","filename":"all.txt","id":"1"}]"#;
     assert!(body.contains("name=\"payload_json\"") && body.contains(json), "{body}");
     assert!(body.contains("name=\"files[0]\"; filename=\"chart.png\"\r\nContent-Type: image/png"), "{body}");

@@ -68,7 +68,7 @@ fn tag(slot: Slot, part: &str, footer: &str) -> String {
 const REQUEST: &str = " · request ";
 
 /// What a message of the bot's own shows, by its small print.
-pub(super) fn found_again(operation: &OperationId, mark: &str, message: ReadBack) -> Option<Entry> {
+pub(super) fn found_again(operation: &OperationId, mark: &str, message: &ReadBack) -> Option<Entry> {
     let embed = message.embeds.first()?;
     let footer = &embed.footer.as_ref()?.text;
     if !footer.contains(mark) {

@@ -248,7 +248,7 @@ impl Messages {
             };
             // Oldest first, so that the newest of several for the same stays.
             for message in messages.into_iter().rev().filter(|message| message.author.id == me) {
-                if let Some(entry) = drawn::found_again(&self.operation, &mark, message) {
+                if let Some(entry) = drawn::found_again(&self.operation, &mark, &message) {
                     self.shared.board.add(entry).await;
                 }
             }
