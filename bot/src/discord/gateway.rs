@@ -30,7 +30,7 @@ use self::budget::Budget;
 use self::session::{After, Frame, Hello, Session};
 use super::rest::{Fault, Rest};
 use super::settings::is_this_machine;
-use super::wire::Did;
+use super::wire::{Did, Plain};
 
 /// What is heard of: what happens to the server, and marks under messages. Neither needs Discord's leave.
 pub(crate) const INTENTS: GatewayIntents = GatewayIntents::GUILDS.union(GatewayIntents::GUILD_MESSAGE_REACTIONS);
@@ -267,8 +267,8 @@ impl Gateway {
             tracing::warn!(kind, why, "something that Discord tells cannot be read");
         };
         match frame.t.as_deref().unwrap_or_default() {
-            "READY" => match frame.read::<Ready>() {
-                Ok(ready) => {
+            "READY" => match frame.read::<Plain<Ready>>() {
+                Ok(Plain(ready)) => {
                     *session = Some(Session { id: ready.session_id.clone(), seq: frame.s.unwrap_or(0) });
                     self.connected.send_replace(true);
                     self.events.ready(ready);
@@ -284,7 +284,7 @@ impl Gateway {
             "INTERACTION_CREATE" => frame.read().map_or_else(unreadable, |did| self.events.interaction(did)),
             kind @ ("MESSAGE_REACTION_ADD" | "MESSAGE_REACTION_REMOVE") => {
                 let made = kind == "MESSAGE_REACTION_ADD";
-                frame.read().map_or_else(unreadable, |reaction| self.events.reaction(reaction, made));
+                frame.read().map_or_else(unreadable, |Plain(reaction)| self.events.reaction(reaction, made));
             }
             "MESSAGE_REACTION_REMOVE_ALL" | "MESSAGE_REACTION_REMOVE_EMOJI" => self.events.reactions_cleared(),
             _ => {}

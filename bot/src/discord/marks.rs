@@ -65,9 +65,10 @@ impl Marks {
     /// the bot was not connected. They are passed on as read now.
     ///
     /// # Errors
-    /// When Discord cannot be reached; what was read until then is passed on.
+    /// The first reason why the marks of one could not be read; those of the others are passed on all the same.
     pub(crate) async fn read_all(&self) -> Result<(), PortError> {
         let _in_turn = self.in_turn.lock().await;
+        let mut failed = None;
         for entry in self.board.asking() {
             match self.read(&entry).await {
                 Ok(()) => {}
@@ -76,10 +77,10 @@ impl Marks {
                     tracing::warn!(operation = %entry.operation, "the message of an open request is gone");
                     self.board.forget(entry.message).await;
                 }
-                Err(fault) => return Err(fault.into()),
+                Err(fault) => failed = failed.or(Some(fault)),
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), |fault| Err(fault.into()))
     }
 
     async fn read(&self, entry: &Entry) -> Result<(), Fault> {

@@ -1,16 +1,19 @@
 //! What Discord tells, where the library's own types do not do, and why. Everything else is read as they are.
 
 use secrecy::SecretString;
-use serde::de::{Error as _, IgnoredAny};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
 use serenity::all::{
-    AuthorizingIntegrationOwner, ChannelId, EmbedFooter, Interaction, Member, MessageId, UserId, WebhookId,
+    AuthorizingIntegrationOwner, ChannelId, CommandOptionType, EmbedFooter, Interaction, Member, Message, MessageId,
+    UserId, WebhookId,
 };
 
 /// Something that somebody did and that wants an answer.
 ///
 /// The library keeps the token, by which it is answered for 15 minutes, as a text that shows wherever the interaction
-/// does. Here it is taken out as soon as it is read.
+/// does. Here it is taken out as soon as it is read. And it refuses the whole for one thing in it that it does not know,
+/// and somebody's button would do nothing; so what nobody here looks at is taken out before.
 #[derive(Clone, Debug)]
 pub(crate) struct Did {
     pub(crate) token: SecretString,
@@ -19,7 +22,19 @@ pub(crate) struct Did {
 
 impl<'de> Deserialize<'de> for Did {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut what = Box::new(Interaction::deserialize(deserializer)?);
+        let Plain(mut told) = Plain::<Value>::deserialize(deserializer)?;
+        // Under which message a button stands is not needed: the button says all.
+        if let Some(message) = told.get_mut("message") {
+            *message = json!(Message::default());
+        }
+        // Discord may leave the options out where none was given.
+        if let Some(first) = told.pointer_mut("/data/options/0")
+            && first["type"] == json!(CommandOptionType::SubCommand)
+            && first.get("options").is_none()
+        {
+            first["options"] = json!([]);
+        }
+        let mut what = Box::new(Interaction::deserialize(told).map_err(D::Error::custom)?);
         let token = match &mut *what {
             Interaction::Command(command) | Interaction::Autocomplete(command) => &mut command.token,
             Interaction::Component(press) => &mut press.token,
@@ -56,6 +71,31 @@ impl Did {
     }
 }
 
+/// Something without what adorns people, which the library reads more strictly than Discord writes it: a decoration of a
+/// new form, and a lead could not approve.
+#[derive(Clone, Debug)]
+pub(crate) struct Plain<T>(pub(crate) T);
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Plain<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut told = Value::deserialize(deserializer)?;
+        take_adornments(&mut told);
+        T::deserialize(told).map(Self).map_err(D::Error::custom)
+    }
+}
+
+fn take_adornments(told: &mut Value) {
+    const ADORN: [&str; 5] = ["avatar", "banner", "avatar_decoration_data", "collectibles", "primary_guild"];
+    match told {
+        Value::Object(fields) => {
+            fields.retain(|name, _| !ADORN.contains(&name.as_str()));
+            fields.values_mut().for_each(take_adornments);
+        }
+        Value::Array(values) => values.iter_mut().for_each(take_adornments),
+        _ => {}
+    }
+}
+
 /// What people call somebody in the server.
 pub(crate) fn name(member: &Member) -> &str {
     let user = &member.user;
@@ -65,7 +105,7 @@ pub(crate) fn name(member: &Member) -> &str {
 /// A message as it is read back from a channel.
 ///
 /// A page holds what anybody wrote. The library's message refuses the whole page for one thing in it that it does not
-/// know, and the log could no longer be read; so only what is needed is read.
+/// know, and the log could no longer be read; so only what is needed is read, of the bot's own new message too.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct ReadBack {
     pub(crate) id: MessageId,
@@ -102,11 +142,11 @@ pub(crate) struct ReadEmbed {
 #[cfg(test)]
 mod tests {
     use secrecy::ExposeSecret as _;
-    use serde_json::{Value, json};
+    use serenity::all::CommandDataOptionValue;
 
     use super::*;
     use crate::discord::gateway::tests::command;
-    use crate::discord::testing::message;
+    use crate::discord::testing::{member, message};
 
     fn did(otherwise: Value) -> Result<Did, String> {
         serde_json::from_value(command(otherwise)).map_err(|error| error.to_string())
@@ -146,6 +186,35 @@ mod tests {
         assert_eq!(own(json!({ "0": "10" })), [false; 4]);
         assert_eq!(own(json!({ "0": "10", "1": "5" })), [false; 4]);
         assert_eq!(own(json!({})), [false; 4]);
+    }
+
+    #[test]
+    fn a_button_is_read_whatever_the_message_holds_under_which_it_stands() {
+        let strange = json!({ "id": "800", "reactions": [{ "emoji": { "name": "✅" }, "count": 2 }], "type": "new" });
+        let button = json!({ "custom_id": "x", "component_type": 2 });
+        did(json!({ "type": 3, "data": button, "message": strange })).unwrap();
+    }
+
+    #[test]
+    fn people_are_read_however_they_are_adorned() {
+        let adorned = json!({
+            "id": "5", "username": "lea", "avatar": "new", "primary_guild": 7, "collectibles": [],
+            "avatar_decoration_data": { "asset": "v9_a_7acf", "sku_id": "none" },
+        });
+        let mut member = member(&adorned, &["42"]);
+        member["banner"] = json!(1);
+        assert_eq!(did(json!({ "member": member.clone() })).unwrap().member().unwrap().user.id, 5);
+        assert!(serde_json::from_value::<Member>(member.clone()).is_err(), "the library refuses it");
+        let Plain(read) = serde_json::from_value::<Plain<Member>>(member).unwrap();
+        assert_eq!((read.user.name.as_str(), read.roles.as_slice()), ("lea", &[42.into()][..]));
+    }
+
+    #[test]
+    fn a_subcommand_to_which_nothing_was_given_is_read() {
+        let data = json!({ "id": "901", "name": "scale", "type": 1, "options": [{ "name": "status", "type": 1 }] });
+        let did = did(json!({ "data": data })).unwrap();
+        let options = &did.what.as_command().unwrap().data.options;
+        assert_eq!(options[0].value, CommandDataOptionValue::SubCommand(vec![]));
     }
 
     #[test]

@@ -117,6 +117,10 @@ async fn nobody_but_the_bot_may_write_in_the_log_channel() {
         let person = json!({ "id": "5", "type": 1, "allow": Permissions::SEND_MESSAGES, "deny": "0" });
         channel["permission_overwrites"].as_array_mut().unwrap().push(person);
     }).await, @"Failed  Discord, the log channel: Others than the bot may write there: everybody, the person 5. -> Take Send Messages and Manage Webhooks from them in that channel, so that it is a witness.");
+    insta::assert_snapshot!(wrong("channels/22", |channel| {
+        let person = json!({ "id": "5", "type": 1, "allow": Permissions::MANAGE_WEBHOOKS, "deny": "0" });
+        channel["permission_overwrites"].as_array_mut().unwrap().push(person);
+    }).await, @"Failed  Discord, the log channel: Others than the bot may write there: the person 5. -> Take Send Messages and Manage Webhooks from them in that channel, so that it is a witness.");
     insta::assert_snapshot!(wrong("guilds/10", |guild| {
         guild["roles"][3]["permissions"] = json!(Permissions::MANAGE_MESSAGES);
     }).await, @"Warn  Discord, the log channel: Others may take posts away there: Infra. -> Take Manage Messages from them in that channel. Posts that are missing are seen by ledger verify.");

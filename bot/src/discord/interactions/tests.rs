@@ -433,6 +433,20 @@ async fn marks_made_or_taken_away_while_nobody_looked_are_passed_on_and_no_befor
 }
 
 #[tokio::test]
+async fn a_request_whose_marks_cannot_be_read_holds_no_other_up() {
+    let fake = Fake::start().await;
+    let desk = Desk::new(Reply::Taken(String::new()));
+    let marks = marks(&fake, &desk, &[]).await;
+    let other = Entry { message: MessageId::new(901), part: "77777777".into(), ..marks.board.asking().remove(0) };
+    marks.board.add(other).await;
+    fake.state().mark("901", "%E2%9D%8C", "6");
+    fake.fail("GET /channels/21/messages/900/reactions", 403, 50_001);
+    let error = marks.read_all().await.unwrap_err();
+    assert!(error.to_string().contains("may not read the marks"), "{error}");
+    assert_eq!(desk.heard(), ["op: 6 Reject 30e2 None"]);
+}
+
+#[tokio::test]
 async fn who_may_not_is_told_why_alone() {
     let fake = Fake::start().await;
     let desk = Desk::new(Reply::Refused("Only a governance lead can decide. Ask one.".into()));

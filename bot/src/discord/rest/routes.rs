@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use serenity::all::{
     ApplicationId, AutoArchiveDuration, BotGateway, ChannelId, Command, CreateCommand, CreateInteractionResponse,
     CreateThread, CurrentApplicationInfo, CurrentUser, EditMessage, GuildChannel, GuildId, InteractionId, Member,
-    Message, MessageId, PartialGuild, PrivateChannel, RoleId, User, UserId,
+    MessageId, PartialGuild, PrivateChannel, RoleId, User, UserId,
 };
 
 use super::limits::Route;
 use super::posted::{self, Posted};
 use super::{ACKNOWLEDGE, Body, Call, Fault, PATIENCE, Rest, code};
-use crate::discord::wire::ReadBack;
+use crate::discord::wire::{Plain, ReadBack};
 
 /// A channel with what people call it, so that an error can name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +63,8 @@ impl Rest {
 
     /// The bot itself.
     pub(crate) async fn me(&self) -> Result<CurrentUser, Fault> {
-        self.json(get("GET users/@me", "", "users/@me".to_owned(), "read who the bot is")).await
+        let Plain(me) = self.json(get("GET users/@me", "", "users/@me".to_owned(), "read who the bot is")).await?;
+        Ok(me)
     }
 
     /// The bot as an application.
@@ -91,7 +92,7 @@ impl Rest {
     pub(crate) async fn member(&self, guild: GuildId, user: UserId) -> Result<Option<Member>, Fault> {
         let path = format!("guilds/{guild}/members/{user}");
         match self.json(get("GET guilds/*/members/*", guild, path, "look up who somebody is")).await {
-            Ok(member) => Ok(Some(member)),
+            Ok(Plain(member)) => Ok(Some(member)),
             Err(fault) if matches!(fault.code(), Some(code::UNKNOWN_MEMBER | code::UNKNOWN_USER)) => Ok(None),
             Err(fault) => Err(fault),
         }
@@ -109,7 +110,7 @@ impl Rest {
 /// Messages.
 impl Rest {
     /// Posts a message. Its `nonce` makes a repetition the same message for some minutes, so that it may be repeated.
-    pub(crate) async fn post(&self, place: &Place, message: Posted) -> Result<Message, Fault> {
+    pub(crate) async fn post(&self, place: &Place, message: Posted) -> Result<ReadBack, Fault> {
         let Place { id, called } = place;
         let path = format!("channels/{id}/messages");
         let mut call = call(Method::POST, "POST channels/*/messages", id, path, format!("post in {called}"));
@@ -183,7 +184,7 @@ impl Rest {
             let path = format!("channels/{id}/messages/{message}/reactions/{emoji}?limit={PAGE}{after}");
             let mut call = get("GET channels/*/messages/*/reactions", id, path, format!("read the marks in {called}"));
             call.needs = READ;
-            let page: Vec<User> = self.json(call).await?;
+            let Plain(page): Plain<Vec<User>> = self.json(call).await?;
             let is_last = page.len() < PAGE;
             found.extend(page);
             if is_last {
