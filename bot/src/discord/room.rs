@@ -57,12 +57,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// The channel that gets what belongs to no command.
-    pub(crate) fn ops(&self) -> Place {
-        self.ops_channel(self.settings.channels.ops.first().copied())
-    }
-
-    /// One of the channels where commands are given.
+    /// One of the channels where commands are given; the first where none is named.
     pub(crate) fn ops_channel(&self, channel: Option<ChannelId>) -> Place {
         let ops = &self.settings.channels.ops;
         let channel = channel.filter(|channel| ops.contains(channel)).or_else(|| ops.first().copied());

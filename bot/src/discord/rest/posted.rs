@@ -2,7 +2,7 @@
 //! library's builder for it has it.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use serenity::all::{
     CreateActionRow, CreateAllowedMentions, CreateAttachment, CreateEmbed, CreateInteractionResponseFollowup,
     CreateMessage, EditAttachments, EditInteractionResponse, EditMessage, MessageFlags, Nonce, RoleId,
@@ -93,10 +93,10 @@ impl Posted {
 
     /// As Discord receives it when it is new.
     #[cfg(test)]
-    pub(crate) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         match self.clone().new_message().unwrap() {
             Body::Json(json) | Body::Files(json, _) => json,
-            Body::Nothing => Value::Null,
+            Body::Nothing => serde_json::Value::Null,
         }
     }
 }
