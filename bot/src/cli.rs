@@ -182,6 +182,14 @@ fn load(text: &str) -> Result<f64, String> {
 pub(crate) enum LedgerCommand {
     /// Prove that no event was changed, inserted, removed or moved, and compare with the log channel
     Verify(StateArgs),
+    /// Put on record that events are lost which the log channel was told of, so that the service goes on without them
+    AcceptLoss {
+        #[command(flatten)]
+        state: StateArgs,
+        /// Why, for whoever reads the log later
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+    },
     /// Print the log for people
     Show(StateArgs),
     /// Print the log as JSON, one event a line

@@ -1,6 +1,7 @@
 //! `scalebot ledger`: reads and proves the operational log. It makes no file and changes none, so that it can be run by
 //! an auditor on a copy, or beside a living bot.
 
+mod loss;
 mod show;
 
 #[cfg(test)]
@@ -75,6 +76,10 @@ async fn execute(command: &LedgerCommand, out: &mut impl Write, err: &mut impl W
         LedgerCommand::Verify(args) => match verify(args).await {
             Ok(verdict) => (verdict.code, out.write_all(verdict.text.as_bytes()).map_err(Failed::from)),
             Err(failed) => (UNUSABLE, Err(failed)),
+        },
+        LedgerCommand::AcceptLoss { state, reason } => match loss::accept(state, reason).await {
+            Ok(verdict) => (verdict.code, out.write_all(verdict.text.as_bytes()).map_err(Failed::from)),
+            Err(why) => (UNUSABLE, Err(Failed::Unusable(why))),
         },
         LedgerCommand::Show(args) => (DONE, print(args, out, show::line).await),
         LedgerCommand::Export(args) => (DONE, print(args, out, Event::line).await),

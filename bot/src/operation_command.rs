@@ -19,7 +19,8 @@ use scalebot_commands::desk::Abandoned;
 use scalebot_commands::outbox::Outbox;
 use scalebot_commands::ports::Ledger as _;
 use scalebot_commands::units::{Epoch, OperationId};
-use tokio::time::{Instant, sleep};
+use scalebot_commands::witness;
+use tokio::time::{Instant, sleep, timeout};
 
 use self::record::{Holder, Operation, Overview, Sought};
 use crate::cli::{OperationArgs, OperationCommand, StateArgs};
@@ -27,7 +28,7 @@ use crate::control::{self, Cancelled, NoAnswer};
 use crate::drill;
 use crate::drill::state::{Locked, State};
 use crate::run_command;
-use crate::service::front;
+use crate::service::{front, in_words};
 use crate::state_dir::StateDir;
 use crate::system::System;
 
@@ -231,6 +232,9 @@ async fn cancel_unattended(dir: &StateDir) -> Result<Ended, String> {
     Ok(Ended::Done(texts.join("\n")))
 }
 
+/// How long the log channel may take to say what it was told last.
+const WITNESS: Duration = Duration::from_secs(5);
+
 /// The log, taken over. Only with the state's lock in hand.
 struct Log {
     ledger: SqliteLedger,
@@ -241,6 +245,13 @@ struct Log {
 impl Log {
     async fn open(dir: &StateDir) -> Result<Self, String> {
         let ledger = SqliteLedger::open(&dir.ledger()).await.map_err(|error| error.to_string())?;
+        // While the channel cannot be read, the glass can be broken all the same.
+        if let Ok(channel) = front::log_channel(dir)
+            && let Ok(Ok(Some(gap))) = timeout(WITNESS, witness::compare(&ledger, &*channel)).await
+        {
+            ledger.close().await;
+            return Err(in_words(&gap, &dir.option()));
+        }
         let epoch = ledger.take_over().await.map_err(|error| error.to_string())?;
         Ok(Self { ledger, epoch, system: System::new() })
     }

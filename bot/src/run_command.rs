@@ -24,7 +24,7 @@ use crate::drill::state::{Locked, State};
 use crate::operation_command;
 use crate::service::fleets::{self, Processes};
 use crate::service::watch::{self, Observed, Watch};
-use crate::service::{Carried, End, Fleet, Log, Running, Service, front};
+use crate::service::{Carried, End, Fleet, Log, Running, Service, front, is_witnessed, until_witnessed};
 use crate::state_dir::StateDir;
 use crate::stop::Asked;
 use crate::system::System;
@@ -112,7 +112,7 @@ impl Begun {
             tracing::info!(fleet = %name, policy = %policy.digest(), "a fleet is served");
             fleets.push(Fleet { ports, policy: policy.clone() });
         }
-        let mut service = Service::begin(log, front.room(), fleets, front.log_channel());
+        let mut service = Service::silent(log, front.room(), fleets, front.log_channel());
         if let Err(why) = service.open_control(&dir.control_socket()) {
             tracing::error!(%why, "what is under way cannot be cancelled from the host");
         }
@@ -125,15 +125,24 @@ impl Begun {
     }
 
     async fn until_its_end(self, dir: &StateDir, only: Option<&OperationId>) -> ExitCode {
-        let Self { service, front, carried, watch, tasks } = self;
+        let Self { mut service, front, carried, watch, tasks } = self;
+        let witnessed = match only {
+            None => until_witnessed(&service, &*front, &watch, &dir.option()).await,
+            // Whoever typed that waits for the answer.
+            Some(_) => is_witnessed(&service, &dir.option()).await.map_err(End::NoFront),
+        };
+        if witnessed.is_ok() {
+            service.tell();
+        }
         let unfinished = match service.log().unfinished().await {
             Ok(unfinished) => unfinished,
             Err(why) => return unusable(&why),
         };
         let running = Running::new(&service, &*front, carried, watch);
-        let (end, ended) = match only {
-            None => (running.run(unfinished).await, None),
-            Some(operation) => match unfinished.into_iter().find(|held| held.operation == *operation) {
+        let (end, ended) = match (only, witnessed) {
+            (_, Err(end)) => (end, None),
+            (None, Ok(())) => (running.run(unfinished).await, None),
+            (Some(operation), Ok(())) => match unfinished.into_iter().find(|held| held.operation == *operation) {
                 Some(held) => running.only(held).await,
                 None => return unusable("That operation is not unfinished any more."),
             },

@@ -11,6 +11,7 @@ mod posting;
 mod running;
 mod taking;
 pub(crate) mod watch;
+mod witnessed;
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub(crate) use self::door::Carried;
 pub(crate) use self::log::Log;
 use self::posting::Posting;
 pub(crate) use self::running::{End, Running};
+pub(crate) use self::witnessed::{in_words, is_witnessed, until_witnessed};
 use crate::control::Control;
 
 /// A fleet with everything that is asked about it, and the limits it is held to.
@@ -60,7 +62,8 @@ pub(crate) struct Service {
     fleets: Vec<Fleet>,
     names: Vec<TargetName>,
     posting: Arc<Posting>,
-    posts: JoinHandle<()>,
+    /// None as long as nothing is posted.
+    posts: Option<JoinHandle<()>>,
     /// Without it, nobody on the host can cancel what is under way; it goes on all the same.
     control: Option<Control>,
 }
@@ -68,13 +71,27 @@ pub(crate) struct Service {
 impl Service {
     /// Begins to tell the log channel. Nothing is carried out yet.
     pub(crate) fn begin(log: Log, room: Arc<dyn Room>, fleets: Vec<Fleet>, channel: Arc<dyn LogChannel>) -> Self {
+        let mut service = Self::silent(log, room, fleets, channel);
+        service.tell();
+        service
+    }
+
+    /// The same, and nothing is posted yet.
+    pub(crate) fn silent(log: Log, room: Arc<dyn Room>, fleets: Vec<Fleet>, channel: Arc<dyn LogChannel>) -> Self {
         let names = fleets.iter().map(|fleet| fleet.ports.target.name.clone()).collect();
         let posting = Arc::new(log.posting(channel));
-        let posts = tokio::spawn({
-            let posting = Arc::clone(&posting);
-            async move { posting.run().await }
-        });
-        Self { log, room, fleets, names, posting, posts, control: None }
+        Self { log, room, fleets, names, posting, posts: None, control: None }
+    }
+
+    /// From now on the log channel is told.
+    pub(crate) fn tell(&mut self) {
+        let posting = Arc::clone(&self.posting);
+        self.posts = Some(tokio::spawn(async move { posting.run().await }));
+    }
+
+    /// The log channel.
+    pub(crate) fn log_channel(&self) -> &dyn LogChannel {
+        &*self.posting.channel
     }
 
     /// Opens the control socket, in a state directory whose lock this process holds.
@@ -130,13 +147,17 @@ impl Service {
 
     /// Tells the log channel the rest. What could not be told is told by the next process.
     pub(crate) async fn leave(&self) {
-        self.posts.abort();
+        // Where nothing was posted, nothing was to be.
+        let Some(posts) = &self.posts else { return };
+        posts.abort();
         self.posting.flush(true).await;
     }
 }
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.posts.abort();
+        if let Some(posts) = &self.posts {
+            posts.abort();
+        }
     }
 }

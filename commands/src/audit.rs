@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::event::{Broken, Event, Hash, Kind, Proof};
 use crate::ports::Announced;
 use crate::units::{Epoch, Millis, OperationId, elapsed};
+use crate::witness::{self, WitnessGap};
 
 /// Why the log cannot be believed, at the first event where that shows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -147,6 +148,8 @@ pub enum Doubt {
     Late(Millis),
     /// It was posted so long before what it tells.
     Early(Millis),
+    /// What it tells was lost, as a person put on record.
+    Lost,
 }
 
 impl fmt::Display for Suspect {
@@ -157,6 +160,9 @@ impl fmt::Display for Suspect {
             Doubt::Edited => f.write_str("was changed after it was posted: read the log itself, not the post"),
             Doubt::Foreign => {
                 f.write_str("was not written by the bot: it was not compared, and somebody wanted it to be")
+            }
+            Doubt::Lost => {
+                f.write_str("tells of events that this log never held: they were lost, as was put on record")
             }
             Doubt::Late(by) => {
                 write!(f, "came {by} after its last event: the channel was away, or the log was written anew")
@@ -181,8 +187,9 @@ pub struct Audit {
     proof: Proof,
     epoch: Epoch,
     operations: HashMap<OperationId, Course>,
-    /// By their last event, the greatest first, so that the next to be met is taken from the end.
-    posts: Vec<Announced>,
+    /// By their last event, the greatest first, so that the next to be met is taken from the end; each with its place in
+    /// the channel.
+    posts: Vec<(usize, Announced)>,
     witnessed: bool,
     compared: u64,
     unposted: Vec<RangeInclusive<u64>>,
@@ -198,12 +205,12 @@ struct Course {
 
 impl Audit {
     /// An audit against what the log channel was told; without a post, of the log alone.
-    pub fn against(mut posts: Vec<Announced>) -> Self {
-        posts.sort_by_key(|post| std::cmp::Reverse((post.last, post.first)));
-        let foreign = posts.extract_if(.., |post| post.foreign).map(|post| Suspect::of(&post, Doubt::Foreign));
+    pub fn against(posts: Vec<Announced>) -> Self {
+        let mut posts: Vec<_> = posts.into_iter().enumerate().collect();
+        posts.sort_by_key(|(_, post)| std::cmp::Reverse((post.last, post.first)));
+        let foreign = posts.iter().filter(|(_, post)| post.foreign).map(|(_, post)| Suspect::of(post, Doubt::Foreign));
         let suspects = foreign.take(SUSPECTS).collect();
-        // What `take` left was not drained.
-        posts.retain(|post| !post.foreign);
+        posts.retain(|(_, post)| !post.foreign);
         Self {
             proof: Proof::default(),
             epoch: Epoch(0),
@@ -235,6 +242,9 @@ impl Audit {
         // On a copy, so that a later objection leaves the event out of what was in order.
         let mut proof = self.proof;
         proof.take(event)?;
+        if let Some(gap) = witness::of(event) {
+            self.leave_out_what_is_lost(&gap, event.seq);
+        }
         self.witness(event)?;
         if event.epoch < self.epoch {
             return Err(Wrong::EpochFell { seq, found: event.epoch, before: self.epoch });
@@ -255,7 +265,7 @@ impl Audit {
     /// When the log channel was told of more. The audit is given back with it: it knows how far the log was in order.
     pub fn finish(self) -> Result<Audited, (Wrong, Box<Self>)> {
         let (events, head) = self.proof.head();
-        if let Some(post) = self.posts.last() {
+        if let Some((_, post)) = self.posts.last() {
             let wrong = match *post {
                 Announced { first, last, .. } if first == 0 || first > last => Wrong::Senseless { first, last },
                 Announced { last, .. } => Wrong::CutOff { head: events, last },
@@ -268,9 +278,21 @@ impl Audit {
         Ok(Audited { events, head, unfinished, compared, unposted, suspects })
     }
 
+    /// A person has put on record that events are lost: what the channel was told of them until then, from the event on
+    /// that says so, is no witness against this log.
+    fn leave_out_what_is_lost(&mut self, gap: &WitnessGap, from: u64) {
+        let Some(until) = self.posts.iter().filter(|(_, post)| gap.newest.is(post)).map(|(at, _)| *at).max() else {
+            return;
+        };
+        let room = SUSPECTS.saturating_sub(self.suspects.len());
+        let lost = self.posts.extract_if(.., |(at, post)| *at <= until && post.last >= from);
+        let lost: Vec<_> = lost.map(|(_, post)| Suspect::of(&post, Doubt::Lost)).collect();
+        self.suspects.extend(lost.into_iter().take(room));
+    }
+
     /// Compares the event with every post that ends with it.
     fn witness(&mut self, event: &Event) -> Result<(), Wrong> {
-        while let Some(post) = self.posts.last() {
+        while let Some((_, post)) = self.posts.last() {
             let Announced { first, last, hash, .. } = *post;
             if first == 0 || first > last {
                 return Err(Wrong::Senseless { first, last });
@@ -285,7 +307,7 @@ impl Audit {
                 self.unposted.push(self.compared + 1..=first - 1);
             }
             self.compared = self.compared.max(last);
-            if let Some(post) = self.posts.pop() {
+            if let Some((_, post)) = self.posts.pop() {
                 let doubts = Doubt::about(&post, event).into_iter().map(|why| Suspect::of(&post, why));
                 let room = SUSPECTS.saturating_sub(self.suspects.len());
                 self.suspects.extend(doubts.take(room));
@@ -411,6 +433,49 @@ mod tests {
         let found = audit(&events, posts).unwrap();
         assert_eq!((found.compared, found.unposted), (Some(4), Vec::new()));
         assert_eq!(audit(&[], Vec::new()).unwrap().events, 0);
+    }
+
+    /// The log up to its second event, and what a person then put on record of a log that had three more.
+    fn put_back(newest: &Announced) -> Vec<Event> {
+        let mut events = good();
+        events.truncate(2);
+        let gap = WitnessGap {
+            newest: witness::Lacking { first: newest.first, last: newest.last, hash: newest.hash.to_string() },
+            by: crate::units::Person::new("host:dana"),
+            reason: "the disk is gone".to_owned(),
+        };
+        let draft = |kind: Kind, body: String| Draft {
+            operation: None,
+            op_seq: 0,
+            epoch: Epoch(2),
+            at: "2026-01-08T04:00:00Z".parse().unwrap(),
+            kind,
+            body,
+            claim: Claim::Keep,
+        };
+        let said = draft(Kind::WitnessGap, serde_json::to_string(&gap).unwrap());
+        events.push(Event::place(&said, 3, events[1].hash));
+        events.push(Event::place(&draft(Kind::CommandRefused, "{}".to_owned()), 4, events[2].hash));
+        events
+    }
+
+    #[test]
+    fn what_was_lost_accuses_nobody_once_a_person_has_put_that_on_record_and_everything_after_it_does() {
+        let lost = good();
+        let newest = post(&lost, 5, 5);
+        let events = put_back(&newest);
+        let posts = || vec![post(&lost, 1, 2), post(&lost, 3, 4), newest.clone(), post(&events, 3, 3)];
+        let found = audit(&events, posts()).unwrap();
+        assert_eq!((found.events, found.compared, found.unposted.len()), (4, Some(3), 0));
+        let whys: Vec<_> = found.suspects.iter().map(|suspect| (suspect.last, suspect.why)).collect();
+        assert_eq!(whys.len(), 2);
+        assert!(whys.contains(&(4, Doubt::Lost)) && whys.contains(&(5, Doubt::Lost)), "{whys:?}");
+
+        // Not on record, and posted after it was.
+        assert!(matches!(audit(&events[..2], posts()), Err(Wrong::CutOff { head: 2, .. })));
+        let mut posts = posts();
+        posts.push(post(&lost, 4, 4));
+        assert!(matches!(audit(&events, posts), Err(Wrong::Rewritten { last: 4, .. })));
     }
 
     #[test]

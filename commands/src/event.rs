@@ -162,6 +162,8 @@ kinds! {
     Dismissed = "dismissed", Weighty;
     /// Somebody has to see to something later.
     FollowUp = "follow_up", Weighty;
+    /// The log channel was told of events that this log lacks, and a person says that it is so.
+    WitnessGap = "witness_gap", Weighty;
     /// The wall clock stands before the last event.
     ClockJump = "clock_jump", Weighty;
     /// A command that started no operation, and why.

@@ -36,3 +36,4 @@ pub mod steps;
 pub mod supervisor;
 pub mod trigger;
 pub mod units;
+pub mod witness;

@@ -17,6 +17,7 @@ use crate::steps::{
     reassess, remove, scale, verify, wait,
 };
 use crate::trigger::{Dismissed, Proposed};
+use crate::witness::WitnessGap;
 
 /// A step's outcome as it stands in the log: its own fields, and which step of which version it is.
 #[derive(JsonSchema, Serialize, Deserialize)]
@@ -55,6 +56,7 @@ pub fn of(kind: Kind) -> Schema {
         Kind::CancelRequested => plain::<CancelRequested>(kind),
         Kind::Resumed => plain::<Resumed>(kind),
         Kind::CommandRefused => plain::<CommandRefused>(kind),
+        Kind::WitnessGap => plain::<WitnessGap>(kind),
         Kind::Quiesced => step::<quiet::Quiesced>(kind),
         Kind::Reassessed => step::<reassess::Reassessed>(kind),
         Kind::Draining | Kind::Readmitting => step::<drain::Routing>(kind),

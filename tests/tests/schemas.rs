@@ -65,6 +65,14 @@ fn lines() -> BTreeMap<String, Vec<Value>> {
     }
     // What goes on beside operations belongs to none.
     for (kind, body) in [
+        (
+            Kind::WitnessGap,
+            json!({
+                "newest": { "first": 8, "last": 9, "hash": "0".repeat(64) },
+                "by": "host:dana",
+                "reason": "the disk is gone",
+            }),
+        ),
         (Kind::Acknowledged, json!({ "escalation": 7, "operation": "op-1", "by": "architect" })),
         (Kind::Reescalated, json!({ "escalation": 7, "operation": "op-1", "hop": 2, "to": "system_architect" })),
         (

@@ -109,6 +109,21 @@ impl LogChannel for DiscordLog {
         let detail = format!("it has more than {} messages", PAGES * 100);
         Err(PortError::Unreadable { what: "the log channel".to_owned(), detail })
     }
+
+    async fn newest(&self) -> Result<Option<Announced>, PortError> {
+        let me = self.rest.my_id().await?;
+        let mut before = None;
+        for _ in 0..LOOKED_THROUGH {
+            let page = self.rest.messages(&self.place, before).await?;
+            let newest = page.iter().filter_map(|message| Self::read(message, me)).find(|post| !post.foreign);
+            if newest.is_some() || page.len() < 100 {
+                return Ok(newest);
+            }
+            before = page.last().map(|message| message.id);
+        }
+        let detail = format!("its last {} messages are none of the bot's", LOOKED_THROUGH * 100);
+        Err(PortError::Unreadable { what: "the log channel".to_owned(), detail })
+    }
 }
 
 /// A post as Discord takes it.
@@ -181,6 +196,7 @@ mod tests {
     async fn a_post_is_a_message_with_its_seal_and_is_found_again() {
         let fake = Fake::start().await;
         let log = log(&fake);
+        assert_eq!(log.newest().await.unwrap(), None);
         let (one, two) =
             (post(1, 1, "requested  *api* up to 6 by 80351110224678912"), post(2, 4, "three events\nof them"));
         let id = log.post(&one).await.unwrap();
@@ -251,6 +267,11 @@ mod tests {
         let found = log.sealed().await.unwrap();
         assert!(found.iter().map(|one| one.first).eq(1..=205), "oldest first");
         assert!(log.find(&post(2, 2, "x")).await.unwrap().is_some());
+        assert_eq!(log.newest().await.unwrap().map(|post| post.last), Some(205));
+        for _ in 0..250 {
+            fake.write(LOG, "5", "nice log");
+        }
+        assert_eq!(log.newest().await.unwrap().map(|post| post.last), Some(205));
         assert_eq!(log.find(&post(300, 300, "x")).await.unwrap(), None);
         fake.fail("GET /channels/22/messages", 403, 50_001);
         assert!(log.sealed().await.unwrap_err().to_string().contains("read the log channel"));

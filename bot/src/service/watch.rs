@@ -73,6 +73,8 @@ struct Watched {
     carried: Carried,
     policies: Vec<(TargetName, Policy)>,
     observed: Arc<Observed>,
+    /// Why nothing is carried out although the process lives.
+    held: Mutex<Option<String>>,
     /// When the task that carries operations out last showed a sign of life, by the monotonic clock, in milliseconds.
     sign: AtomicU64,
 }
@@ -89,10 +91,16 @@ impl Watch {
             carried: carried.clone(),
             policies: policies.collect(),
             observed,
+            held: Mutex::default(),
             sign: AtomicU64::new(0),
         }));
         watch.sign();
         watch
+    }
+
+    /// Nothing is carried out for that reason; `None` when it is again.
+    pub(crate) fn hold(&self, why: Option<String>) {
+        *self.0.held.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     /// The task that carries operations out is alive.
@@ -166,6 +174,7 @@ impl Watched {
         if self.silent_for() > SIGN_WITHIN {
             because.push("the task that carries operations out shows no sign of life".to_owned());
         }
+        because.extend(self.held.lock().unwrap_or_else(PoisonError::into_inner).clone());
         because.extend(self.claims().await.err());
         because.extend(self.front.is_reached().err());
         because

@@ -126,6 +126,7 @@ pub fn point(last: Kind) -> Option<Point> {
         | Kind::Proposed
         | Kind::Dismissed
         | Kind::ClockJump
+        | Kind::WitnessGap
         | Kind::CommandRefused => return None,
     })
 }
@@ -260,6 +261,7 @@ mod tests {
         proposed              -
         dismissed             -
         follow_up             -
+        witness_gap           -
         clock_jump            -
         command_refused       -
         ");

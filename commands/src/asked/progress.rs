@@ -51,6 +51,7 @@ pub fn after(kind: Kind) -> Option<&'static str> {
         | Kind::Proposed
         | Kind::Dismissed
         | Kind::ClockJump
+        | Kind::WitnessGap
         | Kind::CommandRefused => return None,
     })
 }
@@ -125,6 +126,7 @@ mod tests {
         proposed              -
         dismissed             -
         follow_up             -
+        witness_gap           -
         clock_jump            -
         command_refused       -
         ");

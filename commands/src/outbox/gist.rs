@@ -26,6 +26,7 @@ use crate::steps::scale::Scaling;
 use crate::steps::verify::{Verification, Verified};
 use crate::steps::wait::Waited;
 use crate::units::{InstanceId, Replicas};
+use crate::witness::WitnessGap;
 
 /// The most that is told of an event, in characters.
 pub(super) const LONGEST: usize = 300;
@@ -129,6 +130,10 @@ fn words(kind: Kind, body: &Map<String, Value>) -> Option<String> {
         Kind::CommandRefused => {
             let CommandRefused { command, by, reason } = read(body)?;
             format!("{command} by {by}: {reason}")
+        }
+        Kind::WitnessGap => {
+            let WitnessGap { newest, by, reason } = read(body)?;
+            format!("{by} says that events up to {} posted before this are lost: {reason}", newest.last)
         }
         kind => return changes::words(kind, body),
     })

@@ -100,6 +100,11 @@ pub trait LogChannel: Send + Sync {
 
     /// Every post in the channel that carries a seal, oldest first.
     async fn sealed(&self) -> Result<Vec<Announced>, PortError>;
+
+    /// The newest post that the bot made; `None` where there is none.
+    async fn newest(&self) -> Result<Option<Announced>, PortError> {
+        Ok(self.sealed().await?.into_iter().rfind(|post| !post.foreign))
+    }
 }
 
 /// What a post in the log channel says of the log.
