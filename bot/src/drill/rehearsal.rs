@@ -19,6 +19,7 @@ use scalebot_commands::units::{Millis, OperationId, Person, TargetName};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::around::Around;
 use super::attach::{self, Attached};
 use super::command::settings;
 use super::duty::OnDuty;
@@ -93,7 +94,9 @@ impl Rehearsal {
             taken_up(&room);
             (attach::attach(dir.path()).await.map_err(|error| error.0)?, Entered::Unfinished(held.operation))
         } else {
-            let attached = attach::start_or_attach(dir.path(), settings(args)).await.map_err(|error| error.0)?;
+            let attached = attach::start_or_attach(dir.path(), settings(args), &Around::default())
+                .await
+                .map_err(|error| error.0)?;
             let entered = if attached.started { Entered::Fresh } else { Entered::Living };
             (Some(attached), entered)
         };
