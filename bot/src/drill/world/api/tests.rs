@@ -10,9 +10,9 @@ use scalebot_commands::units::{OperationId, Replicas};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
 
+use super::super::around::Surroundings;
 use super::super::book::Starting;
 use super::super::forwarder;
-use super::super::around::Surroundings;
 use super::super::logs::Logs;
 use super::*;
 use crate::drill::around::Around;
