@@ -22,4 +22,5 @@ pub(crate) mod state;
 #[cfg(test)]
 mod texts;
 mod wiring;
+pub(crate) mod with;
 pub(crate) mod world;

@@ -132,6 +132,7 @@ impl ProcessSettings {
             balancer: balancer
                 .map(|(haproxy, through)| Balancer { haproxy: haproxy.clone(), through: through.clone() }),
             scraped,
+            ..Around::default()
         }
     }
 }

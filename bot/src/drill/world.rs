@@ -144,6 +144,7 @@ impl World {
             started_at: self.started_at,
             forwarder: self.forwarder.clone(),
             settings: self.settings,
+            around: self.surroundings.known().cloned(),
         }
     }
 

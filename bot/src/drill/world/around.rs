@@ -1,29 +1,32 @@
 //! The real systems around this world, kept as whoever runs a backend keeps them: who comes and goes is told to the load
-//! balancer and to Prometheus, at once and, should they have been away, again.
+//! balancer and to Prometheus, at once and, should they have been away, again; a halt is written to PostgreSQL and Redis.
 
 mod scraped;
+mod store;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use scalebot_adapters::haproxy::Registry;
-use scalebot_commands::ports::InstanceState;
+use scalebot_commands::ports::{InstanceState, PortError};
 use scalebot_commands::units::{InstanceId, Timestamp};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use self::store::Sources;
 use super::World;
-use crate::drill::around::Around;
+use crate::drill::around::{Around, Known};
 
 /// Between two looks whether everybody around still knows the fleet as it is.
 const AGREE_EVERY: Duration = Duration::from_millis(300);
 
 /// How long whoever is around may take to be told that the world ends.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What is around this world.
 pub(super) struct Surroundings {
     registry: Option<Registry>,
+    sources: Sources,
     around: Around,
 }
 
@@ -31,7 +34,21 @@ impl Surroundings {
     /// Nothing is told yet.
     pub(super) fn new(around: Around) -> anyhow::Result<Self> {
         let registry = around.balancer.as_ref().map(|balancer| Registry::new(&balancer.haproxy)).transpose();
-        Ok(Self { registry: registry.context("The load balancer's settings")?, around })
+        let sources = Sources::new(&around).context("The sources of truth about the halt")?;
+        Ok(Self { registry: registry.context("The load balancer's settings")?, sources, around })
+    }
+
+    /// Which real systems there are, as somebody named them, and what this world is called there.
+    pub(super) fn known(&self) -> Option<&Known> {
+        self.around.known.as_ref()
+    }
+
+    /// Tells the sources of truth about the halt how it is.
+    ///
+    /// # Errors
+    /// When it is not known whether they all were told.
+    pub(super) async fn tell_halt(&self, world: &World) -> Result<(), PortError> {
+        self.sources.tell(world).await
     }
 
     /// Where the load is sent; `None` for the world's own forwarder.
@@ -45,6 +62,7 @@ impl Surroundings {
     /// # Errors
     /// When somebody cannot be told: a world that they do not know is no rehearsal.
     pub(super) async fn begin(self: Arc<Self>, world: &Arc<World>) -> anyhow::Result<()> {
+        self.sources.begin(world).await.map_err(|error| anyhow::anyhow!("{error}."))?;
         let mut balanced = Balanced::default();
         self.balance(world, &mut balanced).await.map_err(|error| anyhow::anyhow!("{error}."))?;
         let mut written = None;
@@ -88,15 +106,20 @@ impl Surroundings {
                 }
             }
         };
-        if timeout(LAST_WORDS, gone).await.is_err() {
+        let (gone, ended) = futures::join!(timeout(LAST_WORDS, gone), timeout(LAST_WORDS, self.sources.end()));
+        if gone.is_err() {
             eprintln!("{} the load balancer may still have servers of this world", Timestamp::now());
+        }
+        if !matches!(ended, Ok(Ok(()))) {
+            let mark = self.known().map(|known| known.mark.as_str()).unwrap_or_default();
+            eprintln!("{} what is called {mark} may be left in PostgreSQL or Redis: {ended:?}", Timestamp::now());
         }
         if let Err(error) = self.write(world, &mut None) {
             eprintln!("{} {error:#}", Timestamp::now());
         }
     }
 
-    async fn balance(&self, world: &World, balanced: &mut Balanced) -> Result<(), scalebot_commands::ports::PortError> {
+    async fn balance(&self, world: &World, balanced: &mut Balanced) -> Result<(), PortError> {
         let Some(registry) = &self.registry else { return Ok(()) };
         registry.agree(&balanced.there(world)).await.map(|_| ())
     }
