@@ -66,6 +66,7 @@ fn the_database_fills(script: &mut Script) {
     script.pools[0] = Ok(PoolBudget { limit: 100, reserved: 3, others: 20, per_instance: 15, surge: 0 });
 }
 
+mod cut;
 mod fleet;
 mod people;
 

@@ -59,6 +59,7 @@ pub(crate) struct Script {
     pub(crate) declared: Answer<Option<Declared>>,
     pub(crate) routing: Answer<()>,
     pub(crate) disruptions: Answer<Option<DisruptionBudget>>,
+    pub(crate) metrics: Answer<()>,
     pub(crate) before: Option<Manner>,
     pub(crate) after: Option<Manner>,
     pub(crate) halt: [Answer<HaltReading>; 2],
@@ -206,6 +207,7 @@ impl Stage {
             declared: Ok(None),
             routing: Ok(()),
             disruptions: Ok(None),
+            metrics: Ok(()),
             before: Some(Manner { old_ms: 900.0, new_ms: 900.0, failing: 0 }),
             after: Some(Manner { old_ms: 400.0, new_ms: 400.0, failing: 0 }),
             halt: [Ok(halted(false)), Ok(halted(false))],
@@ -582,6 +584,7 @@ impl Traffic for Outside {
 impl Metrics for Outside {
     async fn load(&self, since: Timestamp) -> Answer<Load> {
         let script = self.script();
+        script.metrics.clone()?;
         let instances = script.instances();
         let scaled = script.fleet.as_ref().is_ok_and(|fleet| fleet.generation > 1);
         let manner = if scaled { script.after } else { script.before };
