@@ -128,11 +128,19 @@ impl Surrounded {
 
     /// Signals a halt, as the backend does.
     pub async fn signals_a_halt(&self) {
+        let fields = ["reason", "FR17: fork", "timestamp", "2026-01-08T03:00:00Z"];
+        self.redis_says(&[&["XADD", "halt:signals", "*"][..], &fields].concat()).await;
+    }
+
+    /// Has an administrator carry a command out in Redis.
+    pub async fn redis_says(&self, command: &[&str]) {
         let client = redis::Client::open(self.redis.administrator()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        let mut add = redis::cmd("XADD");
-        add.arg("halt:signals").arg("*").arg("reason").arg("FR17: fork").arg("timestamp").arg("2026-01-08T03:00:00Z");
-        add.exec_async(&mut connection).await.unwrap();
+        let mut whole = redis::Cmd::new();
+        for word in command {
+            whole.arg(*word);
+        }
+        whole.exec_async(&mut connection).await.unwrap();
     }
 }
 
