@@ -218,8 +218,8 @@ impl Stage {
             work: vec![],
             head: Ok(Some(20)),
             pools: [
-                Ok(PoolBudget { limit: 100, reserved: 3, others: 7, per_instance: 15, surge: 0 }),
-                Ok(PoolBudget { limit: 10_000, reserved: 0, others: 12, per_instance: 20, surge: 0 }),
+                Ok(PoolBudget { limit: 100, reserved: 3, others: 7, per_instance: 15, surge: 0, limit_of: None }),
+                Ok(PoolBudget { limit: 10_000, reserved: 0, others: 12, per_instance: 20, surge: 0, limit_of: None }),
             ],
             complexity: Ok(ComplexityBudget {
                 dimensions: vec![
