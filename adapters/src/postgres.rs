@@ -10,6 +10,7 @@ mod connection;
 mod doctor;
 mod failure;
 mod halt;
+mod rehearsal;
 mod settings;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ pub use self::budget::DatabaseConnections;
 pub use self::chain::EventTable;
 use self::connection::Server;
 pub use self::halt::HaltTable;
+pub use self::rehearsal::{RehearsedHaltTable, rehearsed};
 pub use self::settings::{
     ChainSettings, ConnectionSettings, FleetSettings, HaltSettings, Name, Settings, SslMode, Table,
 };

@@ -8,6 +8,7 @@ mod connection;
 mod doctor;
 mod failure;
 mod halt;
+mod rehearsal;
 mod settings;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 pub use self::budget::RedisConnections;
 use self::connection::Server;
 pub use self::halt::HaltStream;
+pub use self::rehearsal::{RehearsedHaltStream, rehearsed};
 pub use self::settings::{ConnectionSettings, FleetSettings, HaltSettings, Settings};
 use crate::settings::Unusable;
 

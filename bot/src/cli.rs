@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use scalebot_commands::approval::Mark;
 use scalebot_commands::request::{MAX_REASON, escaped};
+use secrecy::SecretString;
 
 use crate::drill::limits::LimitArgs;
 use crate::drill::settings::Fault;
@@ -83,6 +84,9 @@ pub(crate) struct DrillArgs {
     /// A dashboard to show on the precheck; may be given several times
     #[arg(long, value_name = "URL")]
     pub(crate) dashboard: Vec<String>,
+    /// Real systems to use: postgres=URL,redis=URL,prometheus=URL,targets=FILE (where that Prometheus finds the instances)
+    #[arg(long, value_name = "SYSTEM=URL,…", value_delimiter = ',', value_parser = real_system)]
+    pub(crate) with: Vec<SecretString>,
     /// Where everything is kept; a drill that was killed goes on there
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
@@ -169,6 +173,12 @@ pub(crate) fn length_of_time(text: &str) -> Result<Duration, String> {
         return Err("it must be more than nothing and at most 24h".to_owned());
     }
     Ok(whole)
+}
+
+/// Takes whatever it is: what is wrong with it must not be said here, where it would be repeated with its password.
+#[expect(clippy::unnecessary_wraps, reason = "what clap asks for")]
+fn real_system(text: &str) -> Result<SecretString, String> {
+    Ok(SecretString::from(text))
 }
 
 /// Reads a number of requests per second.

@@ -3,6 +3,7 @@
 //! A [`world`] process, apart from the bot, holds the [`instance`] processes and everything around them; the bot finds
 //! it, or starts it, by [`attach`].
 
+pub(crate) mod around;
 pub(crate) mod attach;
 mod chain;
 pub(crate) mod command;
@@ -21,4 +22,5 @@ pub(crate) mod state;
 #[cfg(test)]
 mod texts;
 mod wiring;
+pub(crate) mod with;
 pub(crate) mod world;

@@ -102,7 +102,7 @@ impl Begun {
         for (name, settings, policy) in config.targets() {
             match &settings.fleet {
                 FleetSettings::Process(process) => {
-                    tasks.push(Processes::at(dir, &name, process)?.enter(&log, &name).await?);
+                    tasks.push(Processes::at(dir, &name, process, settings)?.enter(&log, &name).await?);
                 }
             }
             let target = fleets::systems(dir, &log.clock, &name, settings)?.target;

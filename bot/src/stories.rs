@@ -63,9 +63,11 @@ fn the_lead_withdraws(script: &Script) {
 
 /// Others take so many connections of the database that two more instances do not fit.
 fn the_database_fills(script: &mut Script) {
-    script.pools[0] = Ok(PoolBudget { limit: 100, reserved: 3, others: 20, per_instance: 15, surge: 0 });
+    script.pools[0] =
+        Ok(PoolBudget { limit: 100, reserved: 3, others: 20, per_instance: 15, surge: 0, limit_of: None });
 }
 
+mod cut;
 mod fleet;
 mod people;
 

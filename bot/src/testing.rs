@@ -59,6 +59,7 @@ pub(crate) struct Script {
     pub(crate) declared: Answer<Option<Declared>>,
     pub(crate) routing: Answer<()>,
     pub(crate) disruptions: Answer<Option<DisruptionBudget>>,
+    pub(crate) metrics: Answer<()>,
     pub(crate) before: Option<Manner>,
     pub(crate) after: Option<Manner>,
     pub(crate) halt: [Answer<HaltReading>; 2],
@@ -207,6 +208,7 @@ impl Stage {
             declared: Ok(None),
             routing: Ok(()),
             disruptions: Ok(None),
+            metrics: Ok(()),
             before: Some(Manner { old_ms: 900.0, new_ms: 900.0, failing: 0 }),
             after: Some(Manner { old_ms: 400.0, new_ms: 400.0, failing: 0 }),
             halt: [Ok(halted(false)), Ok(halted(false))],
@@ -217,8 +219,8 @@ impl Stage {
             work: vec![],
             head: Ok(Some(20)),
             pools: [
-                Ok(PoolBudget { limit: 100, reserved: 3, others: 7, per_instance: 15, surge: 0 }),
-                Ok(PoolBudget { limit: 10_000, reserved: 0, others: 12, per_instance: 20, surge: 0 }),
+                Ok(PoolBudget { limit: 100, reserved: 3, others: 7, per_instance: 15, surge: 0, limit_of: None }),
+                Ok(PoolBudget { limit: 10_000, reserved: 0, others: 12, per_instance: 20, surge: 0, limit_of: None }),
             ],
             complexity: Ok(ComplexityBudget {
                 dimensions: vec![
@@ -583,6 +585,7 @@ impl Traffic for Outside {
 impl Metrics for Outside {
     async fn load(&self, since: Timestamp) -> Answer<Load> {
         let script = self.script();
+        script.metrics.clone()?;
         let instances = script.instances();
         let scaled = script.fleet.as_ref().is_ok_and(|fleet| fleet.generation > 1);
         let manner = if scaled { script.after } else { script.before };

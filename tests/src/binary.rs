@@ -158,20 +158,7 @@ impl Drill {
 
     /// Asks the rehearsal's world, or tells it what is to happen: the answer's body.
     pub fn world_says(&self, method: &str, path: &str, body: &Value) -> String {
-        let mut stream = UnixStream::connect(self.state().join("world.sock")).unwrap();
-        let body = body.to_string();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nhost: world\r\nconnection: close\r\ncontent-type: application/json\r\n\
-             content-length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 200"), "{method} {path}: {answer}");
-        body.to_owned()
+        world_says(self.state(), method, path, body)
     }
 
     /// What each instance of its fleet answers itself, by name. Who has no process answers nothing and is left out.
@@ -332,6 +319,24 @@ impl Ended {
     pub fn only(&self, kind: &str) -> &Value {
         only(&self.events, kind)
     }
+}
+
+/// Asks the world that lives in that directory, or tells it what is to happen: the answer's body.
+pub fn world_says(directory: &Path, method: &str, path: &str, body: &Value) -> String {
+    let mut stream = UnixStream::connect(directory.join("world.sock")).unwrap();
+    let body = body.to_string();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nhost: world\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{method} {path}: {answer}");
+    body.to_owned()
 }
 
 /// The body of the only event of that kind.

@@ -9,4 +9,5 @@ pub mod run;
 pub mod schemas;
 pub mod services;
 pub mod sim;
+pub mod surrounded;
 pub mod terminal;

@@ -152,7 +152,8 @@ async fn the_budget_is_what_the_server_allows_less_what_others_hold() {
     let _instance = (session(&server, "conclave").await, session(&server, "conclave").await);
     let somebody = server.superuser().await;
     // Somebody and the bot itself.
-    let budget = PoolBudget { limit: 40, reserved: 4, others: 2, per_instance: 15, surge: 0 };
+    let limit_of = Some("the server".to_owned());
+    let budget = PoolBudget { limit: 40, reserved: 4, others: 2, per_instance: 15, surge: 0, limit_of };
     assert_eq!(pool.budget().await.unwrap(), budget);
 
     // Gone, and seen to be gone: the server ends a session a moment after its client.
@@ -168,12 +169,14 @@ async fn the_tightest_of_all_limits_is_the_budget() {
     server.runs("ALTER ROLE conclave CONNECTION LIMIT 30").await;
     let by_role = pool.budget().await.unwrap();
     assert_eq!((by_role.limit, by_role.reserved, by_role.others), (30, 0, 0));
+    assert_eq!(by_role.limit_of.as_deref(), Some("the role conclave"));
 
     server.runs("ALTER DATABASE postgres CONNECTION LIMIT 20").await;
     let somebody = server.superuser().await;
     let by_database = pool.budget().await.unwrap();
     assert_eq!((by_database.limit, by_database.reserved), (20, 0));
     assert!(by_database.others >= 2, "{by_database:?}");
+    assert_eq!(by_database.limit_of.as_deref(), Some("the database postgres"));
     drop(somebody);
 }
 

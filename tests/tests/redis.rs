@@ -137,7 +137,7 @@ async fn the_budget_is_what_the_server_allows_less_what_others_hold() {
     let _instances = (connected(instance.clone()).await, connected(instance).await);
     let _somebody = connected(server.administrator()).await;
     // Somebody and the bot itself.
-    let budget = PoolBudget { limit: 50, reserved: 0, others: 2, per_instance: 10, surge: 2 };
+    let budget = PoolBudget { limit: 50, reserved: 0, others: 2, per_instance: 10, surge: 2, limit_of: None };
     assert_eq!(pool.budget().await.unwrap(), budget);
 
     let elsewhere = FleetSettings { addresses: vec!["10.0.0.0/8".parse().unwrap()], ..the_fleet() };
@@ -400,7 +400,7 @@ async fn the_doctor_finds_nothing_wrong_where_nothing_is() {
     let statuses: Vec<Status> = found.iter().map(|finding| finding.status).collect();
     assert_eq!(statuses, [Status::Ok; 3], "{found:#?}");
     assert!(found[0].text.starts_with("reached, version ") && found[0].text.ends_with("as scalebot"), "{found:#?}");
-    assert_eq!(found[1].text, "readable: not halted");
+    assert_eq!(found[1].text, "readable: not halted, since halt:signals is empty. Is that the key?");
     assert_eq!(found[2].text, "49 for the fleet: the server allows 50, 1 held by others");
 }
 

@@ -20,7 +20,7 @@ impl Haproxy {
     pub async fn check(&self) -> Vec<Finding> {
         let mut found = match self.check_socket().await {
             Ok(found) => found,
-            Err(error) => return vec![Finding::unanswered(self.socket.to_string(), &error)],
+            Err(error) => return vec![self.unreached(&error)],
         };
         found.extend(
             self.check_backend().await.unwrap_or_else(|error| vec![Finding::unanswered(self.describe(), &error)]),
@@ -28,14 +28,36 @@ impl Haproxy {
         found
     }
 
+    /// The same of a backend whose fleet is not there yet: only whether it is reached, and what may be done.
+    pub async fn check_without_fleet(&self) -> Vec<Finding> {
+        match futures::join!(self.check_socket(), self.backend.servers()) {
+            (Ok(mut found), Ok(servers)) => {
+                found.push(Finding::ok(
+                    self.describe(),
+                    format!("{} servers, before the fleet is there", servers.len()),
+                ));
+                found
+            }
+            (Ok(mut found), Err(error)) => {
+                found.push(Finding::unanswered(self.describe(), &error));
+                found
+            }
+            (Err(error), _) => vec![self.unreached(&error)],
+        }
+    }
+
+    fn unreached(&self, error: &PortError) -> Finding {
+        Finding::unanswered(self.backend.socket.to_string(), error)
+    }
+
     async fn check_socket(&self) -> Result<Vec<Finding>, PortError> {
-        let system = self.socket.to_string();
-        let answer = self.socket.ask("show info;show cli level", Ending::EmptyLine).await?;
+        let system = self.backend.socket.to_string();
+        let answer = self.backend.socket.ask("show info;show cli level", Ending::EmptyLine).await?;
         let said = answer.trim_end_matches('\n').rsplit_once("\n\n").and_then(|(info, level)| {
             let version = info.lines().find_map(|line| line.strip_prefix("Version: "))?;
             info.starts_with("Name: HAProxy").then_some((quote(version), quote(level.trim())))
         });
-        let (version, level) = said.ok_or_else(|| self.unanswered(&answer))?;
+        let (version, level) = said.ok_or_else(|| self.backend.unanswered(&answer))?;
         let reached = format!("reached, version {version}, level {level}");
         let mut found = vec![if level == "admin" {
             Finding::ok(&system, reached)
@@ -43,7 +65,7 @@ impl Haproxy {
             let text = format!("{reached}: it may not stop sending requests to anybody");
             Finding::failed(&system, text, "Write `level admin` on the `stats socket` line in haproxy.cfg.")
         }];
-        if self.socket.is_open() {
+        if self.backend.socket.is_open() {
             let text = "whoever reaches this port can steer HAProxy: it asks nobody who they are";
             let to_do = "Bind it to a Unix socket or to 127.0.0.1, beside the bot, or let only the bot reach it.";
             found.push(Finding::warn(&system, text, to_do));
@@ -53,16 +75,16 @@ impl Haproxy {
 
     async fn check_backend(&self) -> Result<Vec<Finding>, PortError> {
         let system = self.describe();
-        let servers = self.servers().await?;
-        let limit = self.settings.time_out;
+        let servers = self.backend.servers().await?;
+        let limit = self.backend.settings.time_out;
         let late = || PortError::TimedOut { what: self.fleet.describe(), limit };
         let fleet = timeout(limit, self.fleet.observe()).await.map_err(|_| late())??;
-        let mapping = match self.settings.servers {
+        let mapping = match self.backend.settings.servers {
             Servers::ByAddress => Mapping::by_address(&fleet.instances),
-            Servers::ByName => self.mapping().await?,
+            Servers::ByName => self.backend.by_name(),
         };
         let mut found = vec![instances(&system, &mapping, &servers, &fleet)];
-        if self.settings.out == Out::Drain && servers.iter().any(|server| server.has_cookie) {
+        if self.backend.settings.out == Out::Drain && servers.iter().any(|server| server.has_cookie) {
             let text = "cookies bind clients to servers: one that drains still gets the requests of those bound to it";
             found.push(Finding::warn(&system, text, "Set out = \"maint\", which stops these too."));
         }
@@ -78,14 +100,15 @@ impl Haproxy {
     /// Other backends with a server at the address of one of these that does not follow this backend's.
     async fn elsewhere(&self, servers: &[Server]) -> Result<BTreeSet<String>, PortError> {
         let unreadable = |detail: String| PortError::Unreadable { what: self.describe(), detail };
-        let answer = self.socket.ask("show servers state;show stat -1 4 -1", Ending::EmptyLine).await?;
-        let tables = answer.trim_end_matches('\n').split_once("\n\n").ok_or_else(|| self.unanswered(&answer))?;
+        let answer = self.backend.socket.ask("show servers state;show stat -1 4 -1", Ending::EmptyLine).await?;
+        let tables =
+            answer.trim_end_matches('\n').split_once("\n\n").ok_or_else(|| self.backend.unanswered(&answer))?;
         let states = Table::of_states(tables.0).map_err(unreadable)?;
         let figures = Table::of_figures(tables.1).map_err(unreadable)?;
         let mut followers = BTreeSet::new();
         for row in figures.rows() {
             let tracked = row.text("tracked").map_err(unreadable)?;
-            if tracked.starts_with(&format!("{}/", self.settings.backend)) {
+            if tracked.starts_with(&format!("{}/", self.backend.settings.backend)) {
                 followers.insert((row.text("pxname").map_err(unreadable)?, row.text("svname").map_err(unreadable)?));
             }
         }
@@ -94,7 +117,7 @@ impl Haproxy {
             let (backend, name) = (row.text("be_name").map_err(unreadable)?, row.text("srv_name").map_err(unreadable)?);
             let (host, port) = (row.text("srv_addr").map_err(unreadable)?, row.number("srv_port").map_err(unreadable)?);
             let address = super::servers::address(host, port);
-            let is_other = backend != self.settings.backend && !followers.contains(&(backend, name));
+            let is_other = backend != self.backend.settings.backend && !followers.contains(&(backend, name));
             if is_other && servers.iter().any(|server| server.address == address) {
                 elsewhere.insert(backend.to_owned());
             }

@@ -175,9 +175,9 @@ impl Pool for DatabaseConnections {
             what: Self::NAME.to_owned(),
             detail: "the server tells no limit".to_owned(),
         })?;
-        let Limit { allowed, reserved, others, .. } = tightest;
+        let Limit { holder, allowed, reserved, others } = tightest;
         let ConnectionSettings { per_instance, surge, .. } = self.settings;
-        Ok(PoolBudget { limit: allowed, reserved, others, per_instance, surge })
+        Ok(PoolBudget { limit: allowed, reserved, others, per_instance, surge, limit_of: Some(holder.to_string()) })
     }
 
     fn name(&self) -> String {

@@ -187,7 +187,8 @@ impl Server {
         Ok(answer)
     }
 
-    async fn connect(&self) -> Result<PgConnection, Failure> {
+    /// A connection to a server that follows no other.
+    pub(super) async fn connect(&self) -> Result<PgConnection, Failure> {
         let mut connection = self.options.connect().await?;
         let follows: bool =
             sqlx::query_scalar("SELECT pg_catalog.pg_is_in_recovery()").fetch_one(&mut connection).await?;

@@ -167,11 +167,11 @@ pub struct FleetSettings {
 pub struct Name(String);
 
 impl Name {
-    fn fixed(name: &str) -> Self {
+    pub(super) fn fixed(name: &str) -> Self {
         Self(name.to_owned())
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let plain = |character: char| character.is_alphanumeric() || matches!(character, '_' | '$' | '-' | ' ');
         match text {
             "" => Err("a name is empty".to_owned()),
@@ -209,7 +209,7 @@ impl<'de> Deserialize<'de> for Name {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
     pub(super) schema: Name,
-    name: Name,
+    pub(super) name: Name,
 }
 
 impl Table {

@@ -137,7 +137,7 @@ impl Pool for ConnectionPool {
     async fn budget(&self) -> Result<PoolBudget, PortError> {
         let Connections { limit, reserved, others, per_instance } = self.world.get(self.path).await?;
         // A change only starts or only ends instances, so it never holds more than the larger count.
-        Ok(PoolBudget { limit, reserved, others, per_instance, surge: 0 })
+        Ok(PoolBudget { limit, reserved, others, per_instance, surge: 0, limit_of: None })
     }
 
     fn name(&self) -> String {

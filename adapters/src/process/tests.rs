@@ -338,7 +338,7 @@ async fn the_chain_and_the_budgets_are_read_as_they_are() {
     assert_eq!(EventChain::new(&empty.client()).head().await, Ok(None));
 
     let database = ConnectionPool::database(&client);
-    let wanted = PoolBudget { limit: 100, reserved: 3, others: 7, per_instance: 15, surge: 0 };
+    let wanted = PoolBudget { limit: 100, reserved: 3, others: 7, per_instance: 15, surge: 0, limit_of: None };
     assert_eq!((database.name().as_str(), database.budget().await), ("database connections", Ok(wanted)));
     let redis = ConnectionPool::redis(&client);
     assert_eq!(redis.name(), "Redis connections");

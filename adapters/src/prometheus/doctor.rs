@@ -21,16 +21,10 @@ impl Prometheus {
     /// The doctor's lines. Nothing is changed; each question has its own time-out.
     pub async fn check(&self) -> Vec<Finding> {
         let system = self.server.to_string();
-        let mut found = match self.server.version().await {
-            Ok(version) => vec![Finding::ok(&system, format!("reached, version {version}"))],
-            Err(error) => return vec![Finding::unanswered(system, &error)],
+        let mut found = match self.check_server().await {
+            Ok(found) => found,
+            Err(unanswered) => return vec![unanswered],
         };
-        if self.server.is_read_along() {
-            let text = "anybody on the way there may read the credentials and answer in its place";
-            let to_do =
-                "Let the url begin with https://, and set ca_file where its certificate is of your own authority.";
-            found.push(Finding::warn(&system, text, to_do));
-        }
         let scraping = format!("{system}, scraping of the fleet");
         found.extend(
             self.check_scrapes(&scraping).await.unwrap_or_else(|error| vec![Finding::unanswered(scraping, &error)]),
@@ -40,6 +34,24 @@ impl Prometheus {
         found.push(self.check_question("CPU", self.questions.cpu.as_ref(), false).await);
         found.push(self.check_question("memory", self.questions.memory.as_ref(), false).await);
         found
+    }
+
+    /// The same where the fleet is not there yet: only whether it is reached.
+    pub async fn check_without_fleet(&self) -> Vec<Finding> {
+        self.check_server().await.unwrap_or_else(|unanswered| vec![unanswered])
+    }
+
+    async fn check_server(&self) -> Result<Vec<Finding>, Finding> {
+        let system = self.server.to_string();
+        let version = self.server.version().await.map_err(|error| Finding::unanswered(&system, &error))?;
+        let mut found = vec![Finding::ok(&system, format!("reached, version {version}"))];
+        if self.server.is_read_along() {
+            let text = "anybody on the way there may read the credentials and answer in its place";
+            let to_do =
+                "Let the url begin with https://, and set ca_file where its certificate is of your own authority.";
+            found.push(Finding::warn(&system, text, to_do));
+        }
+        Ok(found)
     }
 
     async fn check_scrapes(&self, system: &str) -> Result<Vec<Finding>, PortError> {

@@ -102,7 +102,7 @@ impl Pool for RedisConnections {
         let Clients { maximum, others } = self.server.ask(&self.about, self).await?;
         let ConnectionSettings { per_instance, surge, .. } = self.settings;
         // Redis keeps nothing for others: what it needs for itself was taken from its limit when it started.
-        Ok(PoolBudget { limit: maximum, reserved: 0, others, per_instance, surge })
+        Ok(PoolBudget { limit: maximum, reserved: 0, others, per_instance, surge, limit_of: None })
     }
 
     fn name(&self) -> String {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _, RedisConnectionInfo,
-    RedisError, TlsCertificates, cmd, parse_redis_url,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _, Pipeline,
+    RedisConnectionInfo, RedisError, TlsCertificates, cmd, parse_redis_url,
 };
 use async_trait::async_trait;
 use scalebot_commands::ports::PortError;
@@ -47,6 +47,11 @@ impl Asking {
     /// Asks one command.
     pub(super) async fn command<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, Failure> {
         Ok(command.query_async(&mut self.0).await?)
+    }
+
+    /// Has several commands carried out as one.
+    pub(super) async fn change(&mut self, change: &Pipeline) -> Result<(), Failure> {
+        Ok(change.exec_async(&mut self.0).await?)
     }
 
     /// Asks for one section of what the server tells about itself.

@@ -57,7 +57,11 @@ impl Redis {
         let Some(stream) = self.halt_stream() else { return Finding::not_configured(system, "not asked") };
         match stream.read().await {
             Ok(reading) if reading.halted => Finding::ok(system, "readable: halted now"),
-            Ok(_) => Finding::ok(system, "readable: not halted"),
+            // How a system looks that was never halted; a wrong key looks the same.
+            Ok(_) => {
+                let key = stream.key();
+                Finding::ok(system, format!("readable: not halted, since {key} is empty. Is that the key?"))
+            }
             Err(error) => Finding::unanswered(system, &error),
         }
     }

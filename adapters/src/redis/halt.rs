@@ -1,5 +1,9 @@
 //! The stream of halt signals. Any entry is a halt: nothing ever takes one away, so that the stream alone cannot tell
 //! that a halt is over.
+//!
+//! A stream that is not there is one without an entry: so it looks until the first halt. A wrong key looks the same. The
+//! user of `deploy/redis/users.acl` may read no other key, so that a wrong one is refused; with any other user only a
+//! person can tell, and the doctor asks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,6 +12,7 @@ use ::redis::streams::{StreamId, StreamRangeReply};
 use ::redis::{Value, cmd, from_redis_value};
 use async_trait::async_trait;
 use scalebot_commands::ports::{HaltReading, HaltSource, PortError};
+use scalebot_commands::request::escaped;
 use scalebot_commands::units::Timestamp;
 
 use super::connection::{About, Asking, Question, Server};
@@ -39,6 +44,11 @@ impl HaltStream {
     pub(super) fn new(server: Arc<Server>, settings: &HaltSettings) -> Self {
         let rights = format!("%R~{} +xrange +xrevrange +info", settings.stream);
         Self { server, about: About { what: Self::NAME.to_owned(), rights }, names: settings.clone() }
+    }
+
+    /// The stream's key, as people are told.
+    pub(super) fn key(&self) -> String {
+        escaped(&self.names.stream, 100)
     }
 
     fn says(&self, ends: &Ends) -> HaltReading {

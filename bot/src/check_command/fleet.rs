@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scalebot_adapters::doctor::Finding;
+use scalebot_adapters::haproxy::Haproxy;
 use scalebot_adapters::http::Http;
+use scalebot_adapters::prometheus::Prometheus;
 use scalebot_commands::policy::Policy;
 use scalebot_commands::ports::{
     Chain, Governance, HaltSource, Instance, Metrics, Pool, PortError, Target, Traffic, World,
@@ -33,7 +35,7 @@ pub(super) fn looks<'a>(
     settings: &'a TargetSettings,
     policy: &'a Policy,
 ) -> Vec<Look<'a>> {
-    let Systems { target, postgres, redis } = match fleets::systems(dir, clock, &name, settings) {
+    let mut systems = match fleets::systems(dir, clock, &name, settings) {
         Ok(systems) => systems,
         Err(why) => {
             let failed = Finding::failed(format!("fleet {name}"), why, "Correct the configuration.");
@@ -41,15 +43,15 @@ pub(super) fn looks<'a>(
         }
     };
     let mut looks = Vec::new();
-    if let Some(postgres) = postgres {
+    if let Some(postgres) = systems.postgres.take() {
         looks.push(Look::at(postgres.describe(), async move { postgres.check().await }));
     }
-    if let Some(redis) = redis {
+    if let Some(redis) = systems.redis.take() {
         looks.push(Look::at(redis.describe(), async move { redis.check().await }));
     }
     looks.extend(settings.dashboards.iter().map(|url| Look::at(url, async { vec![dashboard(url).await] })));
     let label = format!("fleet {name}");
-    looks.push(Look::at(label, of_fleet(dir, Arc::clone(clock), name, settings, policy, target)));
+    looks.push(Look::at(label, of_fleet(dir, Arc::clone(clock), name, settings, policy, systems)));
     looks
 }
 
@@ -60,12 +62,12 @@ async fn of_fleet(
     name: TargetName,
     settings: &TargetSettings,
     policy: &Policy,
-    target: Target,
+    Systems { target, prometheus, haproxy, .. }: Systems,
 ) -> Vec<Finding> {
     let system = format!("fleet {name}");
     match &settings.fleet {
         FleetSettings::Process(process) => {
-            let living = match Processes::at(dir, &name, process) {
+            let living = match Processes::at(dir, &name, process, settings) {
                 Ok(processes) => processes.living().await.map(|living| (processes.directory().to_owned(), living)),
                 Err(why) => Err(why),
             };
@@ -73,7 +75,13 @@ async fn of_fleet(
                 Ok((_, Some(_))) => {}
                 Ok((directory, None)) => {
                     let text = format!("no processes run in {} yet; the service starts them", directory.display());
-                    return vec![Finding::ok(system, text)];
+                    let mut found = vec![Finding::ok(system, text)];
+                    let (prometheus, haproxy) = futures::join!(
+                        all(prometheus.as_ref().map(Prometheus::check_without_fleet)),
+                        all(haproxy.as_ref().map(Haproxy::check_without_fleet)),
+                    );
+                    found.extend(prometheus.into_iter().chain(haproxy));
+                    return found;
                 }
                 Err(why) => return vec![Finding::failed(system, why, "Do what it says, or name another directory.")],
             }
@@ -87,15 +95,26 @@ async fn of_fleet(
     let mut found = vec![Finding::ok(&system, text)];
     let of = |what: &str| format!("{name}, {what}");
     // Each within the limit of the whole, beside the others.
-    let (instances, rest, steering) = futures::join!(
+    let (instances, rest, steering, prometheus, haproxy) = futures::join!(
         instances(of("instances"), &target, &state.instances),
         ports(&name, &clock, settings, policy, &target),
         steering(of("who else steers"), &target),
+        all(prometheus.as_ref().map(Prometheus::check)),
+        all(haproxy.as_ref().map(Haproxy::check)),
     );
     found.push(instances);
     found.push(steering);
     found.extend(rest);
+    found.extend(prometheus.into_iter().chain(haproxy));
     found
+}
+
+/// What is found of a system that may not be configured.
+async fn all(found: Option<impl Future<Output = Vec<Finding>>>) -> Vec<Finding> {
+    match found {
+        Some(found) => found.await,
+        None => Vec::new(),
+    }
 }
 
 async fn instances(system: String, target: &Target, instances: &[Instance]) -> Finding {

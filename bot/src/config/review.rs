@@ -11,7 +11,10 @@ use scalebot_commands::units::Millis;
 
 use super::Sections;
 use super::source::{Source, Wrong};
-use super::target::{ChainSource, FleetSettings, HaltSourceName, PoolSource, TargetSettings};
+use super::target::{
+    ChainSource, FleetSettings, HaltSourceName, MetricsSettings, PoolSource, ProcessSettings, TargetSettings,
+    TrafficSource,
+};
 
 /// The longest any length of time may be.
 const LONGEST: Duration = Duration::from_hours(24 * 7);
@@ -94,15 +97,27 @@ fn target(name: &str, settings: &TargetSettings) -> Result<(), Unusable> {
             return needs("pools", section, &format!("{section}.connections"));
         }
     }
+    if matches!(settings.metrics, MetricsSettings::Prometheus(_)) && settings.prometheus.is_none() {
+        return needs("metrics", "prometheus", "prometheus");
+    }
+    if settings.traffic == TrafficSource::Haproxy && settings.haproxy.is_none() {
+        return needs("traffic", "haproxy", "haproxy");
+    }
     twice("halt.sources", halt)?;
     twice("pools", &settings.pools)?;
     for address in &settings.dashboards {
         if !is_address(address) {
             return Err(Unusable::new("dashboards", "each is an address that begins with https:// or http://"));
         }
+        // Everybody who sees a precheck reads them.
+        let host = address.split('/').nth(2).unwrap_or_default();
+        if host.contains('@') {
+            return Err(Unusable::new("dashboards", "one holds a user's name or password, which everybody would read"));
+        }
     }
     match &settings.fleet {
         FleetSettings::Process(process) => {
+            around(process, settings.traffic)?;
             if process.directory.as_ref().is_some_and(|directory| !directory.is_absolute()) {
                 return Err(Unusable::new("fleet", "directory must be an absolute path"));
             }
@@ -115,6 +130,32 @@ fn target(name: &str, settings: &TargetSettings) -> Result<(), Unusable> {
         }
     }
     Ok(())
+}
+
+/// What is around a fleet of processes is kept by its world, which has to know of all of it.
+fn around(process: &ProcessSettings, traffic: TrafficSource) -> Result<(), Unusable> {
+    match (traffic, process.through.as_deref()) {
+        (_, Some(url)) if !is_front(url) => {
+            let why = "through is a URL without a path, such as http://127.0.0.1:8000";
+            return Err(Unusable::new("fleet", why));
+        }
+        (TrafficSource::Haproxy, None) => {
+            let why = "traffic = \"haproxy\" takes through besides: where that HAProxy takes requests, so that the load \
+                       goes that way";
+            return Err(Unusable::new("fleet", why));
+        }
+        _ => {}
+    }
+    if process.scraped_by.as_ref().is_some_and(|file| !file.is_absolute()) {
+        return Err(Unusable::new("fleet", "scraped_by must be an absolute path"));
+    }
+    Ok(())
+}
+
+/// Whether requests can be sent there: no path, and nothing after it.
+fn is_front(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', '?', '#', '@']))
 }
 
 fn limits(policy: &Policy, may_be_short: bool) -> Result<(), Unusable> {

@@ -2,14 +2,16 @@
 //! own type; here it is only put together. Another kind of fleet is a variant of [`FleetSettings`], another source a
 //! variant of one of the lists.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use scalebot_adapters::settings::length;
-use scalebot_adapters::{conclave, postgres, redis, scrape};
+use scalebot_adapters::{conclave, haproxy, postgres, prometheus, redis, scrape};
 use serde::Deserialize;
 
 use super::policy::PolicySettings;
+use crate::drill::around::{Around, Balancer, Scraped};
 use crate::drill::settings::{Fault, Settings};
 
 /// One fleet.
@@ -47,6 +49,12 @@ pub(crate) struct TargetSettings {
     /// The backend's Redis.
     #[serde(default)]
     pub(crate) redis: Option<redis::Settings>,
+    /// The Prometheus that scrapes the fleet.
+    #[serde(default)]
+    pub(crate) prometheus: Option<prometheus::Settings>,
+    /// The HAProxy before the fleet.
+    #[serde(default)]
+    pub(crate) haproxy: Option<haproxy::Settings>,
     /// Dashboards to look at.
     #[serde(default)]
     pub(crate) dashboards: Vec<String>,
@@ -88,11 +96,24 @@ pub(crate) struct ProcessSettings {
     pub(crate) halted: bool,
     /// What goes wrong in it.
     pub(crate) fault: Option<Fault>,
+    /// Where the load balancer takes its load, where that is not the world's own: a URL without a path.
+    pub(crate) through: Option<String>,
+    /// The file by which a Prometheus finds its instances (`file_sd_configs`).
+    pub(crate) scraped_by: Option<PathBuf>,
 }
 
 impl Default for ProcessSettings {
     fn default() -> Self {
-        Self { directory: None, instances: 4, load: 38.0, seed: 72, halted: false, fault: None }
+        Self {
+            directory: None,
+            instances: 4,
+            load: 38.0,
+            seed: 72,
+            halted: false,
+            fault: None,
+            through: None,
+            scraped_by: None,
+        }
     }
 }
 
@@ -102,6 +123,18 @@ impl ProcessSettings {
         let Self { instances, load, seed, halted, fault, .. } = *self;
         Settings { instances, load, seed, halted, fault }
     }
+
+    /// What is around its world.
+    pub(crate) fn around(&self, haproxy: Option<&haproxy::Settings>) -> Around {
+        let balancer = haproxy.zip(self.through.as_ref());
+        let scraped = self.scraped_by.as_ref().map(|file| Scraped { file: file.clone(), labels: BTreeMap::new() });
+        Around {
+            balancer: balancer
+                .map(|(haproxy, through)| Balancer { haproxy: haproxy.clone(), through: through.clone() }),
+            scraped,
+            ..Around::default()
+        }
+    }
 }
 
 /// Where the load is read.
@@ -110,7 +143,14 @@ impl ProcessSettings {
 pub(crate) enum MetricsSettings {
     /// From each instance itself.
     Scrape(scrape::Config),
+    /// From `[targets.NAME.prometheus]`.
+    Prometheus(Elsewhere),
 }
+
+/// What has a section of its own.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Elsewhere {}
 
 impl Default for MetricsSettings {
     fn default() -> Self {
@@ -171,4 +211,6 @@ pub(crate) enum TrafficSource {
     /// The forwarder of the fleet of processes.
     #[default]
     Process,
+    /// The HAProxy of `[targets.NAME.haproxy]`.
+    Haproxy,
 }

@@ -51,7 +51,7 @@ fn whatever_is_not_written_is_the_runbooks_own() {
     assert_eq!((name.as_str(), *policy), ("api", &Policy::default()));
     assert_eq!(policy.digest(), Policy::default().digest());
     assert_eq!(settings.halt.sources, []);
-    let MetricsSettings::Scrape(metrics) = &settings.metrics;
+    let MetricsSettings::Scrape(metrics) = &settings.metrics else { panic!("{:?}", settings.metrics) };
     assert_eq!(*metrics, scalebot_adapters::scrape::Config::default());
 }
 

@@ -313,7 +313,8 @@ mod prechecks {
           api · asked by operator · operation 7f3a01
         ");
         let full = precheck("/scale up 5", |script| {
-            script.pools[0] = Ok(PoolBudget { limit: 100, reserved: 3, others: 90, per_instance: 15, surge: 10 });
+            script.pools[0] =
+                Ok(PoolBudget { limit: 100, reserved: 3, others: 90, per_instance: 15, surge: 10, limit_of: None });
         });
         insta::assert_snapshot!(said(&full.await), @r"
         ✖ fail  Refused: 4 → 5 (1 more)

@@ -15,6 +15,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::around::{AROUND, Around};
 use super::files;
 use super::settings::{Settings, WorldInfo};
 use super::world::{READY, this_program};
@@ -72,15 +73,15 @@ pub(crate) async fn attach(state: &Path) -> Result<Option<Attached>, NoWorld> {
     find(&state, &socket).await
 }
 
-/// The world that lives in that state directory, or else a new one with these settings.
+/// The world that lives in that state directory, or else a new one with these settings and that around it.
 ///
 /// # Errors
 /// When there can be none, in words that say why and what to do.
-pub(crate) async fn start_or_attach(state: &Path, settings: Settings) -> Result<Attached, NoWorld> {
+pub(crate) async fn start_or_attach(state: &Path, settings: Settings, around: &Around) -> Result<Attached, NoWorld> {
     let (state, socket) = place(state)?;
     match find(&state, &socket).await? {
         Some(living) => Ok(living),
-        None => start(Command::new(this_program()), &state, &socket, settings).await,
+        None => start(Command::new(this_program()), &state, &socket, settings, around).await,
     }
 }
 
@@ -145,7 +146,13 @@ fn client(socket: &Path, lock: &Path) -> Result<WorldClient, NoWorld> {
 }
 
 /// Starts a world apart from this process, and waits for the line that says that it is ready.
-async fn start(mut command: Command, state: &Path, socket: &Path, settings: Settings) -> Result<Attached, NoWorld> {
+async fn start(
+    mut command: Command,
+    state: &Path,
+    socket: &Path,
+    settings: Settings,
+    around: &Around,
+) -> Result<Attached, NoWorld> {
     let log = state.join(files::WORLD_LOG);
     let failed =
         |why: String| NoWorld(format!("The rehearsal's world could not be started. {why} Its log: {}", log.display()));
@@ -161,7 +168,8 @@ async fn start(mut command: Command, state: &Path, socket: &Path, settings: Sett
         command.args(["--fault", fault.get_name()]);
     }
     // A group of its own: what is typed at the bot's terminal does not reach it.
-    command.env_clear().process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
+    command.env_clear().envs(around.told().map(|told| (AROUND, told)));
+    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
     let mut process = command.spawn().map_err(|error| failed(format!("Its process: {error}.")))?;
     let output = process.stdout.take().ok_or_else(|| failed("Its output cannot be read.".to_owned()))?;
 
@@ -241,7 +249,7 @@ mod tests {
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", script]);
         let (path, socket) = place(state.path()).unwrap();
-        let result = start(shell, &path, &socket, SETTINGS).await;
+        let result = start(shell, &path, &socket, SETTINGS, &Around::default()).await;
         (state, result)
     }
 
@@ -306,7 +314,7 @@ mod tests {
         assert!(absent.contains("absent cannot be used"), "{absent}");
         let deep = state.path().join("d".repeat(100));
         std::fs::create_dir(&deep).unwrap();
-        let said = start_or_attach(&deep, SETTINGS).await.unwrap_err().0;
+        let said = start_or_attach(&deep, SETTINGS, &Around::default()).await.unwrap_err().0;
         assert!(said.contains("Choose a shorter --state directory."), "{said}");
     }
 }

@@ -17,6 +17,9 @@ pub(crate) const INSTANCES: &str = "instances";
 /// The count that the next deployment would set.
 pub(crate) const FLEET: &str = "fleet.toml";
 
+/// Where a Prometheus finds the instances.
+pub(crate) const TARGETS: &str = "targets.json";
+
 /// The longest path of a socket, in bytes: `sun_path` holds 108, the last of them zero.
 const SOCKET_PATH_LIMIT: usize = 107;
 

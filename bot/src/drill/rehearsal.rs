@@ -27,11 +27,15 @@ use super::persona::{self, Line, Said};
 use super::room::RehearsalRoom;
 use super::state::State;
 use super::wiring;
+use super::with::With;
 use crate::cli::DrillArgs;
 use crate::console::{Console, Medium};
 use crate::reception::Reply;
 use crate::service::{Fleet, Log, Service, UnderWay};
 use crate::state_dir::StateDir;
+
+/// How long a Prometheus may take to have figures of the fleet.
+const MEASURED_WITHIN: Duration = Duration::from_secs(30);
 
 /// What a rehearsal was found in.
 pub(crate) enum Entered {
@@ -64,6 +68,8 @@ pub(crate) struct Rehearsal {
     tasks: Vec<JoinHandle<()>>,
     vote: Option<Mark>,
     dir: StateDir,
+    /// Whether a Prometheus has to find the instances first.
+    is_measured_elsewhere: bool,
     /// What goes on beside operations.
     pub(super) duty: OnDuty,
 }
@@ -75,6 +81,8 @@ impl Rehearsal {
     /// In words, when the state cannot be used or there can be no world.
     pub(crate) async fn enter(state: &State, args: &DrillArgs) -> Result<(Self, Entered), String> {
         let dir = &state.dir;
+        let with = With::read(&args.with)?;
+        let around = with.around(dir.path());
         let json = args.json;
         let log = Log::take_over(&dir.ledger(), move |event| {
             if json {
@@ -93,7 +101,8 @@ impl Rehearsal {
             taken_up(&room);
             (attach::attach(dir.path()).await.map_err(|error| error.0)?, Entered::Unfinished(held.operation))
         } else {
-            let attached = attach::start_or_attach(dir.path(), settings(args)).await.map_err(|error| error.0)?;
+            let attached =
+                attach::start_or_attach(dir.path(), settings(args), &around).await.map_err(|error| error.0)?;
             let entered = if attached.started { Entered::Fresh } else { Entered::Living };
             (Some(attached), entered)
         };
@@ -102,7 +111,15 @@ impl Rehearsal {
             Some(attached) => attached.client.clone(),
             None => attach::absent(dir.path()).map_err(|error| error.0)?,
         };
-        let target = wiring::target(&log.clock, &client, args).map_err(|error| error.to_string())?;
+        let mark = match &world {
+            Some(attached) => with.mark(attached.info.around.as_ref())?,
+            // Nothing of it is left there either.
+            None => with.mark(around.known.as_ref())?,
+        };
+        let target = wiring::target(&log.clock, &client, args, &with, &mark)?;
+        for line in with.said(&mark, &around) {
+            room.say(&line);
+        }
 
         let mut policy = Policy::rehearsal(args.monitor);
         policy.approval.decide_within = args.approval_timeout;
@@ -128,7 +145,8 @@ impl Rehearsal {
         let (duty, task) = OnDuty::begin(&ports, &policy, epoch, &room, args.is_attended() || args.propose);
         tasks.push(task);
         let (vote, dir, fleet, monitor) = (args.vote(), dir.clone(), ports.target.name, policy.time.monitor.into());
-        Ok((Self { service, fleet, monitor, room, world, tasks, vote, dir, duty }, entered))
+        let is_measured_elsewhere = with.has_prometheus();
+        Ok((Self { service, fleet, monitor, room, world, tasks, vote, dir, is_measured_elsewhere, duty }, entered))
     }
 
     /// Where everything is kept.
@@ -145,6 +163,29 @@ impl Rehearsal {
     pub(crate) async fn warm_up(&self, length: Duration) {
         self.say(&format!("Warming up for {} so that there is load to measure.", Millis::from(length)));
         tokio::time::sleep(length).await;
+        if self.is_measured_elsewhere {
+            self.until_it_is_measured().await;
+        }
+    }
+
+    /// A Prometheus that has just heard of the instances takes a while until it has figures of each.
+    async fn until_it_is_measured(&self) {
+        let Some(fleet) = self.service.fleet(&self.fleet) else { return };
+        let (clock, metrics) = (&self.service.log().clock, &fleet.ports.target.metrics);
+        let began = clock.monotonic();
+        loop {
+            let why = match metrics.load(clock.now() - fleet.policy.load.baseline).await {
+                Ok(load) if load.missing.is_empty() => return,
+                Ok(_) => "it has no figures of some instances".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            if clock.monotonic().saturating_sub(began) > MEASURED_WITHIN {
+                self.say(&format!("{} does not measure the fleet yet: {why}.", metrics.describe()));
+                self.say("The rehearsal goes on: what is not measured is not known.");
+                return;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
     }
 
     /// Takes whatever somebody typed that begins with a command, and says what became of it.

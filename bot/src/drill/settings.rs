@@ -3,6 +3,8 @@
 use scalebot_commands::units::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::around::Known;
+
 /// What a world is started with.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Settings {
@@ -60,4 +62,7 @@ pub(crate) struct WorldInfo {
     pub(crate) forwarder: String,
     /// What it was started with.
     pub(crate) settings: Settings,
+    /// Which real systems are around it, and what it is called there.
+    #[serde(default)]
+    pub(crate) around: Option<Known>,
 }

@@ -5,6 +5,7 @@
 //! lock that it holds while it lives, and nothing outlives it: each instance ends with the pipe from it.
 
 mod api;
+mod around;
 mod book;
 mod children;
 mod doorstep;
@@ -29,6 +30,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use self::around::Surroundings;
 use self::book::{Book, Starting};
 pub(super) use self::children::this_program;
 use self::doorstep::Doorstep;
@@ -37,6 +39,7 @@ use self::logs::Logs;
 use self::routes::Routes;
 pub(super) use self::store::Complexity;
 use self::store::Store;
+use super::around::Around;
 use super::files;
 use super::settings::{Fault, Settings, WorldInfo};
 use crate::cli::WorldArgs;
@@ -91,13 +94,21 @@ pub(super) struct World {
     logs: Logs,
     store: Mutex<Store>,
     load: Load,
+    surroundings: Arc<Surroundings>,
     changes: watch::Sender<u64>,
     pinged: watch::Sender<Instant>,
     ending: watch::Sender<bool>,
 }
 
 impl World {
-    fn new(settings: Settings, socket: PathBuf, declared: PathBuf, logs: Logs, forwarder: String) -> Self {
+    fn new(
+        settings: Settings,
+        socket: PathBuf,
+        declared: PathBuf,
+        logs: Logs,
+        forwarder: String,
+        surroundings: Surroundings,
+    ) -> Self {
         let identity = uuid::Uuid::now_v7().to_string();
         let now = Timestamp::now();
         let room =
@@ -114,10 +125,16 @@ impl World {
             identity,
             store: Mutex::new(Store::new(&settings, now)),
             load: Load::new(settings.load),
+            surroundings: Arc::new(surroundings),
             changes: watch::Sender::new(0),
             pinged: watch::Sender::new(Instant::now()),
             ending: watch::Sender::new(false),
         }
+    }
+
+    /// Where its load is sent, without a path.
+    fn entrance(&self) -> &str {
+        self.surroundings.through().unwrap_or(&self.forwarder)
     }
 
     fn info(&self) -> WorldInfo {
@@ -127,6 +144,7 @@ impl World {
             started_at: self.started_at,
             forwarder: self.forwarder.clone(),
             settings: self.settings,
+            around: self.surroundings.known().cloned(),
         }
     }
 
@@ -209,6 +227,9 @@ async fn live(args: WorldArgs) -> anyhow::Result<()> {
     anyhow::ensure!(settings.instances > 0, "A rehearsal needs at least one instance.");
     anyhow::ensure!(settings.load.is_finite() && settings.load >= 0.0, "The load is a number of requests per second.");
 
+    let around = Around::read().context("What is around it, as it was told")?;
+    let surroundings = Surroundings::new(around)?;
+
     let state = args.state.canonicalize().with_context(|| format!("The directory {}", args.state.display()))?;
     let mut doorstep = Doorstep::take(&state).await?;
     let socket = doorstep.listen()?;
@@ -221,7 +242,7 @@ async fn live(args: WorldArgs) -> anyhow::Result<()> {
     let front = TcpListener::bind(("127.0.0.1", 0)).await.context("Opening the forwarder's port")?;
     let forwarder = format!("http://{}", front.local_addr()?);
     let logs = Logs::begin(&state.join(files::INSTANCES)).context("Making a place for the instances' logs")?;
-    let world = Arc::new(World::new(settings, doorstep.socket().to_owned(), declared, logs, forwarder));
+    let world = Arc::new(World::new(settings, doorstep.socket().to_owned(), declared, logs, forwarder, surroundings));
 
     let (last_answer, mut ended_all) = watch::channel(false);
     let all_gone = async move {
@@ -246,9 +267,13 @@ async fn live(args: WorldArgs) -> anyhow::Result<()> {
         }
     };
     let mut ended = std::pin::pin!(ended);
+    let beginning = async {
+        all_ready(&world, &names).await?;
+        Arc::clone(&world.surroundings).begin(&world).await
+    };
     let begun = tokio::select! {
         why = &mut ended => Err(anyhow::anyhow!("Before it was ready, {why}.")),
-        begun = all_ready(&world, &names) => begun,
+        begun = beginning => begun,
     };
     let result = match begun {
         Ok(()) => {
@@ -264,6 +289,7 @@ async fn live(args: WorldArgs) -> anyhow::Result<()> {
     };
 
     world.end().await;
+    world.surroundings.leave(&world).await;
     last_answer.send_replace(true);
     // An answer that nobody fetches must not keep the world alive.
     let _ = timeout(LAST_ANSWERS, answering).await;

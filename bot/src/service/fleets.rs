@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scalebot_adapters::conclave::{Conclave, ConclaveGovernance, KeyProbe};
+use scalebot_adapters::haproxy::Haproxy;
 use scalebot_adapters::postgres::Postgres;
 use scalebot_adapters::process::{
     ConnectionPool, EventChain, ForwarderTraffic, HaltSignalStream, HaltTable, ProcessFleet, WorldClient,
 };
+use scalebot_adapters::prometheus::Prometheus;
 use scalebot_adapters::redis::Redis;
 use scalebot_adapters::scrape::Scrape;
 use scalebot_adapters::settings::Unusable;
@@ -23,6 +25,7 @@ use crate::config::target::{
     ChainSource, FleetSettings, HaltSourceName, MetricsSettings, PoolSource, ProcessSettings, TargetSettings,
     TrafficSource,
 };
+use crate::drill::around::Around;
 use crate::drill::attach::{self, Attached};
 use crate::state_dir::StateDir;
 
@@ -37,11 +40,16 @@ pub(crate) struct Systems {
     pub(crate) postgres: Option<Postgres>,
     /// The backend's Redis.
     pub(crate) redis: Option<Redis>,
+    /// The Prometheus that scrapes the fleet.
+    pub(crate) prometheus: Option<Prometheus>,
+    /// The HAProxy before the fleet.
+    pub(crate) haproxy: Option<Haproxy>,
 }
 
 /// What a fleet of processes is reached through.
 pub(crate) struct Processes<'a> {
     settings: &'a ProcessSettings,
+    around: Around,
     directory: PathBuf,
     /// What every adapter asks the world through.
     client: WorldClient,
@@ -52,10 +60,17 @@ impl<'a> Processes<'a> {
     ///
     /// # Errors
     /// In words, when there can be none.
-    pub(crate) fn at(dir: &StateDir, name: &TargetName, settings: &'a ProcessSettings) -> Result<Self, String> {
+    pub(crate) fn at(
+        dir: &StateDir,
+        name: &TargetName,
+        settings: &'a ProcessSettings,
+        target: &TargetSettings,
+    ) -> Result<Self, String> {
+        let haproxy = target.haproxy.as_ref().filter(|_| target.traffic == TrafficSource::Haproxy);
+        let around = settings.around(haproxy);
         let directory = settings.directory.clone().unwrap_or_else(|| dir.of_target(name).join("world"));
         let client = attach::client_at(&directory).map_err(|error| error.0)?;
-        Ok(Self { settings, directory, client })
+        Ok(Self { settings, around, directory, client })
     }
 
     /// Where its world is kept.
@@ -83,11 +98,11 @@ impl<'a> Processes<'a> {
         let unfinished = log.unfinished().await?.iter().any(|held| held.target == *name);
         make(&self.directory)?;
         let settings = self.settings.world();
-        let (directory, client) = (self.directory, self.client);
+        let (directory, client, around) = (self.directory, self.client, self.around);
         let world = if unfinished {
             attach::attach(&directory).await
         } else {
-            attach::start_or_attach(&directory, settings).await.map(Some)
+            attach::start_or_attach(&directory, settings, &around).await.map(Some)
         };
         let world = world.map_err(|error| error.0)?;
         let (ledger, clock, name) = (Arc::clone(&log.ledger), Arc::clone(&log.clock), name.clone());
@@ -97,7 +112,7 @@ impl<'a> Processes<'a> {
                 while !ledger.claims().await.is_ok_and(|claims| claims.iter().all(|held| held.target != name)) {
                     clock.sleep(LOOK_EVERY).await;
                 }
-                if let Err(why) = attach::start_or_attach(&directory, settings).await {
+                if let Err(why) = attach::start_or_attach(&directory, settings, &around).await {
                     tracing::error!(fleet = %name, %why, "there is no fleet of processes");
                     return;
                 }
@@ -134,17 +149,32 @@ pub(crate) fn systems(
     let redis = settings.redis.as_ref().map(Redis::new).transpose().map_err(unusable("redis"))?;
     let (fleet, processes): (Arc<dyn Fleet>, _) = match &settings.fleet {
         FleetSettings::Process(process) => {
-            let client = Processes::at(dir, name, process)?.client;
+            let client = Processes::at(dir, name, process, settings)?.client;
             (Arc::new(ProcessFleet::new(&client)), Some(client))
         }
     };
-    let sources = Sources { name, postgres: postgres.as_ref(), redis: redis.as_ref(), processes: processes.as_ref() };
+    let haproxy = settings.haproxy.as_ref().map(|haproxy| Haproxy::new(haproxy, Arc::clone(&fleet)));
+    let haproxy = haproxy.transpose().map_err(unusable("haproxy"))?;
+    let sources = Sources {
+        name,
+        postgres: postgres.as_ref(),
+        redis: redis.as_ref(),
+        haproxy: haproxy.as_ref(),
+        processes: processes.as_ref(),
+    };
 
     let backend = settings.backend.clone();
     let asked = [backend.paths.work.clone(), keys_path(&backend.keys)];
     let conclave = Conclave::new(Arc::clone(clock), settings.instance_time_out, backend)
         .map_err(|error| format!("targets.{name}.backend: {error}."))?;
+    let prometheus = settings.prometheus.clone().map(|mut prometheus| {
+        // What the bot itself asks says nothing about the load.
+        prometheus.leave_out.extend(asked.iter().flatten().cloned());
+        Prometheus::new(&prometheus, Arc::clone(&fleet), Arc::clone(clock))
+    });
+    let prometheus = prometheus.transpose().map_err(unusable("prometheus"))?;
     let metrics: Arc<dyn Metrics> = match &settings.metrics {
+        MetricsSettings::Prometheus(_) => Arc::new(prometheus.clone().ok_or_else(|| sources.missing("prometheus"))?),
         MetricsSettings::Scrape(scrape) => {
             let mut scrape = scrape.clone();
             // What the bot itself asks says nothing about the load.
@@ -171,7 +201,7 @@ pub(crate) fn systems(
         governance,
         dashboards: settings.dashboards.clone(),
     };
-    Ok(Systems { target, postgres, redis })
+    Ok(Systems { target, postgres, redis, prometheus, haproxy })
 }
 
 /// Where an instance is asked whether it reaches its keys.
@@ -187,6 +217,7 @@ struct Sources<'a> {
     name: &'a TargetName,
     postgres: Option<&'a Postgres>,
     redis: Option<&'a Redis>,
+    haproxy: Option<&'a Haproxy>,
     processes: Option<&'a WorldClient>,
 }
 
@@ -229,6 +260,7 @@ impl Sources<'_> {
     fn traffic(&self, source: TrafficSource) -> Result<Arc<dyn Traffic>, String> {
         Ok(match source {
             TrafficSource::Process => Arc::new(ForwarderTraffic::new(self.processes()?)),
+            TrafficSource::Haproxy => Arc::new(self.haproxy.cloned().ok_or_else(|| self.missing("haproxy"))?),
         })
     }
 

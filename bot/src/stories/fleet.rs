@@ -8,7 +8,7 @@ use super::*;
 use crate::testing::Manner;
 
 /// Nothing in the load speaks against going down.
-fn easy() -> Policy {
+pub(super) fn easy() -> Policy {
     let mut policy = Policy::rehearsal(Duration::from_mins(1));
     (policy.load.busy, policy.load.cpu, policy.load.p99_ms) = (9.0, 9.0, 9_999.0);
     policy.load.error_share = 1.0;

@@ -28,9 +28,10 @@ fn judged(name: &str, runbook: &str, budget: PoolBudget, to: Replicas) -> Check 
     let needed = u64::from(to.0) * u64::from(budget.per_instance) + fixed;
     let surge = if budget.surge == 0 { String::new() } else { format!(" + {} while rolling out", budget.surge) };
     let figure = format!("{needed} needed: {to} × {} + {} of others{surge}", budget.per_instance, budget.others);
+    let whose = budget.limit_of.as_ref().map(|whose| format!(", of {whose}")).unwrap_or_default();
     let limit = match budget.reserved {
-        0 => usable.to_string(),
-        reserved => format!("{usable} = {} − {reserved} reserved", budget.limit),
+        0 => format!("{usable}{whose}"),
+        reserved => format!("{usable} = {} − {reserved} reserved{whose}", budget.limit),
     };
     let check = Check::passed(name, runbook, name, figure).limit(limit);
     if needed <= usable {
@@ -42,16 +43,18 @@ fn judged(name: &str, runbook: &str, budget: PoolBudget, to: Replicas) -> Check 
         Some(0) => "Beside the connections of others not one instance fits. ".to_owned(),
         Some(fits) => format!("The largest count that fits is {fits}. "),
     };
-    check
-        .came_to(Status::Fail, Follows::Refusal)
-        .advice(format!("{fits}Raise the server's limit or make each pool smaller, then ask again."))
+    check.came_to(Status::Fail, Follows::Refusal).advice(match budget.limit_of {
+        None => format!("{fits}Raise the server's limit or make each pool smaller, then ask again."),
+        Some(whose) => format!("{fits}Raise the limit of {whose} or make each pool smaller, then ask again."),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const BUDGET: PoolBudget = PoolBudget { limit: 100, reserved: 3, others: 7, per_instance: 15, surge: 0 };
+    const BUDGET: PoolBudget =
+        PoolBudget { limit: 100, reserved: 3, others: 7, per_instance: 15, surge: 0, limit_of: None };
 
     #[test]
     fn a_count_that_takes_exactly_all_connections_fits() {
@@ -64,6 +67,18 @@ mod tests {
         let check = judged("database connections", "2", BUDGET, Replicas(7));
         assert_eq!(check.follows, Follows::Refusal);
         assert!(check.advice.is_some_and(|advice| advice.contains("The largest count that fits is 6.")));
+    }
+
+    #[test]
+    fn of_several_limits_the_one_that_holds_is_named() {
+        let check = judged(
+            "database connections",
+            "2",
+            PoolBudget { limit_of: Some("the role conclave".into()), ..BUDGET },
+            Replicas(7),
+        );
+        assert_eq!(check.limit.as_deref(), Some("97 = 100 − 3 reserved, of the role conclave"));
+        assert!(check.advice.is_some_and(|advice| advice.contains("Raise the limit of the role conclave")));
     }
 
     #[test]

@@ -242,9 +242,9 @@ pub trait Pool: Send + Sync {
 }
 
 /// A connection budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolBudget {
-    /// How many connections the server accepts.
+    /// How many connections are accepted.
     pub limit: u32,
     /// How many of these it keeps for others.
     pub reserved: u32,
@@ -254,4 +254,6 @@ pub struct PoolBudget {
     pub per_instance: u32,
     /// How many more a rollout may open for a while.
     pub surge: u32,
+    /// Whose limit it is, where there are several: "the role conclave". `None` for the server's only one.
+    pub limit_of: Option<String>,
 }

@@ -249,7 +249,9 @@ impl HaltSource for Numbered {
 #[async_trait]
 impl Pool for Numbered {
     async fn budget(&self) -> Result<PoolBudget, PortError> {
-        self.0.look(PoolBudget { limit: 10_000, reserved: 3, others: 7, per_instance: 15, surge: 0 }).await
+        self.0
+            .look(PoolBudget { limit: 10_000, reserved: 3, others: 7, per_instance: 15, surge: 0, limit_of: None })
+            .await
     }
     fn name(&self) -> String {
         ["database connections", "Redis connections"][self.1].to_owned()

@@ -104,6 +104,11 @@ impl Postgres {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
+    /// The URL by which an administrator reaches it.
+    pub fn administrator(&self) -> String {
+        format!("postgres://postgres:{}@{}/postgres", PASSWORD.replace(' ', "%20"), self.address())
+    }
+
     /// Ends it as an administrator would who does not wait: every session is told and ended.
     pub fn stop(&mut self) {
         if let Some(server) = self.server.take() {

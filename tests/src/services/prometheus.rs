@@ -99,6 +99,11 @@ impl Prometheus {
         std::fs::rename(new, file).unwrap();
     }
 
+    /// The file by which it finds whom to scrape.
+    pub fn scraped(&self) -> std::path::PathBuf {
+        self.folder.path().join("targets.json")
+    }
+
     fn launch(&self, port: u16) -> Launch {
         let file = |name: &str| self.folder.path().join(name).display().to_string();
         let arguments = [

@@ -358,7 +358,15 @@ impl Chain for Port {
 #[async_trait]
 impl Pool for Port {
     async fn budget(&self) -> Result<PoolBudget, PortError> {
-        self.ask("pool.budget", |_| PoolBudget { limit: 500, reserved: 3, others: 7, per_instance: 15, surge: 0 }).await
+        self.ask("pool.budget", |_| PoolBudget {
+            limit: 500,
+            reserved: 3,
+            others: 7,
+            per_instance: 15,
+            surge: 0,
+            limit_of: None,
+        })
+        .await
     }
 
     fn name(&self) -> String {

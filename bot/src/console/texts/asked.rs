@@ -323,7 +323,8 @@ mod histories {
         stage.play("/scale up 6").await;
         stage.play("/scale up 6").await;
         stage.script().arrive = (InstanceState::Failed, Some("exited with status 1".into()));
-        stage.script().pools[0] = Ok(PoolBudget { limit: 1000, reserved: 3, others: 7, per_instance: 15, surge: 0 });
+        stage.script().pools[0] =
+            Ok(PoolBudget { limit: 1000, reserved: 3, others: 7, per_instance: 15, surge: 0, limit_of: None });
         stage.play("/scale up 8 reason:\"planned campaign\"").await;
         assert!(matches!(stage.take("/scale up 9", &rehearsed()).await, Received::Opened(_)));
         touched(&stage);

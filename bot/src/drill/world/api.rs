@@ -204,13 +204,23 @@ struct Halt {
 }
 
 async fn halt(State(world): Held, Json(Halt { sources, reason }): Json<Halt>) -> Response {
-    let mut store = world.store();
-    if store.is_down(Part::Database) || store.is_down(Part::Redis) {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "The store is down.");
-    }
     let now = Timestamp::now();
-    store.halt(sources, &reason, now);
-    Json(json!({ "halted_at": now })).into_response()
+    {
+        let mut store = world.store();
+        if store.is_down(Part::Database) || store.is_down(Part::Redis) {
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, "The store is down.");
+        }
+        store.halt(sources, &reason, now);
+    }
+    halt_told(&world, json!({ "halted_at": now })).await
+}
+
+/// The answer to whoever has changed the halt, once everybody around was told.
+async fn halt_told(world: &World, answer: Value) -> Response {
+    match world.surroundings.tell_halt(world).await {
+        Ok(()) => Json(answer).into_response(),
+        Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -224,6 +224,11 @@ impl Book {
         self.members.iter().find(|member| member.seen.id == *id)
     }
 
+    /// Every instance.
+    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter()
+    }
+
     /// Whether there is an instance of that name, or was one.
     pub(super) fn knew(&self, id: &InstanceId) -> bool {
         (1..=self.started).any(|number| id.as_str() == format!("api-{number}"))

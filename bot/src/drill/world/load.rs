@@ -1,5 +1,5 @@
 //! The load: requests that arrive as independent people send them (a Poisson process), over real HTTP and through the
-//! forwarder, with the latencies as the sender sees them.
+//! load balancer, with the latencies as the sender sees them.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -143,7 +143,7 @@ pub(super) fn generate(world: Arc<World>) -> anyhow::Result<impl Future<Output =
                 continue;
             };
             world.load.count(|counts| counts.sent += 1);
-            let url = format!("{}/v1/petitions/{}", world.forwarder, random.u32(1..=PETITIONS));
+            let url = format!("{}/v1/petitions/{}", world.entrance(), random.u32(1..=PETITIONS));
             let (world, client) = (Arc::clone(&world), client.clone());
             tokio::spawn(async move {
                 let began = Instant::now();

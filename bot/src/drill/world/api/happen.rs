@@ -15,7 +15,7 @@ use scalebot_commands::units::{InstanceId, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Halt, Held, no_such, refuse};
+use super::{Halt, Held, halt_told, no_such, refuse};
 use crate::drill::instance::{BEGIN_WORK, WorkToDo};
 use crate::drill::world::World;
 use crate::drill::world::book::Order;
@@ -46,13 +46,15 @@ pub(super) fn router() -> Router<Arc<World>> {
         .route("/lying-balancer", post(lying_balancer))
 }
 
-async fn clear(State(world): Held, Json(Halt { sources, reason }): Json<Halt>) {
+async fn clear(State(world): Held, Json(Halt { sources, reason }): Json<Halt>) -> Response {
     world.store().clear(sources, &reason, Timestamp::now());
+    halt_told(&world, Value::Null).await
 }
 
 /// Sets the table's rows as they are given: none, several, or with NULL.
-async fn set_halt_table(State(world): Held, Json(HaltTableRows { rows }): Json<HaltTableRows>) {
+async fn set_halt_table(State(world): Held, Json(HaltTableRows { rows }): Json<HaltTableRows>) -> Response {
     world.store().halt_table = rows;
+    halt_told(&world, Value::Null).await
 }
 
 async fn add_event(State(world): Held) -> Json<ChainHead> {

@@ -10,10 +10,12 @@ use scalebot_commands::units::{OperationId, Replicas};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
 
+use super::super::around::Surroundings;
 use super::super::book::Starting;
 use super::super::forwarder;
 use super::super::logs::Logs;
 use super::*;
+use crate::drill::around::Around;
 use crate::drill::files;
 use crate::drill::settings::{Fault, Settings};
 
@@ -31,7 +33,8 @@ impl Stage {
         let path = |name| directory.path().join(name);
         let settings = Settings { instances: 2, load: 0.0, seed: 1, halted: false, fault };
         let logs = Logs::begin(&path(files::INSTANCES)).unwrap();
-        let world = Arc::new(World::new(settings, path(files::WORLD_SOCKET), path(files::FLEET), logs, front));
+        let alone = Surroundings::new(Around::default()).unwrap();
+        let world = Arc::new(World::new(settings, path(files::WORLD_SOCKET), path(files::FLEET), logs, front, alone));
         let instances = world.write(|book| book.begin(2, Timestamp::now()));
         for starting in &instances {
             world.routes().add(starting.id.clone());
