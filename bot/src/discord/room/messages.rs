@@ -14,7 +14,7 @@ use crate::discord::drawing::limits::THREAD_NAME;
 use crate::discord::drawing::text;
 use crate::discord::marks::{APPROVE, REJECT};
 use crate::discord::people::user;
-use crate::discord::rest::{Fault, Place, code};
+use crate::discord::rest::{Fault, Place, Posted, code};
 
 /// The messages of one operation.
 pub(super) struct Messages {
@@ -103,15 +103,14 @@ impl Messages {
         let word = spot::word(slot);
         drawn.nonce = Some(drawn::nonce(&[self.operation.as_str(), word, &to.part, &before.to_string()]));
         let pressable = !drawn.rows.is_empty();
-        let message = match self.shared.rest.post(&place, drawn).await {
-            Ok(message) => message,
-            Err(fault) if to.room == Where::Thread && fault.is_gone() => {
-                // Somebody has deleted the thread: the channel has to do.
-                self.forget_thread().await;
-                self.threadless = true;
-                return Err(Fault::Unreadable("the operation's thread is gone".to_owned()));
+        let (place, message) = match self.shared.rest.post(&place, drawn.clone()).await {
+            Err(fault) if to.room != Where::Ops && !fault.may_pass() && fault != Fault::TokenRefused => {
+                let ops = self.ops(card);
+                let drawn = self.for_ops(to.room, drawn, fault).await;
+                let message = self.shared.rest.post(&ops, drawn).await?;
+                (ops, message)
             }
-            Err(fault) => return Err(fault),
+            posted => (place, posted?),
         };
         let digest = card.ask.clone();
         let ask = digest.map(|digest| Ask { digest, state: AskState::Open, marks: std::collections::BTreeSet::new() });
@@ -134,6 +133,22 @@ impl Messages {
             self.put_marks(place, message.id);
         }
         Ok(())
+    }
+
+    /// What did not get where it belongs, for the ops channel instead: a thread may be deleted, or governance's channel
+    /// closed to the bot. That nobody there can decide is said, with what to do about it.
+    async fn for_ops(&mut self, belongs: Where, mut drawn: Posted, fault: Fault) -> Posted {
+        let error = PortError::from(fault);
+        tracing::warn!(operation = %self.operation, %error, "a card goes to the ops channel instead");
+        if belongs == Where::Thread {
+            self.forget_thread().await;
+            self.threadless = true;
+            return drawn;
+        }
+        let why = format!("This belongs in the governance channel, where it cannot be posted. {error}.");
+        let before = drawn.content.map(|content| content + "\n").unwrap_or_default();
+        drawn.content = Some(before + &text::marked(&why, 800));
+        drawn
     }
 
     /// Puts ✅ and ❌ under a request, for people to press. Nothing waits for it: the buttons do the same.

@@ -1,6 +1,7 @@
 //! Where a card goes. The channel gets what somebody has to know: what the checks found, what is asked, what is taken
 //! back, and the verdict. The thread at the first card gets the detail: how far it is, and each verification. What
-//! governance is asked goes to its own channel, an escalation to where those are who are told.
+//! governance is asked goes to its own channel, an escalation to where those are who are told. What cannot be posted
+//! there, or in the thread, goes to the ops channel.
 //!
 //! | card | where | notifies |
 //! |---|---|---|

@@ -228,6 +228,41 @@ async fn a_missing_permission_is_said_with_what_to_grant() {
 }
 
 #[tokio::test]
+async fn what_governance_cannot_be_shown_in_its_channel_is_decided_in_the_ops_channel() {
+    let fake = Fake::start().await;
+    let room = room(&fake, &Arc::default());
+    let cards = cards(approved_by_lead).await;
+    let asking = cards.iter().position(|(slot, _)| *slot == Slot::Approval).unwrap();
+    fake.fail("POST /channels/21/messages", 403, 50_013);
+    room.show(&operation(), Slot::Approval, &cards[asking].1).await.unwrap();
+    let asked = fake.channel(OPS).pop().unwrap();
+    insta::assert_snapshot!(asked["content"].as_str().unwrap(), @"
+    <@&42> A governance lead has to decide: 4 → 6 (2 more)
+    This belongs in the governance channel, where it cannot be posted. Discord refused: the bot may not post in the governance channel; in that channel's settings, give the bot's role: View Channel, Send Messages, Embed Links, Attach Files, Read Message History.
+    ");
+    assert_eq!(buttons(&asked), ["Approve", "Reject", "Approve and say why"]);
+    fake.until("PUT /channels/20/messages/", 2).await;
+    room.show(&operation(), Slot::Approval, &cards[asking + 1].1).await.unwrap();
+    assert!(fake.titles(OPS)[0].contains("Approved"), "{:?}", fake.titles(OPS));
+    assert_eq!(fake.channel(GOVERNANCE), <[Value; 0]>::default());
+}
+
+#[tokio::test]
+async fn where_nothing_can_be_said_in_the_thread_the_channel_gets_the_detail() {
+    for (status, code) in [(404, 10_003), (403, 50_013)] {
+        let fake = Fake::start().await;
+        let room = room(&fake, &Arc::default());
+        let cards = cards(|_| ()).await;
+        let verified = cards.iter().find(|(slot, _)| *slot == Slot::Verification).unwrap();
+        show_all(&room, &cards[..1]).await;
+        let thread = fake.channel(OPS)[0]["id"].as_str().unwrap().to_owned();
+        fake.fail(&format!("POST /channels/{thread}/messages"), status, code);
+        show_all(&room, std::slice::from_ref(verified)).await;
+        assert!(fake.titles(OPS)[1].contains("Verified"), "{:?}", fake.titles(OPS));
+    }
+}
+
+#[tokio::test]
 async fn without_a_thread_the_channel_gets_the_detail() {
     let fake = Fake::start().await;
     let room = room(&fake, &Arc::default());
