@@ -22,7 +22,8 @@ impl EventHandler for Handler {
     async fn ready(&self, context: Context, _: Ready) {
         let count = CreateCommandOption::new(CommandOptionType::Integer, "count", "How many in all").required(true);
         let up = CreateCommandOption::new(CommandOptionType::SubCommand, "up", "More instances").add_sub_option(count);
-        let command = CreateCommand::new("scale").description("Scales the fleet").add_option(up);
+        let status = CreateCommandOption::new(CommandOptionType::SubCommand, "status", "How the fleet is");
+        let command = CreateCommand::new("scale").description("Scales the fleet").add_option(up).add_option(status);
         match self.guild.set_commands(&context.http, vec![command]).await {
             Ok(_) => println!("ready"),
             Err(error) => eprintln!("The command could not be registered: {error}"),

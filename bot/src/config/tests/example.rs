@@ -74,9 +74,13 @@ fn replaced(text: &str, stated: &Stated, by: Option<&str>) -> String {
 fn it_can_be_used_as_it_stands_and_with_every_key_switched_on() {
     let config = read(EXAMPLE).unwrap();
     assert_eq!(config.targets()[0].2.time.monitor, Duration::from_mins(1));
+    assert!(config.sections.discord.is_none(), "it is for trying the service out without any chat");
     let all = everything();
-    assert!(all.lines().count() == EXAMPLE.lines().count() && all.contains("\n[targets.api.postgres]\n"));
-    read(&all).unwrap();
+    assert_eq!(all.lines().count(), EXAMPLE.lines().count());
+    for switched_on in ["discord", "discord.channels", "discord.roles", "targets.api.postgres", "targets.api.redis"] {
+        assert!(all.contains(&format!("\n[{switched_on}]\n")), "{switched_on}");
+    }
+    assert!(read(&all).unwrap().sections.discord.is_some());
 }
 
 #[test]

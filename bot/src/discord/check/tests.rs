@@ -153,3 +153,19 @@ async fn the_bot_is_in_the_server_and_nobody_else_adds_it() {
     findings.retain(|finding| finding.status != Status::Ok);
     insta::assert_snapshot!(lines(&findings), @"Failed  Discord, server: The configured server cannot be read: what it takes to read the server in Discord no longer exists (as told). -> Invite the bot to that server, or correct discord.guild.");
 }
+
+#[test]
+fn the_readme_invites_the_bot_with_what_is_looked_at_here_and_nothing_else() {
+    const README: &str = include_str!("../../../../README.md");
+    let needed = IN_OPS | IN_GOVERNANCE | IN_LOG;
+    let link =
+        "https://discord.com/oauth2/authorize?client_id=APPLICATION_ID&scope=bot+applications.commands&permissions=";
+    let (_, number) = README.split_once(link).expect("the link");
+    assert_eq!(number.split_whitespace().next(), Some(&*needed.bits().to_string()));
+    let (_, said) = README.split_once("The number stands for: ").expect("what the number stands for");
+    let said = said.split_once('.').unwrap().0.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut said: Vec<&str> = said.split(", ").collect();
+    let mut names = permissions::names(needed);
+    (said.sort_unstable(), names.sort());
+    assert_eq!(said, names);
+}
