@@ -140,8 +140,7 @@ fn around(process: &ProcessSettings, traffic: TrafficSource) -> Result<(), Unusa
             return Err(Unusable::new("fleet", why));
         }
         (TrafficSource::Haproxy, None) => {
-            let why = "traffic = \"haproxy\" takes through besides: where that HAProxy takes requests, so that the load \
-                       goes that way";
+            let why = "with traffic = \"haproxy\" it needs through: where that HAProxy takes requests, for the load";
             return Err(Unusable::new("fleet", why));
         }
         _ => {}

@@ -142,7 +142,7 @@ impl ProcessSettings {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum MetricsSettings {
     /// From each instance itself.
-    Scrape(scrape::Config),
+    Scrape(Box<scrape::Config>),
     /// From `[targets.NAME.prometheus]`.
     Prometheus(Elsewhere),
 }
@@ -154,7 +154,7 @@ pub(crate) struct Elsewhere {}
 
 impl Default for MetricsSettings {
     fn default() -> Self {
-        Self::Scrape(scrape::Config::default())
+        Self::Scrape(Box::default())
     }
 }
 

@@ -52,7 +52,7 @@ fn whatever_is_not_written_is_the_runbooks_own() {
     assert_eq!(policy.digest(), Policy::default().digest());
     assert_eq!(settings.halt.sources, []);
     let MetricsSettings::Scrape(metrics) = &settings.metrics else { panic!("{:?}", settings.metrics) };
-    assert_eq!(*metrics, scalebot_adapters::scrape::Config::default());
+    assert_eq!(**metrics, scalebot_adapters::scrape::Config::default());
 }
 
 #[test]
@@ -217,6 +217,32 @@ fn what_contradicts_itself_is_refused_where_it_stands() {
     insta::assert_snapshot!(said(&LEAST.replace("sources = []", "sources = [\"redis\"]")), @r"
     scalebot.toml, line 4:
     targets.api.halt.sources: it names redis, and there is no [targets.api.redis.halt].
+    ");
+    let with_traffic = LEAST.replace("sources = []", "sources = []\ntraffic = \"haproxy\"");
+    insta::assert_snapshot!(said(&with_traffic), @r"
+    scalebot.toml, line 5:
+    targets.api.traffic: it names haproxy, and there is no [targets.api.haproxy].
+    ");
+    let haproxy = "[targets.api.haproxy]\nsocket = \"unix:/run/h.sock\"\nbackend = \"conclave\"\n";
+    insta::assert_snapshot!(said(&format!("{with_traffic}{haproxy}")), @r#"
+    scalebot.toml, line 6:
+    targets.api.fleet: with traffic = "haproxy" it needs through: where that HAProxy takes requests, for the load.
+    "#);
+    insta::assert_snapshot!(said(&format!("{with_traffic}through = \"http://127.0.0.1:8000/x\"\n{haproxy}")), @r"
+    scalebot.toml, line 6:
+    targets.api.fleet: through is a URL without a path, such as http://127.0.0.1:8000.
+    ");
+    insta::assert_snapshot!(said(&format!("{LEAST}[targets.api.metrics]\nkind = \"prometheus\"\n")), @r"
+    scalebot.toml, line 7:
+    targets.api.metrics: it names prometheus, and there is no [targets.api.prometheus].
+    ");
+    insta::assert_snapshot!(said(&format!("{LEAST}[targets.api.metrics]\nkind = \"prometheus\"\npath = \"/m\"\n")), @r"
+    scalebot.toml, line 9:
+    targets.api.metrics.path is not known. Nothing can be set here.
+    ");
+    insta::assert_snapshot!(said(&LEAST.replace("sources = []", "sources = []\ndashboards = [\"https://u:hidden@g/d\"]")), @r"
+    scalebot.toml, line 5:
+    targets.api.dashboards: one holds a user's name or password, which everybody would read.
     ");
     let two = format!("{LEAST}[targets.web]\nfleet = {{ kind = \"process\" }}\nhalt.sources = []\n");
     insta::assert_snapshot!(said(&two), @r"

@@ -176,7 +176,7 @@ pub(crate) fn systems(
     let metrics: Arc<dyn Metrics> = match &settings.metrics {
         MetricsSettings::Prometheus(_) => Arc::new(prometheus.clone().ok_or_else(|| sources.missing("prometheus"))?),
         MetricsSettings::Scrape(scrape) => {
-            let mut scrape = scrape.clone();
+            let mut scrape = (**scrape).clone();
             // What the bot itself asks says nothing about the load.
             scrape.leave_out.extend(asked.into_iter().flatten());
             let scrape = Scrape::start(Arc::clone(&fleet), Arc::clone(clock), scrape);

@@ -126,8 +126,8 @@ impl Surroundings {
 
     fn write(&self, world: &World, written: &mut Option<String>) -> anyhow::Result<()> {
         let Some(scraped) = &self.around.scraped else { return Ok(()) };
-        let addresses = world.book().members().filter_map(|member| member.seen.address.clone()).collect();
-        let text = scraped::targets(addresses, &scraped.labels);
+        let addresses: Vec<String> = world.book().members().filter_map(|member| member.seen.address.clone()).collect();
+        let text = scraped::targets(&addresses, &scraped.labels);
         if written.as_ref() != Some(&text) {
             scraped::write(&scraped.file, &text).with_context(|| format!("Writing {}", scraped.file.display()))?;
             *written = Some(text);

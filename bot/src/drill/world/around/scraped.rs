@@ -10,7 +10,7 @@ use serde_json::json;
 const PATH: &str = "/v1/metrics";
 
 /// What the file holds.
-pub(super) fn targets(addresses: Vec<String>, labels: &BTreeMap<String, String>) -> String {
+pub(super) fn targets(addresses: &[String], labels: &BTreeMap<String, String>) -> String {
     let mut labels = labels.clone();
     labels.insert("__metrics_path__".to_owned(), PATH.to_owned());
     json!([{ "targets": addresses, "labels": labels }]).to_string()
@@ -38,7 +38,7 @@ mod tests {
         let file = folder.path().join("targets.json");
         let labels = BTreeMap::from([("drill".to_owned(), "a1".to_owned())]);
         write(&file, "[]").unwrap();
-        write(&file, &targets(vec!["127.0.0.1:9001".to_owned()], &labels)).unwrap();
+        write(&file, &targets(&["127.0.0.1:9001".to_owned()], &labels)).unwrap();
         let read: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         assert_eq!(
             read,
