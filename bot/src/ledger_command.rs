@@ -115,9 +115,9 @@ async fn print(args: &StateArgs, out: &mut impl Write, line: fn(&Event) -> Strin
     let mut printed = 0;
     for _ in 0..ATTEMPTS {
         let Some(ledger) = SqliteLedger::open_existing_read_only(&state.ledger()).await? else {
-            return match posts(state).await?.last() {
-                None => Ok(()),
-                Some(_) => Err(Failed::Damaged(gone(state))),
+            return match posts(state).await?.iter().all(|post| post.foreign) {
+                true => Ok(()),
+                false => Err(Failed::Damaged(gone(state))),
             };
         };
         let done = print_from(&ledger, &mut printed, out, line).await;
@@ -160,7 +160,7 @@ async fn verify(args: &StateArgs) -> Result<Verdict, Failed> {
     for _ in 0..ATTEMPTS {
         let ledger = match SqliteLedger::open_existing_read_only(&state.ledger()).await {
             Ok(Some(ledger)) => ledger,
-            Ok(None) if posts.is_empty() => return Ok(never_used(state)),
+            Ok(None) if posts.iter().all(|post| post.foreign) => return Ok(never_used(state)),
             Ok(None) => return Ok(not_in_order(state, &gone(state), &Audit::against(posts))),
             Err(StorageError::Damaged(text)) => return Ok(not_in_order(state, &text, &Audit::against(posts))),
             Err(StorageError::Unusable(text)) => return Err(Failed::Unusable(text)),
@@ -255,11 +255,11 @@ fn comparison(compared: Option<u64>) -> String {
 }
 
 fn gone(state: &StateDir) -> String {
-    format!(
-        "it is gone: {} shows that there was one, {} holds none",
-        state.transcript().display(),
-        state.ledger().display()
-    )
+    let witness = match state.config().and_then(|config| config.sections.discord.as_ref()) {
+        Some(_) => "the log channel".to_owned(),
+        None => state.transcript().display().to_string(),
+    };
+    format!("it is gone: {witness} shows that there was one, {} holds none", state.ledger().display())
 }
 
 fn always_written(state: &StateDir) -> Failed {

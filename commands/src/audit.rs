@@ -9,9 +9,10 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::card::clock;
 use crate::event::{Broken, Event, Hash, Kind, Proof};
 use crate::ports::Announced;
-use crate::units::{Epoch, Millis, OperationId, elapsed};
+use crate::units::{Epoch, Millis, OperationId, Timestamp, elapsed};
 use crate::witness::{self, WitnessGap};
 
 /// Why the log cannot be believed, at the first event where that shows.
@@ -131,8 +132,10 @@ pub struct Audited {
 pub struct Suspect {
     /// The first event that it names.
     pub first: u64,
-    /// The last event that it names.
+    /// The last event that it names; 0 where no seal can be read.
     pub last: u64,
+    /// When it was posted, by the channel's own word.
+    pub posted: Option<Timestamp>,
     /// What about it.
     pub why: Doubt,
 }
@@ -154,13 +157,17 @@ pub enum Doubt {
 
 impl fmt::Display for Suspect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { first, last, why } = self;
-        write!(f, "the post of events {first} to {last} ")?;
+        let Self { first, last, posted, why } = self;
+        match (last, posted) {
+            (0, Some(posted)) => write!(f, "the message of {} ", clock(*posted))?,
+            (0, None) => f.write_str("a message ")?,
+            _ => write!(f, "the post of events {first} to {last} ")?,
+        }
         match why {
             Doubt::Edited => f.write_str("was changed after it was posted: read the log itself, not the post"),
-            Doubt::Foreign => {
-                f.write_str("was not written by the bot: it was not compared, and somebody wanted it to be")
-            }
+            Doubt::Foreign => f.write_str(
+                "was not written by the bot: it was not compared; nobody else should be able to write there",
+            ),
             Doubt::Lost => {
                 f.write_str("tells of events that this log never held: they were lost, as was put on record")
             }
@@ -348,7 +355,7 @@ impl Audit {
 
 impl Suspect {
     fn of(post: &Announced, why: Doubt) -> Self {
-        Self { first: post.first, last: post.last, why }
+        Self { first: post.first, last: post.last, posted: post.posted, why }
     }
 }
 
@@ -503,7 +510,7 @@ mod tests {
         let found = audit(&events, posts).unwrap();
         let said: Vec<String> = found.suspects.iter().map(ToString::to_string).collect();
         insta::assert_snapshot!(said.join("\n"), @"
-        the post of events 4 to 4 was not written by the bot: it was not compared, and somebody wanted it to be
+        the post of events 4 to 4 was not written by the bot: it was not compared; nobody else should be able to write there
         the post of events 1 to 1 was changed after it was posted: read the log itself, not the post
         the post of events 2 to 2 came 1 h 1 min after its last event: the channel was away, or the log was written anew
         the post of events 3 to 3 came 3 min before its last event: one of both clocks is wrong, or the log is
