@@ -76,9 +76,10 @@ async fn a_fleet_is_scaled_up_and_down_by_what_the_real_systems_say() {
     {
         assert!(check(&events, name)["source"].as_str().unwrap().contains(source), "{}", check(&events, name));
     }
-    service.proved();
     silent(&serving.said());
+    // Whoever stops tells the log channel the rest first.
     assert_eq!(serving.stop(), Some(0));
+    service.proved();
 }
 
 /// How many schemas and keys of rehearsals there are.
@@ -328,6 +329,6 @@ async fn a_system_that_goes_away_in_the_middle_stops_what_rests_on_it() {
     around.to_haproxy.passes();
     let load: Value = serde_json::from_str(&around.world_says("GET", "/load", &Value::Null)).unwrap();
     assert_eq!((&load["failed"], &load["dropped"]), (&json!(0), &json!(0)), "a request was lost: {load}");
-    around.service.proved();
     assert_eq!(operator.serving.stop(), Some(0));
+    around.service.proved();
 }
