@@ -1,7 +1,7 @@
 //! What people are asked and offered by buttons and forms, and who is told that this is not the place, or not theirs.
 
 use scalebot_tests::binary::{last_finished, of_kind, only};
-use scalebot_tests::discord::{Answer, Asked, Seen, Whence};
+use scalebot_tests::discord::{Answer, Asked, Whence};
 use serde_json::json;
 
 use crate::setting::{NO_PROPOSALS, Stage, privately, said, title};
