@@ -48,6 +48,10 @@ pub(crate) struct Front {
     log: Arc<DiscordLog>,
     world: Arc<dyn World>,
     connected: watch::Sender<bool>,
+    /// How often marks were to be read by now, because some may have been made or taken away unseen.
+    to_read: watch::Sender<u64>,
+    /// Up to which of these they are read.
+    read: watch::Sender<u64>,
 }
 
 /// Where the front keeps what it has to.
@@ -81,8 +85,8 @@ impl Front {
             world: Arc::clone(&world),
             logs: files.logs,
         })));
-        let connected = watch::Sender::new(false);
-        Ok(Self { rest, token, settings, people, room, log, world, connected })
+        let (connected, to_read, read) = (watch::Sender::new(false), watch::Sender::new(0), watch::Sender::new(0));
+        Ok(Self { rest, token, settings, people, room, log, world, connected, to_read, read })
     }
 
     /// Where cards are shown, and who knows what people may.
@@ -113,13 +117,12 @@ impl Front {
             world: Arc::clone(&self.world),
         });
         let (work, queue) = mpsc::channel(MARKS);
-        let (read, to_read) = watch::channel(());
         let handler = Arc::new(Handler {
             rest: self.rest.clone(),
             settings: self.settings.clone(),
             interactions,
             work,
-            read,
+            to_read: self.to_read.clone(),
             room_for: Arc::new(Semaphore::new(ANSWERED)),
             tasks: Mutex::default(),
         });
@@ -127,7 +130,7 @@ impl Front {
         let gateway = Gateway::new(self.rest.clone(), self.token.clone(), events, self.connected.clone());
         let ended = tokio::select! {
             ended = Box::pin(gateway.run()) => ended.0,
-            () = watch_marks(&marks, queue, to_read) => "marks are no longer passed on".to_owned(),
+            () = watch_marks(&marks, queue, self.to_read.subscribe(), &self.read) => "marks are no longer passed on".to_owned(),
         };
         self.connected.send_replace(false);
         ended
@@ -149,6 +152,11 @@ impl Front {
 }
 
 impl Front {
+    /// Whether every mark that people made or took away until now was handed in.
+    pub(crate) fn hears(&self) -> bool {
+        *self.connected.borrow() && *self.read.borrow() == *self.to_read.borrow()
+    }
+
     /// Why operations are to wait before they change anything further: the configuration wants it, and people are not
     /// reached.
     pub(crate) fn pauses(&self) -> Option<String> {
@@ -158,28 +166,38 @@ impl Front {
 
 /// Passes marks on, one after the other, and reads them all when a session began, from time to time, and after too many
 /// at once.
-async fn watch_marks(marks: &Marks, mut queue: mpsc::Receiver<(Box<Reaction>, bool)>, mut read: watch::Receiver<()>) {
+async fn watch_marks(
+    marks: &Marks,
+    mut queue: mpsc::Receiver<(Box<Reaction>, bool)>,
+    mut to_read: watch::Receiver<u64>,
+    read: &watch::Sender<u64>,
+) {
     let mut read_at = Instant::now() + READ_ANYWAY;
     let mut failures = 0;
     loop {
         tokio::select! {
             biased;
-            Ok(()) = read.changed() => read_at = Instant::now(),
+            Ok(()) = to_read.changed() => read_at = Instant::now(),
             mark = queue.recv() => match mark {
                 Some((reaction, made)) => marks.seen(&reaction, made).await,
                 None => return,
             },
-            () = sleep_until(read_at) => match marks.read_all().await {
-                Ok(()) => {
+            () = sleep_until(read_at) => {
+                let upto = *to_read.borrow();
+                let result = marks.read_all().await;
+                // Where Discord will not have them read, the buttons still do.
+                if result.as_ref().err().is_none_or(|error| !error.may_pass()) {
+                    read.send_replace(upto);
+                }
+                let Err(error) = result else {
                     failures = 0;
                     read_at = Instant::now() + READ_ANYWAY;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the marks of open requests cannot be read; it is tried again");
-                    read_at = Instant::now() + (AGAIN * 2_u32.pow(failures)).min(AGAIN_AT_MOST);
-                    failures = (failures + 1).min(5);
-                }
-            },
+                    continue;
+                };
+                tracing::warn!(%error, "the marks of open requests cannot be read; it is tried again");
+                read_at = Instant::now() + (AGAIN * 2_u32.pow(failures)).min(AGAIN_AT_MOST);
+                failures = (failures + 1).min(5);
+            }
         }
     }
 }
@@ -190,14 +208,19 @@ struct Handler {
     settings: Settings,
     interactions: Arc<Interactions>,
     work: mpsc::Sender<(Box<Reaction>, bool)>,
-    /// All marks are to be read.
-    read: watch::Sender<()>,
+    /// All marks are to be read, once more.
+    to_read: watch::Sender<u64>,
     room_for: Arc<Semaphore>,
     /// They end with the front.
     tasks: Mutex<JoinSet<()>>,
 }
 
 impl Handler {
+    /// Some may have been made or taken away that nobody told of.
+    fn read_marks(&self) {
+        self.to_read.send_modify(|times| *times += 1);
+    }
+
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
@@ -208,13 +231,13 @@ impl Handler {
 impl Events for Handler {
     fn ready(&self, ready: Ready) {
         tracing::info!(bot = %ready.user.id, "connected to Discord");
-        self.read.send_replace(());
+        self.read_marks();
         let (rest, settings) = (self.rest.clone(), self.settings.clone());
         self.spawn(async move { keep_registered(&rest, ready.application.id, &settings).await });
     }
 
     fn resumed(&self) {
-        self.read.send_replace(());
+        self.read_marks();
     }
 
     fn interaction(&self, did: Did) {
@@ -231,12 +254,12 @@ impl Events for Handler {
 
     fn reaction(&self, reaction: Reaction, made: bool) {
         if self.work.try_send((Box::new(reaction), made)).is_err() {
-            self.read.send_replace(());
+            self.read_marks();
         }
     }
 
     fn reactions_cleared(&self) {
-        self.read.send_replace(());
+        self.read_marks();
     }
 }
 

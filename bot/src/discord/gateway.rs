@@ -270,15 +270,16 @@ impl Gateway {
             "READY" => match frame.read::<Plain<Ready>>() {
                 Ok(Plain(ready)) => {
                     *session = Some(Session { id: ready.session_id.clone(), seq: frame.s.unwrap_or(0) });
-                    self.connected.send_replace(true);
+                    // Before it stands: what was missed is known to be missing by then.
                     self.events.ready(ready);
+                    self.connected.send_replace(true);
                     return true;
                 }
                 Err(error) => unreadable(error),
             },
             "RESUMED" => {
-                self.connected.send_replace(true);
                 self.events.resumed();
+                self.connected.send_replace(true);
                 return true;
             }
             "INTERACTION_CREATE" => frame.read().map_or_else(unreadable, |did| self.events.interaction(did)),

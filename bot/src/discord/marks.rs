@@ -65,7 +65,8 @@ impl Marks {
     /// the bot was not connected. They are passed on as read now.
     ///
     /// # Errors
-    /// The first reason why the marks of one could not be read; those of the others are passed on all the same.
+    /// A reason why the marks of one could not be read, one that may pass before any other; those of the others are passed
+    /// on all the same.
     pub(crate) async fn read_all(&self) -> Result<(), PortError> {
         let _in_turn = self.in_turn.lock().await;
         let mut failed = None;
@@ -77,7 +78,7 @@ impl Marks {
                     tracing::warn!(operation = %entry.operation, "the message of an open request is gone");
                     self.board.forget(entry.message).await;
                 }
-                Err(fault) => failed = failed.or(Some(fault)),
+                Err(fault) => failed = failed.filter(Fault::may_pass).or(Some(fault)),
             }
         }
         failed.map_or(Ok(()), |fault| Err(fault.into()))

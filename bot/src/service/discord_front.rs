@@ -78,4 +78,8 @@ impl Room for Holding {
     fn holds_back(&self) -> Option<String> {
         self.front.pauses()
     }
+
+    fn hears(&self) -> bool {
+        self.front.hears()
+    }
 }

@@ -32,6 +32,11 @@ pub trait Room: Send + Sync {
     fn holds_back(&self) -> Option<String> {
         None
     }
+
+    /// Whether everything that people have said until now was handed in: what they said while nobody listened, too.
+    fn hears(&self) -> bool {
+        true
+    }
 }
 
 /// A role that the bot knows, whatever the chat system calls it.

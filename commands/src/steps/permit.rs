@@ -196,6 +196,13 @@ impl Rounds {
     }
 }
 
+/// How long it is waited before it is asked again whether people are heard.
+const UNHEARD_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long what people said while nobody listened is waited for beyond the time to decide, so that it is told that it
+/// came too late.
+const HEARD_WITHIN: Duration = Duration::from_secs(20);
+
 /// How long whoever waits for people's words waits before it asks again who somebody is.
 pub(super) const STANDING_PAUSE: Duration = Duration::from_secs(2);
 
@@ -373,6 +380,7 @@ async fn deliberate(
     }
     let world = &*cx.ports.world;
     let deadline = Deadline::after(world, asked.at, asked.body.decide_within.duration());
+    let heard_by = Deadline::after(world, world.now().max(decide_by), HEARD_WITHIN);
     let votes = Votes::on(&asked.body, asked.op_seq, decide_by);
     cx.show(Slot::Approval, card::asking(cx, &asked.body, deadline.left(world))).await;
     let decided = |decision, by, reason: String| Decided {
@@ -384,6 +392,8 @@ async fn deliberate(
         reason,
     };
     let outcome = loop {
+        // Asked first: what is handed in after that is judged in the next turn.
+        let hears = cx.ports.room.hears();
         journal.signals().await?;
         if journal.heard().clock_jumped_after(asked.op_seq) {
             let reason = "The clock went back while a decision was awaited, so the time to decide cannot be told.";
@@ -404,13 +414,14 @@ async fn deliberate(
             }
             Tally::Open => {}
         }
-        if deadline.is_over(world) {
+        if deadline.is_over(world) && (hears || heard_by.is_over(world)) {
             let within = asked.body.decide_within;
             let reason = format!("No governance lead decided within {within}.\nNothing was changed. Ask again.");
             break decided(Verdict::Expired, vec![], reason);
         }
         let longest = if unknown { STANDING_PAUSE } else { cx.policy.time.sample_interval() };
-        journal.listen(longest.min(deadline.left(world))).await?;
+        let left = if deadline.is_over(world) { heard_by.left(world).min(UNHEARD_PAUSE) } else { deadline.left(world) };
+        journal.listen(longest.min(left)).await?;
         // A look that failed says nothing about the fleet; before anything is done it is looked at again.
         if let Ok(fleet) = cx.fleet().await
             && let Some(what) = guard::changed_by_others(&fleet, plan, plan.from, &[])
@@ -484,6 +495,10 @@ pub(super) async fn count(
         journal.note(Kind::VoteRefused, &VoteRefused { by, vote, why }).await?;
     }
     let unknown = standing.values().any(|standing| standing.known().is_none());
+    // Whoever approved may have taken it back, or another be against it, while nobody listened.
+    if matches!(tally, Tally::Approved(_)) && !cx.ports.room.hears() {
+        return Ok((Tally::Open, true));
+    }
     Ok((tally, unknown))
 }
 
@@ -515,6 +530,9 @@ impl Approval {
         if Deadline::after(world, self.given_at, self.execute_within).is_over(world) {
             let within = Millis::from(self.execute_within);
             return Err(Doubt::Void(format!("the approval was given more than {within} ago")));
+        }
+        if !cx.ports.room.hears() {
+            return Err(Doubt::Unknown("it cannot be told yet what people did while nobody listened".to_owned()));
         }
         let votes = Votes::on(&self.asked, self.asked_at, self.decide_by);
         let question = votes.question(cx);

@@ -4,5 +4,10 @@
 // Whatever a test meets and did not expect should stop it right there.
 #![allow(clippy::unwrap_used)]
 
+mod approval;
+mod asked;
+mod killed;
+mod received;
 mod scaling;
+mod setting;
 mod witness;

@@ -28,6 +28,7 @@ fn an_open_request(folder: &std::path::Path) {
         thread: None,
         ask: Some(Ask { digest: digest(), state: AskState::Open, marks: [(UserId::new(4), Passed::Approve)].into() }),
         pressable: true,
+        said: vec![],
     };
     PlacedFile::new(folder.join("discord-messages.json")).keep(&[entry]).unwrap();
 }
@@ -42,7 +43,7 @@ async fn when_connected_it_registers_its_command_and_reads_the_marks_that_nobody
     listen(&fake, 60_000, vec![vec![ready("s1"), event(2, "MESSAGE_REACTION_ADD", mark("6", json!({})))]]).await;
     let desk = Desk::new(Reply::Taken(String::new()));
     let front = front(&fake, folder.path());
-    assert!(front.is_reached().is_err());
+    assert!(front.is_reached().is_err() && !front.hears());
     let serving = front.serve(Arc::clone(&desk) as Arc<dyn Reception>);
     let looked_at = async {
         let mut heard = desk.hears(2).await;
@@ -50,6 +51,8 @@ async fn when_connected_it_registers_its_command_and_reads_the_marks_that_nobody
         assert_eq!(heard, ["op: 5 Reject 30e2 None", "op: 6 Approve 30e2 None"]);
         fake.until("PUT /applications/7/guilds/10/commands", 1).await;
         front.is_reached().unwrap();
+        front.read.subscribe().wait_for(|times| *times == 1).await.unwrap();
+        assert!(front.hears());
     };
     tokio::select! {
         ended = serving => panic!("{ended}"),

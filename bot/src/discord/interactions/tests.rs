@@ -373,6 +373,7 @@ async fn marks(fake: &Fake, desk: &Arc<Desk>, before: &[(u64, Passed)]) -> Marks
         thread: None,
         ask: Some(Ask { digest: digest(), state: AskState::Open, marks }),
         pressable: true,
+        said: vec![],
     };
     board.add(entry).await;
     let reception = Arc::clone(desk) as Arc<dyn Reception>;

@@ -93,7 +93,14 @@ pub(super) fn found_again(operation: &OperationId, mark: &str, message: &ReadBac
         thread: message.thread.map(|thread| thread.id),
         ask: None,
         pressable: false,
+        said: vec![],
     })
+}
+
+/// The same for what is said in the same words.
+pub(super) fn hash(card: &Card) -> String {
+    let lines = card.lines.iter().map(String::as_str);
+    nonce(&[card.title.as_str(), card.footer.as_str()].into_iter().chain(lines).collect::<Vec<_>>())
 }
 
 /// The same for the same message, after a restart too; at most 25 characters.

@@ -41,6 +41,9 @@ impl Messages {
         } else {
             board.find(&self.operation, word, &to.part)
         };
+        if to.anew && known.as_ref().is_some_and(|known| known.said.contains(&drawn::hash(card))) {
+            return Ok(());
+        }
         let reopened = card.ask.is_some()
             && known.as_ref().and_then(|known| known.ask.as_ref()).is_some_and(|ask| ask.state != AskState::Open);
         let edited = match known.as_ref().filter(|_| !to.anew && !reopened) {
@@ -115,6 +118,8 @@ impl Messages {
         let digest = card.ask.clone();
         let ask = digest.map(|digest| Ask { digest, state: AskState::Open, marks: std::collections::BTreeSet::new() });
         let asked = ask.is_some();
+        let mut said = known.map(|known| known.said.clone()).unwrap_or_default();
+        said.extend(to.anew.then(|| drawn::hash(card)));
         self.shared
             .board
             .add(Entry {
@@ -127,6 +132,7 @@ impl Messages {
                 thread: message.thread.map(|thread| thread.id),
                 ask,
                 pressable,
+                said,
             })
             .await;
         if asked {

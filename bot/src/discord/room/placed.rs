@@ -53,6 +53,9 @@ pub(crate) struct Entry {
     /// Whether something can be pressed under it.
     #[serde(default)]
     pub(crate) pressable: bool,
+    /// What was said anew in its place by now, each by its hash: said again after a restart, it notifies nobody again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) said: Vec<String>,
 }
 
 /// What a message asks people to mark.
@@ -290,6 +293,7 @@ pub(crate) mod tests {
                 marks: [(UserId::new(5), Passed::Approve)].into(),
             }),
             pressable: true,
+            said: vec![],
         }
     }
 

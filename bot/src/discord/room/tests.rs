@@ -140,7 +140,7 @@ async fn what_is_asked_again_is_a_new_message() {
 }
 
 #[tokio::test]
-async fn an_escalation_is_said_anew_each_time_and_its_acknowledgement_is_an_edit() {
+async fn an_escalation_is_said_anew_each_time_but_not_by_a_restart_and_its_acknowledgement_is_an_edit() {
     let fake = Fake::start().await;
     let room = room(&fake, &Arc::default());
     let forked = cards(|script| _ = script.ill.insert("api-5", Ill::OtherChain)).await;
@@ -150,6 +150,11 @@ async fn an_escalation_is_said_anew_each_time_and_its_acknowledgement_is_an_edit
         async move { room.show(&operation(), Slot::Escalation, &card).await.unwrap() }
     };
     show(said.clone()).await;
+    // What is read from the log again after a restart is said already; a reminder is not.
+    show(said.clone()).await;
+    assert_eq!(fake.titles(OPS).len(), 1);
+    let reminder = Card { footer: format!("said 2 times · {}", said.footer), ..said.clone() };
+    show(reminder).await;
     show(said.clone()).await;
     let mut seen = said.clone();
     (seen.tone, seen.title) = (Tone::Good, "Olu sees to it: consistency issues after scaling".into());
