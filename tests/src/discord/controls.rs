@@ -37,19 +37,26 @@ pub(crate) struct Faults {
     forced: VecDeque<Forced>,
     /// Roles that reaction events still show, although they have been changed.
     pub(crate) stale_roles: HashMap<Snowflake, Vec<Snowflake>>,
+    /// What is given as the gateway's address, where that is not its own.
+    pub(crate) gateway: Option<String>,
 }
 
 struct Forced {
     /// Only requests of this route (`POST /channels/{channel_id}/messages`).
     route: Option<String>,
+    /// Only requests for this channel.
+    channel: Option<Snowflake>,
     failure: Failure,
     times: usize,
 }
 
 impl Faults {
-    /// The failure that is due for a request of `route`, used up.
-    pub(crate) fn next_for(&mut self, route: &str) -> Option<Failure> {
-        let due = |forced: &Forced| forced.route.as_deref().is_none_or(|only| only == route);
+    /// The failure that is due for a request of `route`, in `channel` where it is for one, used up.
+    pub(crate) fn next_for(&mut self, route: &str, channel: Snowflake) -> Option<Failure> {
+        let due = |forced: &Forced| {
+            forced.route.as_deref().is_none_or(|only| only == route)
+                && forced.channel.is_none_or(|only| only == channel)
+        };
         let place = self.forced.iter().position(due)?;
         let forced = self.forced.get_mut(place)?;
         let failure = forced.failure;
@@ -71,17 +78,31 @@ impl Discord {
             super::rest::is_route(route),
             "{route} is no route; one is PATCH /channels/{{channel_id}}/messages/{{message_id}}"
         );
-        self.force(times, Some(route), failure);
+        self.force(times, Some(route), None, failure);
+    }
+
+    /// The next `times` requests of `route` for the channel of this name fail so.
+    ///
+    /// # Panics
+    /// Where there is no such route or channel.
+    pub fn fail_next_in(&self, channel: &str, times: usize, route: &str, failure: Failure) {
+        assert!(super::rest::is_route(route), "{route} is no route");
+        self.force(times, Some(route), Some(self.channel_id(channel)), failure);
+    }
+
+    /// Nothing fails any more that was to fail.
+    pub fn stop_failing(&self) {
+        self.shared.change(|world| world.faults.forced.clear());
     }
 
     /// The next `times` requests, of whatever route, fail so.
     pub fn fail_next_of_any(&self, times: usize, failure: Failure) {
-        self.force(times, None, failure);
+        self.force(times, None, None, failure);
     }
 
-    fn force(&self, times: usize, route: Option<&str>, failure: Failure) {
+    fn force(&self, times: usize, route: Option<&str>, channel: Option<Snowflake>, failure: Failure) {
         if times > 0 {
-            let forced = Forced { route: route.map(ToOwned::to_owned), failure, times };
+            let forced = Forced { route: route.map(ToOwned::to_owned), channel, failure, times };
             self.shared.change(|world| world.faults.forced.push_back(forced));
         }
     }
@@ -148,6 +169,21 @@ impl Discord {
     /// Gives the application another token, as its owner can.
     pub fn reset_token(&self) {
         self.shared.change(super::world::World::reset_token);
+    }
+
+    /// Gives this as the gateway's address; `None` for its own.
+    pub fn say_the_gateway_is_at(&self, url: Option<&str>) {
+        self.shared.change(|world| world.faults.gateway = url.map(ToOwned::to_owned));
+    }
+
+    /// Somebody has made so many IDENTIFYs with the token already, a day ago but for `left`: then Discord forgets them.
+    pub fn identified_already(&self, how_many: usize, left: Duration) {
+        self.shared.change(|world| {
+            let day = Duration::from_hours(24).saturating_sub(left);
+            let Ok(at) = world.now().checked_sub(day) else { return };
+            let before = Identify { at, intents: 0, properties: serde_json::json!({}) };
+            world.gateway.identifies.splice(0..0, std::iter::repeat_n(before, how_many));
+        });
     }
 
     /// IDENTIFYs so far, refused ones too.

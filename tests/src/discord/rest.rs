@@ -236,7 +236,7 @@ fn step_by_step(
     if let Some(early) = world.limits.too_early(&drawn, now) {
         world.record.violations.push(format!("{name} came {early:.0?} before the time it was told to wait for"));
     }
-    let failure = world.faults.next_for(&name);
+    let failure = world.faults.next_for(&name, call.part("channel_id").parse().unwrap_or_default());
     if let Some(failure) = failure.filter(|failure| *failure != Failure::AnswerLost) {
         let no = match failure {
             Failure::GlobalLimit(retry_after) => No::Wait(Wait { retry_after, global: true }),

@@ -18,7 +18,7 @@ fn known_guild(world: &World, call: &Call<'_>) -> Result<(), Refusal> {
 }
 
 fn gateway_url(world: &World) -> String {
-    world.address.replacen("http", "ws", 1)
+    world.faults.gateway.clone().unwrap_or_else(|| world.address.replacen("http", "ws", 1))
 }
 
 pub(super) fn gateway(world: &mut World, _: &Call<'_>) -> Outcome {
