@@ -4,5 +4,10 @@
 // Whatever a test meets and did not expect should stop it right there.
 #![allow(clippy::unwrap_used)]
 
+mod away;
+mod check;
+mod deleted;
+mod gateway;
 mod scaling;
+mod two_processes;
 mod witness;
