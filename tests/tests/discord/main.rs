@@ -6,8 +6,13 @@
 
 mod approval;
 mod asked;
+mod away;
+mod check;
+mod deleted;
+mod gateway;
 mod killed;
 mod received;
 mod scaling;
 mod setting;
+mod two_processes;
 mod witness;
