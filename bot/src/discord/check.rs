@@ -11,7 +11,7 @@ use serenity::all::{
 
 use self::permissions::in_channel;
 use super::commands;
-use super::rest::{Fault, Place, Rest};
+use super::rest::{Fault, Place, Rest, code};
 use super::settings::Settings;
 
 /// How many sessions have to be left today.
@@ -49,21 +49,25 @@ pub(crate) async fn check(settings: &Settings, quorum: u32) -> Vec<Finding> {
         Err(fault) => return vec![Finding::unanswered("Discord", &PortError::from(fault))],
     };
     let mut findings = vec![Finding::ok("Discord, token", format!("It is that of {}.", shown(&me.name)))];
-    let (gateway, application, guild) =
+    let (gateway, mut application, guild) =
         tokio::join!(gateway(&rest), application(&rest, settings), rest.guild(settings.guild));
     findings.push(gateway);
+    if guild.is_err() {
+        // The commands are the server's, and the fault is said once.
+        application.truncate(1);
+    }
     findings.extend(application);
     let guild = match guild {
         Ok(guild) => guild,
         Err(fault) => {
-            findings.push(no_guild(fault));
+            findings.push(no_guild(Some(fault)));
             return findings;
         }
     };
     let member = match rest.member(settings.guild, me.id).await {
         Ok(Some(member)) => member,
         Ok(None) => {
-            findings.push(no_guild(Fault::Unreadable("the bot is not in it".to_owned())));
+            findings.push(no_guild(None));
             return findings;
         }
         Err(fault) => {
@@ -143,12 +147,13 @@ async fn application(rest: &Rest, settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-fn no_guild(fault: Fault) -> Finding {
-    Finding::failed(
-        "Discord, server",
-        format!("The configured server cannot be read: {}.", PortError::from(fault)),
-        "Invite the bot to that server, or correct discord.guild.",
-    )
+/// `None` where it is there, and the bot is not in it.
+fn no_guild(fault: Option<Fault>) -> Finding {
+    let said = match fault.filter(|fault| !fault.is_gone() && fault.code() != Some(code::MISSING_ACCESS)) {
+        None => "The bot is not in the configured server.".to_owned(),
+        Some(fault) => format!("The configured server cannot be read: {}.", PortError::from(fault)),
+    };
+    Finding::failed("Discord, server", said, "Invite the bot to that server, or correct discord.guild.")
 }
 
 async fn channels(rest: &Rest, seen: &Seen<'_>) -> Vec<Finding> {
@@ -162,6 +167,14 @@ async fn channels(rest: &Rest, seen: &Seen<'_>) -> Vec<Finding> {
         let what = format!("Discord, {}", place.called);
         let channel = match rest.channel(&place).await {
             Ok(channel) => channel,
+            Err(fault) if fault.is_gone() => {
+                findings.push(Finding::failed(
+                    what,
+                    format!("There is no channel {}.", place.id),
+                    "Correct discord.channels in the configuration, or make the channel anew and name it there.",
+                ));
+                continue;
+            }
             Err(fault) => {
                 findings.push(Finding::unanswered(what, &PortError::from(fault)));
                 continue;
