@@ -115,10 +115,8 @@ async fn print(args: &StateArgs, out: &mut impl Write, line: fn(&Event) -> Strin
     let mut printed = 0;
     for _ in 0..ATTEMPTS {
         let Some(ledger) = SqliteLedger::open_existing_read_only(&state.ledger()).await? else {
-            return match posts(state).await?.iter().all(|post| post.foreign) {
-                true => Ok(()),
-                false => Err(Failed::Damaged(gone(state))),
-            };
+            let is_unused = posts(state).await?.iter().all(|post| post.foreign);
+            return if is_unused { Ok(()) } else { Err(Failed::Damaged(gone(state))) };
         };
         let done = print_from(&ledger, &mut printed, out, line).await;
         let moved_on = ledger.has_moved_on();

@@ -69,7 +69,7 @@ async fn what_the_readme_says_passes_check_and_serves() {
     let service = installed(&discord);
     let (code, said) = service.on_the_host(&["check"]);
     assert_eq!(code, Some(0), "{said}");
-    for wanted in ["Discord, server: The bot is in", "2 governance leads, of whom 1 has to approve"] {
+    for wanted in ["Discord, server: The bot is in", "3 governance leads, of whom 1 has to approve"] {
         assert!(said.contains(wanted), "no {wanted}: {said}");
     }
     assert!(!said.contains("FAILED"), "{said}");
@@ -102,8 +102,9 @@ async fn what_the_readme_says_of_a_complaint_is_what_check_says() {
     // A server in which nothing was done but to invite the bot, with a permission less.
     let embeds = scalebot_tests::discord::permissions::EMBED_LINKS;
     let bare = Scene::empty().role("operator", nothing).role("governance lead", nothing);
-    let bare = bare.bot_permissions(scalebot_tests::discord::scene::BOT.without(embeds));
-    look(&Discord::start(bare.channel("ops").channel("governance").channel("scaling-log")));
+    let bare = Discord::start(bare.channel("ops").channel("governance").channel("scaling-log"));
+    bare.take_from_bot("ops", embeds);
+    look(&bare);
     let discord = Discord::ready_made();
     let service = installed(&discord);
     let text = std::fs::read_to_string(service.config()).unwrap();

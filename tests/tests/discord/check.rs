@@ -82,7 +82,8 @@ async fn before_the_start_check_says_whether_the_server_is_as_it_has_to_be_and_w
     fails(&service, "No approval can be had: 0 governance leads, of whom 1 has to approve", "to more people");
     discord.set_roles("lead", &["governance lead"]);
 
-    let (log, everybodys) = (discord.channel_id("scaling-log").to_string(), discord.channel_id("elsewhere").to_string());
+    let (log, everybodys) =
+        (discord.channel_id("scaling-log").to_string(), discord.channel_id("elsewhere").to_string());
     fails_with(
         &service,
         &log,

@@ -14,7 +14,8 @@ async fn cards_come_anew_where_their_message_thread_or_channel_is_deleted_and_wh
     std::fs::write(service.config(), text.replace("monitor = \"10s\"", "monitor = \"15s\"")).unwrap();
     let serving = service.start_ready();
     discord.until_registered("scale").await;
-    let up = |count: u32| discord.person("operator").command("up", &[("count", json!(count)), ("reason", json!("load"))]);
+    let up =
+        |count: u32| discord.person("operator").command("up", &[("count", json!(count)), ("reason", json!("load"))]);
     let ops = discord.channel("ops");
 
     up(5).acknowledged().await;
@@ -23,7 +24,8 @@ async fn cards_come_anew_where_their_message_thread_or_channel_is_deleted_and_wh
     // Somebody tidies up: the card of the progress, and then the whole thread.
     let progress = thread.message_where(|_| true).await;
     discord.delete_message(progress.id);
-    let anew = thread.message_where(|seen| seen.id != progress.id && seen.embeds[0]["title"] == progress.embeds[0]["title"]);
+    let anew =
+        thread.message_where(|seen| seen.id != progress.id && seen.embeds[0]["title"] == progress.embeds[0]["title"]);
     assert!(anew.await.id > progress.id);
     let known = ops.messages().len();
     discord.delete_channel(&thread.name());
@@ -51,7 +53,8 @@ async fn cards_come_anew_where_their_message_thread_or_channel_is_deleted_and_wh
     for finished in outcomes {
         assert_eq!(finished["body"]["outcome"], "completed", "{:?}", kinds(&events));
     }
-    serving.until_it_says("a channel in Discord no longer exists (it is needed to post in the ops channel; make it again");
+    serving
+        .until_it_says("a channel in Discord no longer exists (it is needed to post in the ops channel; make it again");
     assert_eq!(serving.stop(), Some(0));
     service.proved();
     // Whoever looks after it finds the channel named, with what to do.

@@ -16,8 +16,7 @@ async fn of_two_processes_on_one_token_one_does_what_is_asked_and_answers() {
     discord.until_registered("scale").await;
     discord.until_sessions(2).await;
 
-    let refused: Vec<Asked> =
-        (0..10).map(|_| discord.person("viewer").command("up", &[("count", json!(6))])).collect();
+    let refused: Vec<Asked> = (0..10).map(|_| discord.person("viewer").command("up", &[("count", json!(6))])).collect();
     for asked in &refused {
         asked.said_where(|seen| seen.content.contains("operator")).await;
     }

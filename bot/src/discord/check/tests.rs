@@ -166,6 +166,7 @@ fn the_readme_invites_the_bot_with_what_is_looked_at_here_and_nothing_else() {
     let said = said.split_once('.').unwrap().0.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut said: Vec<&str> = said.split(", ").collect();
     let mut names = permissions::names(needed);
-    (said.sort_unstable(), names.sort());
+    said.sort_unstable();
+    names.sort();
     assert_eq!(said, names);
 }
