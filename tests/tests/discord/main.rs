@@ -11,7 +11,6 @@ mod check;
 mod deleted;
 mod gateway;
 mod killed;
-mod received;
 mod scaling;
 mod setting;
 mod two_processes;

@@ -1,6 +1,5 @@
 //! What the scenarios share: a server, a fleet in some state, the program serving both, and what is looked at in them.
 
-use scalebot_tests::binary::kill;
 use scalebot_tests::discord::{Asked, Discord, Seen};
 use scalebot_tests::run::{Service, Serving};
 use serde_json::{Value, json};
@@ -62,28 +61,12 @@ impl Stage {
         governance.message_where(asks).await
     }
 
-    /// One instance answers nothing until what is returned is dropped, so that what asks every instance takes a while.
-    pub(crate) fn an_instance_hangs(&self) -> Hangs {
-        let pid = self.service.processes("drill-instance")[0];
-        kill(pid, "STOP");
-        Hangs(pid)
-    }
-
     /// Stops the program; every event is as it should be, and told exactly once in the log channel.
     pub(crate) fn ends(mut self) -> Vec<Value> {
         assert_eq!(self.serving.take().unwrap().stop(), Some(0));
         let events = self.service.proved();
         told_once_and_in_order(&self.discord, &events);
         events
-    }
-}
-
-/// An instance that hangs.
-pub(crate) struct Hangs(u32);
-
-impl Drop for Hangs {
-    fn drop(&mut self) {
-        kill(self.0, "CONT");
     }
 }
 

@@ -151,7 +151,7 @@ async fn the_bot_is_in_the_server_and_nobody_else_adds_it() {
     fake.fail("GET /guilds/10", 404, 10_004);
     let mut findings = check(&fake.settings(), 1).await;
     findings.retain(|finding| finding.status != Status::Ok);
-    insta::assert_snapshot!(lines(&findings), @"Failed  Discord, server: The configured server cannot be read: what it takes to read the server in Discord no longer exists (as told). -> Invite the bot to that server, or correct discord.guild.");
+    insta::assert_snapshot!(lines(&findings), @"Failed  Discord, server: The bot is not in the configured server. -> Invite the bot to that server, or correct discord.guild.");
 }
 
 #[test]
