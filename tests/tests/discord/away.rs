@@ -1,24 +1,34 @@
 //! Discord is away while an operation is under way.
 
-use scalebot_tests::binary::{kinds, only};
+use scalebot_tests::binary::{kill, kinds, only};
 use scalebot_tests::discord::{Away, Discord};
 use scalebot_tests::run::Service;
 use serde_json::json;
 
-async fn asked_for_six(discord: &Discord) {
+/// Nothing is proposed meanwhile.
+const NO_PROPOSALS: &str = "[policy.triggers]\nevery = \"1h\"\n";
+
+/// An operator asks for six, and Discord goes away while the checks are made.
+async fn away_after_a_command(discord: &Discord, service: &Service, how: Away) {
+    // An instance that answers late holds the checks up until Discord is away.
+    let late = service.processes("drill-instance")[0];
+    kill(late, "STOP");
     let options = [("count", json!(6)), ("reason", json!("campaign"))];
-    discord.person("operator").command("up", &options).acknowledged().await;
+    let asked = discord.person("operator").command("up", &options);
+    asked.said_where(|seen| !seen.thinking).await;
+    service.until("requested", 1);
+    discord.take_away(how);
+    kill(late, "CONT");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn told_to_pause_the_count_is_not_set_until_people_are_reached_again() {
     let discord = Discord::ready_made();
-    let service = Service::in_discord(&discord, "while_away = \"pause\"\n", "");
+    let service = Service::in_discord(&discord, "while_away = \"pause\"\n", NO_PROPOSALS);
     let serving = service.start_ready();
     discord.until_registered("scale").await;
 
-    asked_for_six(&discord).await;
-    discord.take_away(Away::Unavailable);
+    away_after_a_command(&discord, &service, Away::Unavailable).await;
     serving.until_it_says("the next change waits until people are reached");
     let ready = service.http("/ready").unwrap();
     assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("Discord"), "{ready}");
