@@ -16,9 +16,12 @@ use super::program::{Memory, mib};
 use super::table::{Aim, Row, Table, time};
 
 /// Rounds that count, after one that does not.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 9;
 /// Commands in a round, where each waits for the answer to the one before.
 const ONE_BY_ONE: usize = 100;
+/// Between two of these, for both alike: whoever is asked again at once still has everything at hand, and a bot that only
+/// acknowledges could be asked sooner.
+const EVERY: Duration = Duration::from_millis(50);
 /// Commands at once.
 const AT_ONCE: usize = 200;
 /// Starts that count, after one that does not.
@@ -131,7 +134,10 @@ async fn ask(discord: &Discord, answered: bool) -> Duration {
 async fn one_by_one(table: &mut Table, ours: &Discord, bare: &Discord) {
     let round = async |discord: &Discord, answered: bool| {
         let mut taken = Vec::with_capacity(ONE_BY_ONE);
+        let mut every = tokio::time::interval(EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         for _ in 0..ONE_BY_ONE {
+            every.tick().await;
             taken.push(ask(discord, answered).await);
         }
         Spread::of(taken)
