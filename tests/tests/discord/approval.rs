@@ -78,7 +78,7 @@ async fn governance_is_asked_and_only_a_mark_that_counts_decides() {
     discord.channel("ops").message_with("6 instances now").await;
     stage.service.until("finished", 2);
     assert!(asked.said().iter().all(|seen| seen.ephemeral));
-    let events = stage.ends();
+    let events = stage.ends().await;
     assert_eq!(said(&events, "finished", "outcome"), ["completed", "completed"]);
     assert_eq!(of_kind(&events, "scaling").len(), 2);
     assert_eq!(of_kind(&events, "vote_refused").len(), 3);
@@ -134,7 +134,7 @@ async fn a_lead_rejects_nobody_decides_and_two_have_to_agree() {
     by_lead2.press(&request, "Approve").acknowledged().await;
     discord.channel("ops").message_with("6 instances now").await;
     stage.service.until("finished", 4);
-    let events = stage.ends();
+    let events = stage.ends().await;
     let by = only(&events, "approved")["by"].as_array().unwrap().len();
     assert_eq!((by, of_kind(&events, "scaling").len()), (2, 1));
 }
@@ -185,6 +185,6 @@ async fn an_approval_is_taken_back_as_long_as_nothing_was_done_under_it() {
     assert!(ended.text.contains("Rejected"), "{ended:?}");
     stage.service.until("finished", 1);
     assert_eq!(stage.service.processes("drill-instance").len(), 4);
-    let events = stage.ends();
+    let events = stage.ends().await;
     assert_eq!((of_kind(&events, "scaling").len(), of_kind(&events, "vote_withdrawn").len()), (0, 3));
 }

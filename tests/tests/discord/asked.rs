@@ -76,7 +76,7 @@ async fn whoever_asks_in_the_wrong_place_is_told_what_is_missing_and_who_runs_it
     let ops = discord.channel("ops").messages();
     assert!(ops.iter().all(|seen| !seen.pinged.contains(&"@everyone".to_owned())), "{summary:?}");
 
-    let events = stage.ends();
+    let events = stage.ends().await;
     assert_eq!(only(&events, "rationale")["reason"], "campaign at **noon** @everyone");
     let attested = only(&events, "attested");
     assert_eq!(
@@ -132,7 +132,7 @@ async fn a_lead_lifts_a_limit_and_halts_the_system_and_an_architect_acknowledges
     let closed = offer.until(|seen| seen.buttons().is_empty()).await;
     assert!(closed.text.contains("halted"), "{closed:?}");
     let architect = discord.user("architect").to_string();
-    let events = stage.ends();
+    let events = stage.ends().await;
     let overridden = only(&events, "overridden");
     assert_eq!(overridden["reason"], "the campaign is worth it");
     assert_eq!(only(&events, "halt_answered")["halt"], true);
@@ -167,5 +167,5 @@ async fn a_proposal_is_dismissed_comes_again_and_is_begun() {
     assert_eq!(only(&events, "requested")["to"], started["to"]);
     assert_eq!(only(&events, "requested")["reason"], started["because"]);
     assert_eq!(only(&events, "finished")["outcome"], "completed");
-    stage.ends();
+    stage.ends().await;
 }

@@ -57,7 +57,7 @@ async fn marks_made_while_it_was_down_count_and_what_was_under_way_goes_on() {
     assert_eq!(by_now.len(), cards.len() + 1 + architect, "{by_now:?}");
     assert_eq!(ids(&detail.messages()), details);
     assert_eq!(stage.service.processes("drill-instance").len(), 6);
-    let events = stage.ends();
+    let events = stage.ends().await;
     assert_eq!(said(&events, "finished", "outcome"), ["rejected", "completed"]);
     only(&events, "scaling");
     only(&events, "approved");
@@ -85,7 +85,7 @@ async fn a_mark_made_while_it_was_down_and_read_too_late_is_named_as_late() {
     lead.direct_messages().message_with("It came after the time to decide was over.").await;
     stage.discord.channel("ops").message_with("as before").await;
     stage.service.until("finished", 1);
-    let events = stage.ends();
+    let events = stage.ends().await;
     assert_eq!(only(&events, "finished")["outcome"], "expired");
     assert!(only(&events, "vote_refused")["why"].as_str().unwrap().contains("after the time to decide was over"));
     assert_eq!(of_kind(&events, "scaling").len(), 0);

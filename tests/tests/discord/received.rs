@@ -44,7 +44,7 @@ async fn every_message_of_an_approved_scaling_as_discord_receives_it() {
         stage.discord.channel("scaling-log").messages().iter().map(|post| post.content.clone()).collect();
     let log: Vec<&str> = log.iter().flat_map(|post| post.lines()).filter(|line| !line.starts_with("-# ")).collect();
     add("the log channel, line by line", &settle(&json!(log.join("\n"))));
-    stage.ends();
+    stage.ends().await;
     insta::assert_snapshot!(received);
 }
 

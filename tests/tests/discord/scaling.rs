@@ -49,7 +49,7 @@ async fn an_operator_types_scale_up_6_and_sees_it_through_to_the_summary() {
     assert!(alt.contains(&verdict) && alt.contains("p99") && alt.contains("limit"), "{verdict}: {alt}");
     assert!(title(&summary).contains(&verdict), "{summary:?}");
 
-    let events = stage.ends();
+    let events = stage.ends().await;
     assert_eq!(only(&events, "finished")["ended_at"], 6);
     assert_eq!(only(&events, "finished")["outcome"], "completed");
 }
@@ -87,10 +87,10 @@ async fn six_become_four_and_whoever_asks_is_answered_alone() {
     let capacity = privately(&viewer.command("capacity", &[("load", json!(60))])).await;
     assert!(capacity.text.contains("requests/s"), "{capacity:?}");
     let history = privately(&viewer.command("history", &[("count", 3)])).await;
-    assert!(history.text.contains("6 → 4") && history.text.contains("operator"), "{history:?}");
+    assert!(history.text.contains("6 → 4") && history.text.contains(&operator.id().to_string()), "{history:?}");
     let refused = privately(&viewer.command("up", &[("count", 5)])).await;
     assert!(refused.text.contains("Only an operator may change the count"), "{refused:?}");
-    let events = stage.ends();
+    let events = stage.ends().await;
     assert_eq!(of_kind(&events, "terminated").len(), 2);
     assert_eq!(only(&events, "finished")["outcome"], "completed");
     let refusals = of_kind(&events, "command_refused");
