@@ -29,7 +29,8 @@ async fn every_message_of_an_approved_scaling_as_discord_receives_it() {
 
     let operation = events[0]["operation"].as_str().unwrap().to_owned();
     let digest = only(&events, "approval_requested")["digest"].as_str().unwrap().to_owned();
-    let settle = |value: &Value| settled(&stage.discord.named(value), &operation, &digest);
+    let home = stage.service.home.path().display().to_string();
+    let settle = |value: &Value| settled(&stage.discord.named(value), &operation, &digest, &home);
     let mut received = String::new();
     let mut add = |what: &str, value: &Value| {
         let value = if value.is_string() { value.as_str().unwrap().to_owned() } else { format!("{value:#}") };
@@ -48,7 +49,7 @@ async fn every_message_of_an_approved_scaling_as_discord_receives_it() {
     insta::assert_snapshot!(received);
 }
 
-/// What every card's message was first, and at last, by where it stands; of what is edited all the time only the first.
+/// What every card's message was first and became, by where it stands; of what is edited all the time only the first.
 fn cards(discord: &Discord) -> Vec<(String, Value)> {
     let requests = discord.requests();
     let done = |request: &&Request| request.status == 200;
@@ -67,21 +68,18 @@ fn cards(discord: &Discord) -> Vec<(String, Value)> {
             let card = footer.rsplit_once(" · ").unwrap().1.to_owned();
             all.push((format!("{name}: {card}"), post.body.clone()));
             let edited = format!("{path}/{}", post.answer["id"].as_str().unwrap());
-            let mut edits = requests.iter().filter(done).filter(|one| one.name() == EDIT && one.path == edited);
-            if card != "progress"
-                && let Some(last) = edits.next_back()
-            {
-                all.push((format!("{name}: {card}, at last"), last.body.clone()));
-            }
+            let edits = requests.iter().filter(done).filter(|one| one.name() == EDIT && one.path == edited);
+            let told = edits.filter(|_| card != "progress");
+            all.extend(told.map(|edit| (format!("{name}: {card}, edited"), edit.body.clone())));
         }
     }
     all
 }
 
-fn settled(value: &Value, operation: &str, digest: &str) -> Value {
+fn settled(value: &Value, operation: &str, digest: &str, home: &str) -> Value {
     match value {
-        Value::String(text) => Value::String(steady(text, operation, digest)),
-        Value::Array(all) => all.iter().map(|one| settled(one, operation, digest)).collect(),
+        Value::String(text) => Value::String(steady(text, operation, digest, home)),
+        Value::Array(all) => all.iter().map(|one| settled(one, operation, digest, home)).collect(),
         Value::Object(fields) => fields
             .iter()
             .map(|(name, value)| {
@@ -89,12 +87,10 @@ fn settled(value: &Value, operation: &str, digest: &str) -> Value {
                     "nonce" => json!("{nonce}"),
                     // Of the summary, as its verdict is.
                     "color" => json!("{colour}"),
-                    "description"
-                        if value.as_str().is_some_and(|text| text.starts_with("p99 ") || text.starts_with("Chart")) =>
-                    {
+                    "description" if value.as_str().is_some_and(|text| text.starts_with("api 4 → 6. Verdict: ")) => {
                         json!("{what the chart shows}")
                     }
-                    _ => settled(value, operation, digest),
+                    _ => settled(value, operation, digest, home),
                 };
                 (name.clone(), value)
             })
@@ -104,10 +100,10 @@ fn settled(value: &Value, operation: &str, digest: &str) -> Value {
 }
 
 /// The same text in every run.
-fn steady(text: &str, operation: &str, digest: &str) -> String {
+fn steady(text: &str, operation: &str, digest: &str, home: &str) -> String {
     let short = &operation[operation.len() - 6..];
     let text = text.replace(operation, "{operation}").replace(short, "{operation}").replace(digest, "{digest}");
-    let text = text.replace(&digest[..8], "{digest}");
+    let text = text.replace(&digest[..8], "{digest}").replace(home, "{home}");
     if let Some((before, _)) = text.rsplit_once(':').filter(|(_, packed)| text.starts_with("s1:") && packed.len() == 44)
     {
         return format!("{before}:{{digest, packed}}");
@@ -125,9 +121,16 @@ fn steady(text: &str, operation: &str, digest: &str) -> String {
 fn line(line: &str) -> String {
     let mut line = figures(line);
     for verdict in ["not improved", "improved", "stable", "inconclusive"] {
-        line = line.replace(&format!("ompleted, {verdict}"), "ompleted, {verdict}");
+        line = line.replace(&format!("one, {verdict}: "), "one, {verdict}: ");
     }
     let shape = ["✔ pass", "▲ warn", "✖ fail", "? unknown", "· info"].into_iter().find(|shape| line.starts_with(shape));
+    // How far an instance is when it is first shown.
+    if let Some((instance, _)) = line.split_once("  starting: ") {
+        return format!("{instance}  starting: …");
+    }
+    if let Some((before, _)) = line.split_once("  monitored  ") {
+        return format!("{before}  monitored  {{verdict}}");
+    }
     match shape {
         // Whether a figure is within its limit is the machine's to say.
         Some(shape) if line.contains('#') || line.contains("{verdict}") => line.replacen(shape, "{tone}", 1),
@@ -145,7 +148,10 @@ fn figures(line: &str) -> String {
         if let Some(kept) = KEPT.iter().find(|kept| rest.starts_with(**kept)) {
             out.push_str(kept);
             rest = &rest[kept.len()..];
-        } else if next.is_ascii_digit() && !out.ends_with(|before: char| before.is_alphanumeric() || before == '-') {
+        } else if next.is_ascii_digit()
+            && !out.ends_with(|before: char| before.is_alphanumeric())
+            && !out.ends_with("api-")
+        {
             let length = rest.find(|sign: char| !sign.is_ascii_digit() && sign != '.').unwrap_or(rest.len());
             let number = rest[..length].trim_end_matches('.');
             out.push('#');
