@@ -181,7 +181,11 @@ async fn an_approval_is_taken_back_as_long_as_nothing_was_done_under_it() {
     drop(hangs);
     stage.is_killed().await;
     lead2.unreact(&second, "✅");
-    stage.starts();
+    // Back again, it can ask who somebody is before it is told what they did. What it was approved to do has to wait.
+    stage.discord.refuse_gateway(true);
+    stage.serving = Some(stage.service.start());
+    stage.service.until("prechecked", 4);
+    stage.discord.refuse_gateway(false);
     let third = stage.discord.channel("governance");
     let third = third.message_where(|seen| seen.id > second.id && seen.text.contains("has to decide")).await;
     assert!(third.text.contains("What was asked before is void"), "{third:?}");
