@@ -1,7 +1,9 @@
 //! During a halt: who is asked, whose mark counts, how it is decided and taken back.
 
+use std::time::Duration;
+
 use scalebot_tests::binary::{of_kind, only};
-use scalebot_tests::discord::Discord;
+use scalebot_tests::discord::{Discord, Failure};
 use serde_json::Value;
 
 use crate::setting::{NO_PROPOSALS, Stage, privately, said, title};
@@ -78,7 +80,7 @@ async fn governance_is_asked_and_only_a_mark_that_counts_decides() {
     discord.channel("ops").message_with("6 instances now").await;
     stage.service.until("finished", 2);
     assert!(asked.said().iter().all(|seen| seen.ephemeral));
-    let events = stage.ends();
+    let events = stage.ends().await;
     assert_eq!(said(&events, "finished", "outcome"), ["completed", "completed"]);
     assert_eq!(of_kind(&events, "scaling").len(), 2);
     assert_eq!(of_kind(&events, "vote_refused").len(), 3);
@@ -134,7 +136,64 @@ async fn a_lead_rejects_nobody_decides_and_two_have_to_agree() {
     by_lead2.press(&request, "Approve").acknowledged().await;
     discord.channel("ops").message_with("6 instances now").await;
     stage.service.until("finished", 4);
-    let events = stage.ends();
+    let events = stage.ends().await;
     let by = only(&events, "approved")["by"].as_array().unwrap().len();
     assert_eq!((by, of_kind(&events, "scaling").len()), (2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_is_taken_back_as_long_as_nothing_was_done_under_it() {
+    let more = format!("{NO_PROPOSALS}[policy.approval]\nquorum = 2\n");
+    let mut stage = Stage::of(HALTED, &more).await;
+    stage.up("operator", 6);
+    let request = stage.request().await;
+    let (lead, lead2) = (stage.discord.person("lead"), stage.discord.person("lead2"));
+    // Before there are enough.
+    lead.react(&request, "✅");
+    stage.service.until("vote_cast", 1);
+    lead.unreact(&request, "✅");
+    stage.service.until("vote_withdrawn", 1);
+    lead2.react(&request, "✅");
+    stage.service.until("vote_cast", 2);
+    assert!(title(&request.now().unwrap()).contains("has to decide"), "one of them took it back");
+
+    // Approved, while everything is checked once more: by the button under it.
+    let hangs = stage.an_instance_hangs();
+    lead.react(&request, "✅");
+    let approved = request.until(|seen| title(seen).contains("Approved: 4 → 6")).await;
+    assert_eq!(approved.buttons(), ["Withdraw my approval"]);
+    lead2.in_channel("governance").press(&request, "Withdraw my approval").acknowledged().await;
+    stage.service.until("vote_withdrawn", 2);
+    drop(hangs);
+    let second = stage.request().await;
+    assert!(second.id != request.id && second.text.contains("What was asked before is void"), "{second:?}");
+    assert!(second.text.contains("withdrawn") && second.pinged == ["@governance lead"], "{second:?}");
+
+    // Approved, and the bot dies before it could do anything. Meanwhile one of the two thinks better of it.
+    let hangs = stage.an_instance_hangs();
+    lead.react(&second, "✅");
+    lead2.react(&second, "✅");
+    stage.service.until("approved", 2);
+    // Once it hangs no more, it has to wait before it may ask who they are. A group of processes whose parent ends is
+    // hung up on while one of them is stopped, so that it must not hang by then.
+    let asking = "GET /guilds/{guild_id}/members/{user_id}";
+    stage.discord.fail_next(1, asking, Failure::RouteLimit(Duration::from_secs(1)));
+    drop(hangs);
+    stage.is_killed().await;
+    lead2.unreact(&second, "✅");
+    // Back again, it can ask who somebody is before it is told what they did. What it was approved to do has to wait.
+    stage.discord.refuse_gateway(true);
+    stage.serving = Some(stage.service.start());
+    stage.service.until("prechecked", 4);
+    stage.discord.refuse_gateway(false);
+    let third = stage.discord.channel("governance");
+    let third = third.message_where(|seen| seen.id > second.id && seen.text.contains("has to decide")).await;
+    assert!(third.text.contains("What was asked before is void"), "{third:?}");
+    lead.react(&third, "❌");
+    let ended = stage.discord.channel("ops").message_with("as before").await;
+    assert!(ended.text.contains("Rejected"), "{ended:?}");
+    stage.service.until("finished", 1);
+    assert_eq!(stage.service.processes("drill-instance").len(), 4);
+    let events = stage.ends().await;
+    assert_eq!((of_kind(&events, "scaling").len(), of_kind(&events, "vote_withdrawn").len()), (0, 3));
 }

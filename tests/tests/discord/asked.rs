@@ -1,10 +1,10 @@
 //! What people are asked and offered by buttons and forms, and who is told that this is not the place, or not theirs.
 
-use scalebot_tests::binary::{of_kind, only};
+use scalebot_tests::binary::{last_finished, of_kind, only};
 use scalebot_tests::discord::{Answer, Asked, Whence};
 use serde_json::json;
 
-use crate::setting::{NO_PROPOSALS, Stage, privately, title};
+use crate::setting::{NO_PROPOSALS, Stage, privately, said, title};
 
 /// What a form asks for.
 async fn label(asked: &Asked) -> String {
@@ -76,7 +76,7 @@ async fn whoever_asks_in_the_wrong_place_is_told_what_is_missing_and_who_runs_it
     let ops = discord.channel("ops").messages();
     assert!(ops.iter().all(|seen| !seen.pinged.contains(&"@everyone".to_owned())), "{summary:?}");
 
-    let events = stage.ends();
+    let events = stage.ends().await;
     assert_eq!(only(&events, "rationale")["reason"], "campaign at **noon** @everyone");
     let attested = only(&events, "attested");
     assert_eq!(
@@ -86,6 +86,60 @@ async fn whoever_asks_in_the_wrong_place_is_told_what_is_missing_and_who_runs_it
     assert_eq!(only(&events, "finished")["outcome"], "completed");
     // Where nobody has a role, nothing is asked of the log.
     assert_eq!(of_kind(&events, "command_refused").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lead_lifts_a_limit_and_halts_the_system_and_an_architect_acknowledges() {
+    let frozen = "[[policy.count.freeze]]\nfrom = \"2026-01-01T00:00:00Z\"\nuntil = \"2126-01-01T00:00:00Z\"\nwhy = \"session\"\n";
+    let more = format!("{NO_PROPOSALS}{frozen}");
+    let stage = Stage::of("fault = \"diverged-chain\"\n", &more).await;
+    let discord = &stage.discord;
+    stage.up("operator", 6);
+    let request = stage.request().await;
+    assert!(request.text.contains("(session)") && request.text.contains("campaign"), "{request:?}");
+    let lead = discord.person("lead").in_channel("governance");
+    // Why is wanted, and asked for.
+    let plain = lead.press(&request, "Approve");
+    plain.said_where(|seen| seen.ephemeral && seen.text.contains("needs a reason. Press Approve and say why.")).await;
+    let form = lead.press(&request, "Approve and say why");
+    assert_eq!(label(&form).await, "Why it may be done");
+    let told = lead.fill_in(&form, &[("Why it may be done", "the campaign is worth it")]).await;
+    assert!(privately(&told).await.text.contains("on record, with why"));
+    request.until(|seen| title(seen).contains("Approved: 4 → 6")).await;
+
+    // What comes up holds another history.
+    let governance = discord.channel("governance");
+    let offer = governance.message_with("[Halt the system]").await;
+    assert_eq!(
+        (offer.buttons(), offer.pinged.clone()),
+        (vec!["Halt the system".into(), "Do not halt".into()], vec!["@governance lead".into()])
+    );
+    let told = privately(&lead.press(&offer, "Halt the system")).await;
+    assert!(told.text.contains("on record"), "{told:?}");
+    let escalated = discord.channel("ops").message_with("for the system architect: ").await;
+    assert_eq!(escalated.pinged, ["@system architect"], "{escalated:?}");
+    assert!(escalated.text.contains("Press Acknowledge."), "{escalated:?}");
+    let refused = privately(&discord.person("viewer").press(&escalated, "Acknowledge")).await;
+    assert!(refused.text.contains("may acknowledge this escalation"), "{refused:?}");
+    let told = privately(&discord.person("architect").press(&escalated, "Acknowledge")).await;
+    assert!(told.text.contains("sees to escalation"), "{told:?}");
+    let seen_to = escalated.until(|seen| title(seen).contains("sees to it")).await;
+    assert!(seen_to.buttons().is_empty(), "{seen_to:?}");
+
+    let summary = discord.channel("ops").message_with("as before").await;
+    stage.service.until("finished", 1);
+    assert!(summary.text.contains("halted on the word of"), "{summary:?}");
+    let closed = offer.until(|seen| seen.buttons().is_empty()).await;
+    assert!(closed.text.contains("halted"), "{closed:?}");
+    let architect = discord.user("architect").to_string();
+    let events = stage.ends().await;
+    let overridden = only(&events, "overridden");
+    assert_eq!(overridden["reason"], "the campaign is worth it");
+    assert_eq!(only(&events, "halt_answered")["halt"], true);
+    assert_eq!(only(&events, "halting_answered")["result"], "done");
+    assert_eq!(last_finished(&events)["outcome"], "rolled_back");
+    // By Discord's number, and not by a name that another could take.
+    assert_eq!(said(&events, "acknowledged", "by"), [architect]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,5 +167,5 @@ async fn a_proposal_is_dismissed_comes_again_and_is_begun() {
     assert_eq!(only(&events, "requested")["to"], started["to"]);
     assert_eq!(only(&events, "requested")["reason"], started["because"]);
     assert_eq!(only(&events, "finished")["outcome"], "completed");
-    stage.ends();
+    stage.ends().await;
 }

@@ -11,6 +11,7 @@ mod check;
 mod deleted;
 mod gateway;
 mod killed;
+mod received;
 mod scaling;
 mod setting;
 mod two_processes;

@@ -1,7 +1,8 @@
 //! A scaling from the command to its summary, up and down, and what is answered to who asks.
 
-use scalebot_tests::binary::only;
+use scalebot_tests::binary::{of_kind, only};
 use scalebot_tests::discord::Seen;
+use serde_json::json;
 
 use crate::setting::{NO_PROPOSALS, Stage, privately, title};
 
@@ -48,7 +49,50 @@ async fn an_operator_types_scale_up_6_and_sees_it_through_to_the_summary() {
     assert!(alt.contains(&verdict) && alt.contains("p99") && alt.contains("limit"), "{verdict}: {alt}");
     assert!(title(&summary).contains(&verdict), "{summary:?}");
 
-    let events = stage.ends();
+    let events = stage.ends().await;
     assert_eq!(only(&events, "finished")["ended_at"], 6);
     assert_eq!(only(&events, "finished")["outcome"], "completed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn six_become_four_and_whoever_asks_is_answered_alone() {
+    let stage = Stage::of("instances = 6\nload = 18.0\n", NO_PROPOSALS).await;
+    let discord = &stage.discord;
+    let (viewer, operator) = (discord.person("viewer"), discord.person("operator"));
+    assert_eq!(operator.proposals("status", "target", "a").await, [("api".to_owned(), json!("api"))]);
+    assert_eq!(operator.proposals("down", "target", "web").await, []);
+
+    // While nothing is under way.
+    let plan = privately(&viewer.command("plan", &[("count", 5)])).await;
+    assert!(plan.text.contains("6 → 5 (1 fewer)") && plan.text.contains("**halt state**"), "{plan:?}");
+    let help = privately(&viewer.ask("help")).await;
+    assert!(help.text.contains("What can be asked") && help.text.contains("governance lead"), "{help:?}");
+    let history = privately(&viewer.ask("history")).await;
+    assert!(history.text.contains("api"), "{history:?}");
+    let refused = privately(&viewer.ask("followups")).await;
+    assert!(refused.text.contains("Only an operator may see the follow-ups"), "{refused:?}");
+    assert!(privately(&operator.ask("followups")).await.text.contains("ollow-up"));
+    assert!(discord.channel("ops").messages().is_empty(), "an answer was for everybody");
+
+    let down = [("count", json!(4)), ("reason", json!("night"))];
+    assert!(privately(&operator.command("down", &down)).await.text.contains("looking. Operation "));
+    stage.service.until("drained", 1);
+    let status = privately(&viewer.ask("status")).await;
+    assert!(status.text.contains("/scale down 4") || status.text.contains("6 → 4"), "{status:?}");
+    let summary = discord.channel("ops").message_with("4 instances now").await;
+    stage.service.until("finished", 1);
+    assert!(title(&summary).contains("6 → 4 (2 fewer)"), "{summary:?}");
+    assert!(summary.attachments[0].description.as_deref().is_some_and(|alt| alt.contains("p99")), "{summary:?}");
+
+    let capacity = privately(&viewer.command("capacity", &[("load", json!(60))])).await;
+    assert!(capacity.text.contains("requests/s"), "{capacity:?}");
+    let history = privately(&viewer.command("history", &[("count", 3)])).await;
+    assert!(history.text.contains("6 → 4") && history.text.contains(&operator.id().to_string()), "{history:?}");
+    let refused = privately(&viewer.command("up", &[("count", 5)])).await;
+    assert!(refused.text.contains("Only an operator may change the count"), "{refused:?}");
+    let events = stage.ends().await;
+    assert_eq!(of_kind(&events, "terminated").len(), 2);
+    assert_eq!(only(&events, "finished")["outcome"], "completed");
+    let refusals = of_kind(&events, "command_refused");
+    assert_eq!(refusals.len(), 2, "both are on record: {refusals:?}");
 }

@@ -1,5 +1,6 @@
 //! What the scenarios share: a server, a fleet in some state, the program serving both, and what is looked at in them.
 
+use scalebot_tests::binary::kill;
 use scalebot_tests::discord::{Asked, Discord, Seen};
 use scalebot_tests::run::{Service, Serving};
 use serde_json::{Value, json};
@@ -61,12 +62,31 @@ impl Stage {
         governance.message_where(asks).await
     }
 
+    /// One instance answers nothing until what is returned is dropped, so that what asks every instance takes a while.
+    pub(crate) fn an_instance_hangs(&self) -> Hangs {
+        let pid = self.service.processes("drill-instance")[0];
+        kill(pid, "STOP");
+        Hangs(pid)
+    }
+
     /// Stops the program; every event is as it should be, and told exactly once in the log channel.
-    pub(crate) fn ends(mut self) -> Vec<Value> {
+    pub(crate) async fn ends(mut self) -> Vec<Value> {
+        // Discord takes only so many posts at a time; what a bot that ends had no time to tell, the next one would.
+        let told = format!(" to {}, hash ", self.service.events().len());
+        self.discord.channel("scaling-log").message_with(&told).await;
         assert_eq!(self.serving.take().unwrap().stop(), Some(0));
         let events = self.service.proved();
         told_once_and_in_order(&self.discord, &events);
         events
+    }
+}
+
+/// An instance that hangs.
+pub(crate) struct Hangs(u32);
+
+impl Drop for Hangs {
+    fn drop(&mut self) {
+        kill(self.0, "CONT");
     }
 }
 
