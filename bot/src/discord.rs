@@ -20,6 +20,7 @@ mod interactions;
 mod log_channel;
 mod marks;
 mod people;
+mod reach;
 mod rest;
 mod room;
 mod settings;

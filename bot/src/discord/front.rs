@@ -7,7 +7,7 @@ use std::time::Duration;
 use scalebot_commands::ports::{LogChannel, PortError, Room, World};
 use secrecy::SecretString;
 use serenity::all::{ApplicationId, Reaction, Ready};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -17,10 +17,11 @@ use super::interactions::Interactions;
 use super::log_channel::DiscordLog;
 use super::marks::Marks;
 use super::people::People;
+use super::reach::Reach;
 use super::rest::Rest;
 use super::room::placed::{Board, PlacedFile};
 use super::room::{DiscordRoom, Shared};
-use super::settings::{Settings, WhileAway};
+use super::settings::Settings;
 use super::wire::Did;
 use crate::reception::Reception;
 
@@ -47,11 +48,7 @@ pub(crate) struct Front {
     room: Arc<DiscordRoom>,
     log: Arc<DiscordLog>,
     world: Arc<dyn World>,
-    connected: watch::Sender<bool>,
-    /// How often marks were to be read by now, because some may have been made or taken away unseen.
-    to_read: watch::Sender<u64>,
-    /// Up to which of these they are read.
-    read: watch::Sender<u64>,
+    reach: Arc<Reach>,
 }
 
 /// Where the front keeps what it has to.
@@ -76,7 +73,9 @@ impl Front {
         let people = Arc::new(People::new(rest.clone(), settings.guild, settings.roles.clone()));
         let board = Board::load(Arc::new(PlacedFile::new(files.messages)));
         let log = Arc::new(DiscordLog::new(rest.clone(), settings.channels.log));
+        let reach = Arc::new(Reach::new(&rest, settings.while_away));
         let room = Arc::new(DiscordRoom::new(Arc::new(Shared {
+            reach: Arc::clone(&reach),
             rest: rest.clone(),
             settings: settings.clone(),
             people: Arc::clone(&people),
@@ -85,8 +84,7 @@ impl Front {
             world: Arc::clone(&world),
             logs: files.logs,
         })));
-        let (connected, to_read, read) = (watch::Sender::new(false), watch::Sender::new(0), watch::Sender::new(0));
-        Ok(Self { rest, token, settings, people, room, log, world, connected, to_read, read })
+        Ok(Self { rest, token, settings, people, room, log, world, reach })
     }
 
     /// Where cards are shown, and who knows what people may.
@@ -122,17 +120,17 @@ impl Front {
             settings: self.settings.clone(),
             interactions,
             work,
-            to_read: self.to_read.clone(),
+            reach: Arc::clone(&self.reach),
             room_for: Arc::new(Semaphore::new(ANSWERED)),
             tasks: Mutex::default(),
         });
         let events = Arc::clone(&handler) as Arc<dyn Events>;
-        let gateway = Gateway::new(self.rest.clone(), self.token.clone(), events, self.connected.clone());
+        let gateway = Gateway::new(self.rest.clone(), self.token.clone(), events, self.reach.connected.clone());
         let ended = tokio::select! {
             ended = Box::pin(gateway.run()) => ended.0,
-            () = watch_marks(&marks, queue, self.to_read.subscribe(), &self.read) => "marks are no longer passed on".to_owned(),
+            () = watch_marks(&marks, queue, &self.reach) => "marks are no longer passed on".to_owned(),
         };
-        self.connected.send_replace(false);
+        self.reach.connected.send_replace(false);
         ended
     }
 
@@ -141,37 +139,14 @@ impl Front {
     /// # Errors
     /// Why not, in words.
     pub(crate) fn is_reached(&self) -> Result<(), String> {
-        if !*self.connected.borrow() {
-            return Err("The connection over which Discord tells what people do does not stand.".to_owned());
-        }
-        if !*self.rest.reachable().borrow() {
-            return Err("Discord did not answer the last request.".to_owned());
-        }
-        Ok(())
-    }
-}
-
-impl Front {
-    /// Whether every mark that people made or took away until now was handed in.
-    pub(crate) fn hears(&self) -> bool {
-        *self.connected.borrow() && *self.read.borrow() == *self.to_read.borrow()
-    }
-
-    /// Why operations are to wait before they change anything further: the configuration wants it, and people are not
-    /// reached.
-    pub(crate) fn pauses(&self) -> Option<String> {
-        (self.settings.while_away == WhileAway::Pause).then(|| self.is_reached().err()).flatten()
+        self.reach.is_reached()
     }
 }
 
 /// Passes marks on, one after the other, and reads them all when a session began, from time to time, and after too many
 /// at once.
-async fn watch_marks(
-    marks: &Marks,
-    mut queue: mpsc::Receiver<(Box<Reaction>, bool)>,
-    mut to_read: watch::Receiver<u64>,
-    read: &watch::Sender<u64>,
-) {
+async fn watch_marks(marks: &Marks, mut queue: mpsc::Receiver<(Box<Reaction>, bool)>, reach: &Reach) {
+    let mut to_read = reach.to_read.subscribe();
     let mut read_at = Instant::now() + READ_ANYWAY;
     let mut failures = 0;
     loop {
@@ -187,7 +162,7 @@ async fn watch_marks(
                 let result = marks.read_all().await;
                 // Where Discord will not have them read, the buttons still do.
                 if result.as_ref().err().is_none_or(|error| !error.may_pass()) {
-                    read.send_replace(upto);
+                    reach.read.send_replace(upto);
                 }
                 let Err(error) = result else {
                     failures = 0;
@@ -208,8 +183,7 @@ struct Handler {
     settings: Settings,
     interactions: Arc<Interactions>,
     work: mpsc::Sender<(Box<Reaction>, bool)>,
-    /// All marks are to be read, once more.
-    to_read: watch::Sender<u64>,
+    reach: Arc<Reach>,
     room_for: Arc<Semaphore>,
     /// They end with the front.
     tasks: Mutex<JoinSet<()>>,
@@ -218,7 +192,7 @@ struct Handler {
 impl Handler {
     /// Some may have been made or taken away that nobody told of.
     fn read_marks(&self) {
-        self.to_read.send_modify(|times| *times += 1);
+        self.reach.to_read.send_modify(|times| *times += 1);
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

@@ -31,6 +31,7 @@ pub(crate) use self::drawn::nonce;
 use self::placed::Board;
 use super::drawing::{self, View};
 use super::people::People;
+use super::reach::Reach;
 use super::rest::{Place, Rest};
 use super::settings::Settings;
 
@@ -45,6 +46,7 @@ pub(crate) struct DiscordRoom {
 
 /// What every delivery needs.
 pub(crate) struct Shared {
+    pub(crate) reach: Arc<Reach>,
     pub(crate) rest: Rest,
     pub(crate) settings: Settings,
     pub(crate) people: Arc<People>,
@@ -130,6 +132,14 @@ impl Room for DiscordRoom {
         let names = self.shared.people.names_in(texts_of(card)).await;
         let drawn = drawing::card(card, &View::new(&names, self.shared.world.now()));
         self.shared.people.tell(person, drawn).await
+    }
+
+    fn holds_back(&self) -> Option<String> {
+        self.shared.reach.holds_back()
+    }
+
+    fn hears(&self) -> bool {
+        self.shared.reach.hears()
     }
 }
 

@@ -5,8 +5,7 @@ use scalebot_tests::discord::{Away, Discord};
 use scalebot_tests::run::Service;
 use serde_json::json;
 
-/// Nothing is proposed meanwhile.
-const NO_PROPOSALS: &str = "[policy.triggers]\nevery = \"1h\"\n";
+use crate::setting::{NO_PROPOSALS, until_told};
 
 /// An operator asks for six, and Discord goes away while the checks are made.
 async fn away_after_a_command(discord: &Discord, service: &Service, how: Away) {
@@ -42,5 +41,37 @@ async fn told_to_pause_the_count_is_not_set_until_people_are_reached_again() {
     assert_eq!(service.processes("drill-instance").len(), 6);
     discord.channel("ops").message_with("6 instances now").await;
     assert_eq!(serving.stop(), Some(0));
+    service.proved();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn told_to_go_on_it_is_done_while_discord_is_away_and_everything_is_said_afterwards() {
+    let discord = Discord::ready_made();
+    let service = Service::in_discord(&discord, "", NO_PROPOSALS);
+    let serving = service.start_ready();
+    discord.until_registered("scale").await;
+
+    away_after_a_command(&discord, &service, Away::Unreachable).await;
+    let events = service.until("finished", 1);
+    assert_eq!(only(&events, "finished")["outcome"], "completed", "{:?}", kinds(&events));
+    assert_eq!(service.processes("drill-instance").len(), 6);
+    assert!(discord.channel("ops").messages().iter().all(|seen| !seen.text.contains("6 instances now")));
+    assert!(service.http("/health").unwrap().starts_with("HTTP/1.1 200"));
+    let ready = service.http("/ready").unwrap();
+    assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
+
+    discord.bring_back();
+    discord.channel("ops").message_with("6 instances now").await;
+    let log = discord.channel("scaling-log");
+    log.message_with("finished").await;
+    discord.until_sessions(1).await;
+    let told = discord.person("viewer").command("up", &[("count", json!(7))]);
+    told.said_where(|seen| seen.content.contains("operator")).await;
+    until_told(&discord, service.until("command_refused", 1).len()).await;
+    assert_eq!(serving.stop(), Some(0));
+    // What could not be said is said, each once.
+    let ops = discord.channel("ops").messages();
+    let summaries = ops.iter().filter(|seen| seen.text.contains("6 instances now")).count();
+    assert_eq!(summaries, 1, "{ops:?}");
     service.proved();
 }

@@ -11,6 +11,8 @@ mod check;
 mod deleted;
 mod gateway;
 mod killed;
+mod load;
+mod log_channel;
 mod received;
 mod scaling;
 mod setting;

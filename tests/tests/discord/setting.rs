@@ -71,9 +71,7 @@ impl Stage {
 
     /// Stops the program; every event is as it should be, and told exactly once in the log channel.
     pub(crate) async fn ends(mut self) -> Vec<Value> {
-        // Discord takes only so many posts at a time; what a bot that ends had no time to tell, the next one would.
-        let told = format!(" to {}, hash ", self.service.events().len());
-        self.discord.channel("scaling-log").message_with(&told).await;
+        until_told(&self.discord, self.service.events().len()).await;
         assert_eq!(self.serving.take().unwrap().stop(), Some(0));
         let events = self.service.proved();
         told_once_and_in_order(&self.discord, &events);
@@ -100,6 +98,12 @@ pub(crate) async fn privately(asked: &Asked) -> Seen {
     let seen = asked.message().await;
     assert!(seen.ephemeral, "everybody sees {seen:?}");
     seen
+}
+
+/// Waits until the log channel was told of everything up to that event. Discord takes only so many posts at a time; what a
+/// bot that ends had no time to tell, the next one would.
+pub(crate) async fn until_told(discord: &Discord, events: usize) {
+    discord.channel("scaling-log").message_with(&format!(" to {events}, hash ")).await;
 }
 
 /// Every event is in exactly one post of the log channel, and the posts are in order.

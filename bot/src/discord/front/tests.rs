@@ -43,7 +43,7 @@ async fn when_connected_it_registers_its_command_and_reads_the_marks_that_nobody
     listen(&fake, 60_000, vec![vec![ready("s1"), event(2, "MESSAGE_REACTION_ADD", mark("6", json!({})))]]).await;
     let desk = Desk::new(Reply::Taken(String::new()));
     let front = front(&fake, folder.path());
-    assert!(front.is_reached().is_err() && !front.hears());
+    assert!(front.is_reached().is_err() && !front.reach.hears());
     let serving = front.serve(Arc::clone(&desk) as Arc<dyn Reception>);
     let looked_at = async {
         let mut heard = desk.hears(2).await;
@@ -51,8 +51,8 @@ async fn when_connected_it_registers_its_command_and_reads_the_marks_that_nobody
         assert_eq!(heard, ["op: 5 Reject 30e2 None", "op: 6 Approve 30e2 None"]);
         fake.until("PUT /applications/7/guilds/10/commands", 1).await;
         front.is_reached().unwrap();
-        front.read.subscribe().wait_for(|times| *times == 1).await.unwrap();
-        assert!(front.hears());
+        front.reach.read.subscribe().wait_for(|times| *times == 1).await.unwrap();
+        assert!(front.reach.hears());
     };
     tokio::select! {
         ended = serving => panic!("{ended}"),
@@ -69,17 +69,6 @@ async fn a_refused_token_ends_it_with_what_to_do() {
     let why = front.serve(desk).await;
     assert!(why.contains("token_file"), "{why}");
     assert_eq!(fake.times("GET /gateway/bot"), 1);
-}
-
-#[tokio::test]
-async fn operations_wait_while_nobody_is_reached_only_where_configuration_says_so() {
-    let (fake, folder) = (Fake::start().await, tempfile::tempdir().unwrap());
-    let mut front = front(&fake, folder.path());
-    assert_eq!(front.pauses(), None);
-    front.settings.while_away = WhileAway::Pause;
-    assert!(front.pauses().is_some());
-    front.connected.send_replace(true);
-    assert_eq!(front.pauses(), None);
 }
 
 #[tokio::test]

@@ -24,7 +24,8 @@ fn room(fake: &Fake, placed: &Arc<InMemory>) -> DiscordRoom {
     let board = Board::load(Arc::clone(placed) as Arc<dyn placed::Placed>);
     let world: Arc<dyn World> = Arc::new(System::new());
     let began = world.now();
-    DiscordRoom::new(Arc::new(Shared { rest, settings, people, board, world, began, logs: None }))
+    let reach = Arc::new(Reach::new(&rest, settings.while_away));
+    DiscordRoom::new(Arc::new(Shared { reach, rest, settings, people, board, world, began, logs: None }))
 }
 
 async fn cards(set_up: impl FnOnce(&mut Script)) -> Vec<(Slot, Card)> {
@@ -81,12 +82,21 @@ async fn what_instances_wrote_is_attached_only_where_configuration_says_so() {
     for attached in [false, true] {
         let fake = Fake::start().await;
         let plain = room(&fake, &Arc::default());
-        let Shared { rest, settings, people, board, world, began, .. } = &*plain.shared;
+        let Shared { reach, rest, settings, people, board, world, began, .. } = &*plain.shared;
         let mut settings = settings.clone();
         settings.attach_instance_logs = attached;
         let (people, board, world) = (Arc::clone(people), board.clone(), Arc::clone(world));
         let logs = Some(folder.path().to_owned());
-        let shared = Shared { rest: rest.clone(), settings, people, board, world, began: *began, logs };
+        let shared = Shared {
+            reach: Arc::clone(reach),
+            rest: rest.clone(),
+            settings,
+            people,
+            board,
+            world,
+            began: *began,
+            logs,
+        };
         show_all(&DiscordRoom::new(Arc::new(shared)), std::slice::from_ref(&summary)).await;
         let message = fake.channel(OPS).pop().unwrap();
         let names: Vec<&Value> =
