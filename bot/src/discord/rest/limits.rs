@@ -114,12 +114,7 @@ impl Limits {
         if let Some(name) = told.and_then(|told| told.bucket.as_deref())
             && self.names.get(route.pattern).is_none_or(|known| known != name)
         {
-            // What was counted under the old name goes on under the new one.
-            let bucket = self.buckets.remove(&self.key(route)).unwrap_or_default();
-            self.names.insert(route.pattern, name.to_owned());
-            let key = self.key(route);
-            let known = self.buckets.entry(key).or_default();
-            known.under_way += bucket.under_way;
+            self.rename(route.pattern, name);
         }
         let bucket = self.bucket(route);
         bucket.under_way = bucket.under_way.saturating_sub(1);
@@ -141,6 +136,17 @@ impl Limits {
         match &mut self.refusals {
             Some((since, count)) if now < *since + WINDOW => *count += 1,
             refusals => *refusals = Some((now, 1)),
+        }
+    }
+
+    /// What was counted under the old name goes on under the new one, in every channel and server.
+    fn rename(&mut self, pattern: &'static str, name: &str) {
+        let old = self.names.insert(pattern, name.to_owned()).unwrap_or_else(|| pattern.to_owned());
+        let moved: Vec<_> = self.buckets.extract_if(|(known, _), _| *known == old).collect();
+        for ((_, major), bucket) in moved {
+            let known = self.buckets.entry((name.to_owned(), major)).or_default();
+            known.under_way += bucket.under_way;
+            known.closed_until = known.closed_until.max(bucket.closed_until);
         }
     }
 
@@ -219,6 +225,27 @@ mod tests {
             remaining: Some(remaining),
             reset_after: Some(secs(reset_after)),
         }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_also_names_the_bucket_closes_it() {
+        let (mut limits, now) = (Limits::default(), Instant::now());
+        assert_eq!(limits.ask(&route("1"), now), Turn::Go);
+        limits.refused(&route("1"), secs(12), false, now);
+        limits.answered(&route("1"), Some(&told(0, 5)), now);
+        assert_eq!(limits.ask(&route("1"), now + secs(10)), Turn::At(now + secs(12)));
+        assert_eq!(limits.ask(&route("1"), now + secs(12)), Turn::Go);
+    }
+
+    #[tokio::test]
+    async fn what_one_channel_was_refused_holds_when_another_finds_the_buckets_name() {
+        let (mut limits, now) = (Limits::default(), Instant::now());
+        assert_eq!(limits.ask(&route("1"), now), Turn::Go);
+        limits.refused(&route("1"), secs(12), false, now);
+        limits.answered(&route("1"), None, now);
+        assert_eq!(limits.ask(&route("2"), now), Turn::Go);
+        limits.answered(&route("2"), Some(&told(4, 5)), now);
+        assert_eq!(limits.ask(&route("1"), now + secs(10)), Turn::At(now + secs(12)));
     }
 
     #[tokio::test]
