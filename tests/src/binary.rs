@@ -86,9 +86,12 @@ impl Drill {
         self.start(arguments).end()
     }
 
-    /// Starts `scalebot drill --json --state … ARGUMENTS`.
+    /// Starts `scalebot drill --json --state … ARGUMENTS`, with nothing to read on its standard input.
     pub fn start(&self, arguments: &[&str]) -> Running {
-        self.start_with_input(arguments, Stdio::null())
+        // A pipe that nobody writes to, not `/dev/null`: a machine on which that had become a common file, with words
+        // in it, had these taken for commands.
+        let (nothing, _) = std::io::pipe().unwrap();
+        self.start_with_input(arguments, Stdio::from(nothing))
     }
 
     /// Starts it with something on its standard input.
