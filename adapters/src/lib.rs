@@ -6,6 +6,7 @@ pub mod documents;
 pub mod haproxy;
 pub mod http;
 pub mod ledger;
+pub mod kubernetes;
 mod lost;
 pub mod postgres;
 pub mod process;
