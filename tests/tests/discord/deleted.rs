@@ -6,6 +6,8 @@ use scalebot_tests::discord::permissions::SEND_MESSAGES;
 use scalebot_tests::run::Service;
 use serde_json::json;
 
+use crate::setting::until_told;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn cards_come_anew_where_their_message_thread_or_channel_is_deleted_and_what_is_missing_is_named() {
     let discord = Discord::ready_made();
@@ -55,6 +57,7 @@ async fn cards_come_anew_where_their_message_thread_or_channel_is_deleted_and_wh
     }
     serving
         .until_it_says("a channel in Discord no longer exists (it is needed to post in the ops channel; make it again");
+    until_told(&discord, service.events().len()).await;
     assert_eq!(serving.stop(), Some(0));
     service.proved();
     // Whoever looks after it finds the channel named, with what to do.
