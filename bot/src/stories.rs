@@ -610,7 +610,7 @@ mod every_command_at_every_state {
 
 mod going_down {
     use scalebot_commands::policy::{FreezeWindow, Policy};
-    use scalebot_commands::ports::Work;
+    use scalebot_commands::ports::{Choice, Work};
     use scalebot_commands::units::InstanceId;
 
     use super::*;
@@ -652,6 +652,33 @@ mod going_down {
             assert_eq!(ended(&stage).0, "completed", "{:?}", ended(&stage));
             assert!(!stage.script().fleet.as_ref().unwrap().instances.iter().any(|one| one.id.as_str() == victim));
         }
+    }
+
+    #[tokio::test]
+    async fn where_the_orchestrator_has_an_order_of_its_own_nobody_else_is_ended() {
+        let ordered = |script: &mut Script| {
+            let order = ["api-3", "api-4"].map(InstanceId::new).to_vec();
+            script.choice = Choice::InOrder { order, why: "the highest number goes first".to_owned() };
+        };
+        let stage = Stage::with(ordered);
+        stage.play_under(DOWN, &policy()).await;
+        assert_eq!((victims(&stage), ended(&stage).0.as_str()), (vec!["api-3".to_owned()], "completed"));
+        // Nobody is passed over for one that gets no requests anyway.
+        let stage = Stage::with(|script| {
+            ordered(script);
+            script.drained = vec![InstanceId::new("api-1")];
+        });
+        stage.play_under(DOWN, &policy()).await;
+        assert_eq!(victims(&stage), ["api-3"]);
+        assert_eq!(last(&stage, "prechecked")["plan"]["victims"][0]["why"], "the highest number goes first");
+        // And nobody for one whose turn it is and who must not be cut off.
+        let stage = Stage::with(|script| {
+            ordered(script);
+            script.work = vec![works("api-3")];
+        });
+        stage.play_under(DOWN, &policy()).await;
+        let (outcome, reason) = ended(&stage);
+        assert!(outcome == "refused" && reason.contains("api-3 works on ceremony 12"), "{outcome}: {reason}");
     }
 
     #[tokio::test]

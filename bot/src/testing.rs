@@ -58,6 +58,8 @@ pub(crate) struct Script {
     pub(crate) steered_by: Answer<Vec<Steering>>,
     pub(crate) declared: Answer<Option<Declared>>,
     pub(crate) routing: Answer<()>,
+    /// Who can be ended.
+    pub(crate) choice: Choice,
     pub(crate) disruptions: Answer<Option<DisruptionBudget>>,
     pub(crate) metrics: Answer<()>,
     pub(crate) before: Option<Manner>,
@@ -207,6 +209,7 @@ impl Stage {
             steered_by: Ok(vec![]),
             declared: Ok(None),
             routing: Ok(()),
+            choice: Choice::Any,
             disruptions: Ok(None),
             metrics: Ok(()),
             before: Some(Manner { old_ms: 900.0, new_ms: 900.0, failing: 0 }),
@@ -520,6 +523,10 @@ impl Fleet for Outside {
             script.drained.retain(|one| !order.instances.contains(one));
         }
         answer
+    }
+
+    fn choice(&self, _: &FleetState) -> Choice {
+        self.script().choice.clone()
     }
 
     async fn logs(&self, instance: &InstanceId, _: usize) -> Answer<String> {

@@ -9,10 +9,12 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::changes::until;
 
 /// The program under test: `SCALEBOT_BIN`, which `tests/run` sets after building it.
 ///
@@ -274,9 +276,9 @@ impl Running {
 
     /// Waits until its world is ready and load runs: from then on there are ten seconds before the first command.
     pub fn until_it_warms_up(&self) {
-        while !self.said_so_far().contains("Warming up") {
-            std::thread::yield_now();
-        }
+        let folder = self.said.parent().unwrap();
+        let warms_up = until(folder, PATIENCE, || self.said_so_far().contains("Warming up").then_some(()));
+        assert!(warms_up.is_some(), "{}", self.said_so_far());
     }
 
     /// What it has said to people until now.
@@ -328,13 +330,13 @@ impl Ended {
 pub fn world_says(directory: &Path, method: &str, path: &str, body: &Value) -> String {
     let mut stream = UnixStream::connect(directory.join("world.sock")).unwrap();
     let body = body.to_string();
-    write!(
-        stream,
+    // All of it at once: who is asked for something may answer and hang up before it has read a body.
+    let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: world\r\nconnection: close\r\ncontent-type: application/json\r\n\
          content-length: {}\r\n\r\n{body}",
         body.len()
-    )
-    .unwrap();
+    );
+    stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -393,14 +395,11 @@ fn ends_it_after(limit: Duration, pid: u32) -> mpsc::Sender<()> {
 
 /// Whether the process ends before that long has passed.
 pub fn ends_within(pid: u32, limit: Duration) -> bool {
-    let began = Instant::now();
-    while began.elapsed() < limit {
-        // Ended, and perhaps not collected yet by whoever inherited it.
-        match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
-            Err(_) => return true,
-            Ok(stat) if stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')) => return true,
-            Ok(_) => std::thread::yield_now(),
-        }
-    }
-    false
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return true };
+    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return true };
+    // Ended, and perhaps not collected yet by whoever inherited it.
+    let limit = Timespec::try_from(limit).unwrap();
+    poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit)).unwrap() > 0
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, clippy::unchecked_time_subtraction)]
 
 pub mod binary;
+pub mod changes;
 pub mod discord;
 pub mod run;
 pub mod schemas;

@@ -7,12 +7,13 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::binary::{kill, kinds, program};
+use crate::changes::until;
 use crate::discord::Discord;
 
 /// How long anything may take, on a machine that is busy with others.
@@ -119,12 +120,12 @@ impl Service {
     /// Starts it and waits until it can be asked for something.
     pub fn start_ready(&self) -> Serving {
         let mut serving = self.start();
-        let began = Instant::now();
-        while !self.http("/ready").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+        let ready = until(self.home.path(), PATIENCE, || {
             let ended = serving.child.try_wait().unwrap();
-            assert!(ended.is_none() && began.elapsed() < PATIENCE, "{ended:?}: {}", serving.said());
-            std::thread::yield_now();
-        }
+            assert!(ended.is_none(), "{ended:?}: {}", serving.said());
+            self.http("/ready").filter(|answer| answer.starts_with("HTTP/1.1 200"))
+        });
+        assert!(ready.is_some(), "it does not become ready: {}", serving.said());
         serving
     }
 
@@ -142,6 +143,19 @@ impl Service {
         on_the_host(arguments, "--config", &self.config())
     }
 
+    /// Waits until `scalebot check` says that.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn until_check_says(&self, words: &str) {
+        let mut said = String::new();
+        let found = until(&self.state(), PATIENCE, || {
+            said = self.on_the_host(&["check"]).1;
+            said.contains(words).then_some(())
+        });
+        assert!(found.is_some(), "check never said {words}: {said}");
+    }
+
     /// Every event of its log.
     pub fn events(&self) -> Vec<Value> {
         let output =
@@ -156,15 +170,12 @@ impl Service {
     /// # Panics
     /// When they do not come.
     pub fn until(&self, kind: &str, count: usize) -> Vec<Value> {
-        let began = Instant::now();
-        loop {
-            let events = self.events();
-            if events.iter().filter(|event| event["kind"] == kind).count() >= count {
-                return events;
-            }
-            let said = || std::fs::read_to_string(self.home.path().join("said.txt")).unwrap_or_default();
-            assert!(began.elapsed() < PATIENCE, "no {kind}: {:?}\n{}", kinds(&events), said());
-        }
+        let of_kind = |events: &[Value]| events.iter().filter(|event| event["kind"] == kind).count();
+        let found = until(&self.state(), PATIENCE, || Some(self.events()).filter(|events| of_kind(events) >= count));
+        found.unwrap_or_else(|| {
+            let said = std::fs::read_to_string(self.home.path().join("said.txt")).unwrap_or_default();
+            panic!("no {kind}: {:?}\n{said}", kinds(&self.events()))
+        })
     }
 
     /// Every event is as its schema says, in a log that is in order and wholly posted.
@@ -232,11 +243,9 @@ impl Serving {
 
     /// Waits until it has said that.
     pub fn until_it_says(&self, words: &str) {
-        let began = Instant::now();
-        while !self.said().contains(words) {
-            assert!(began.elapsed() < PATIENCE, "it never said {words}: {}", self.said());
-            std::thread::yield_now();
-        }
+        let folder = self.said.parent().unwrap();
+        let said = until(folder, PATIENCE, || self.said().contains(words).then_some(()));
+        assert!(said.is_some(), "it never said {words}: {}", self.said());
     }
 
     /// Tells it to stop, and waits for its end: the exit code.
@@ -262,5 +271,8 @@ impl Drop for Serving {
         // Fails when it has ended already, which is what is wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("It had said:\n{}", std::fs::read_to_string(&self.said).unwrap_or_default());
+        }
     }
 }

@@ -101,7 +101,7 @@ fn an_operation_whose_fleet_is_gone_ends_and_the_next_has_a_new_fleet() {
     let events = service.until("finished", 1);
     assert_ne!(only(&events, "finished")["outcome"], "completed");
     // Its fleet is there once it can be planned for.
-    while !service.on_the_host(&["check"]).1.contains("4 of 4 say that they are ready") {}
+    service.until_check_says("4 of 4 say that they are ready");
     serving.types("/scale up 5 reason:\"campaign\"");
     let events = service.until("finished", 2);
     assert!(fields(&events, "finished", "outcome").contains(&"\"completed\"".to_owned()), "{events:?}");

@@ -42,7 +42,7 @@ async fn a_fleet_is_scaled_up_and_down_by_what_the_real_systems_say() {
 
     let mut serving = service.start_ready();
     // Figures take a few scrapes.
-    while !service.on_the_host(&["check"]).1.contains("each of the fleet's 4 instances is read") {}
+    service.until_check_says("each of the fleet's 4 instances is read");
     let (code, said) = service.on_the_host(&["check"]);
     assert_eq!(code, Some(0), "{said}");
     for wanted in ["each of the fleet's 4 instances has one", "4 of 4 are sent requests", "halt signals: "] {
@@ -167,7 +167,7 @@ struct Operator<'a> {
 impl<'a> Operator<'a> {
     fn of(around: &'a Surrounded) -> Self {
         let serving = around.service.start_ready();
-        while !around.service.on_the_host(&["check"]).1.contains("each of the fleet's 4 instances is read") {}
+        around.service.until_check_says("each of the fleet's 4 instances is read");
         Self { around, serving, asked: 0 }
     }
 
@@ -276,7 +276,7 @@ async fn a_system_that_is_away_or_says_what_cannot_be_is_named_and_nobody_is_end
     // Nobody is scraped any more: what there is grows old.
     let targets = std::fs::read_to_string(around.prometheus.scraped()).unwrap();
     std::fs::write(around.prometheus.scraped(), "[]").unwrap();
-    while !around.service.on_the_host(&["check"]).1.contains("4 of 4 instances were not read") {}
+    around.service.until_check_says("4 of 4 instances were not read");
     goes_down(&mut around, "old figures", &["Prometheus at ", " old, the limit is 3 s"]).await;
     std::fs::write(around.prometheus.scraped(), targets).unwrap();
 
@@ -315,7 +315,7 @@ async fn a_system_that_goes_away_in_the_middle_stops_what_rests_on_it() {
     );
     assert_eq!(finished["ended_at"], 7, "{finished:#}");
     around.to_prometheus.passes();
-    while !around.service.on_the_host(&["check"]).1.contains("each of the fleet's 7 instances is read") {}
+    around.service.until_check_says("each of the fleet's 7 instances is read");
 
     // Who is told to go rests on HAProxy: the first has gone, the second stays and gets requests.
     operator.types("/scale down 5 reason:\"night\"");

@@ -327,8 +327,13 @@ async fn gate(rest: &Rest, seen: &Seen<'_>, quorum: u32) -> Finding {
         Err(fault) => return Finding::unanswered(WHAT, &PortError::from(fault)),
     };
     let leads = &seen.settings.roles.governance_lead;
-    let count = |lead: &RoleId| counts.iter().find(|(role, _)| role == lead).map_or(0, |(_, count)| *count);
-    // Who holds two of the roles is counted once at least: the largest is certain, the sum is not.
+    // The bot itself approves nothing, whatever it holds.
+    let ours = |lead: &RoleId| u64::from(seen.member.roles.contains(lead));
+    let count = |lead: &RoleId| {
+        counts.iter().find(|(role, _)| role == lead).map_or(0, |(_, count)| count.saturating_sub(ours(lead)))
+    };
+    // Who holds two of the roles is counted once at least: the largest is certain, the sum is not. Who of them is a bot,
+    // which can approve nothing, Discord tells only those whom it lets read every member.
     let certain = leads.iter().map(count).max().unwrap_or(0);
     let quorum = u64::from(quorum.max(1));
     let leads = match certain {
@@ -348,7 +353,10 @@ async fn gate(rest: &Rest, seen: &Seen<'_>, quorum: u32) -> Finding {
             ),
             to_do,
         ),
-        _ => Finding::ok(WHAT, format!("{leads}, of whom {needed}.")),
+        _ => Finding::ok(
+            WHAT,
+            format!("{leads}, of whom {needed}. A bot that holds the role counts among them, and approves nothing."),
+        ),
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Check, Follows, Status};
 use crate::context::Context;
 use crate::patience::{ask_all, within};
-use crate::ports::{FleetState, Instance, InstanceState, Routed, Work};
+use crate::ports::{Choice, FleetState, Instance, InstanceState, Routed, Work};
 use crate::reading::Reading;
 use crate::units::{InstanceId, Millis};
 
@@ -43,7 +43,8 @@ pub(crate) async fn of(cx: &Context<'_>, instance: &Instance) -> Reading<Vec<Wor
 
 /// Who may be taken away: nobody who works on something that must not be cut off, and nobody of whom it is not known,
 /// unless policy has a time to wait for those that do not tell. Who gets no requests anyway comes first, then who is not
-/// in service, then the newest.
+/// in service, then the newest. Where the orchestrator has an order of its own, those that come first in it, up to the
+/// first who may not be taken away.
 pub(crate) fn candidates(cx: &Context<'_>, fleet: &FleetState, told: &[Told], routed: &[Routed]) -> Vec<Victim> {
     let free = |instance: &Instance| {
         let Some((_, work)) = told.iter().find(|(id, _)| *id == instance.id) else { return false };
@@ -52,6 +53,14 @@ pub(crate) fn candidates(cx: &Context<'_>, fleet: &FleetState, told: &[Told], ro
             Reading::Unknown { .. } => work.is_not_served() && cx.policy.drain.unmeasured.is_some(),
         }
     };
+    if let Choice::InOrder { order, why } = cx.ports.target.fleet.choice(fleet) {
+        let may_go = |id: &InstanceId| {
+            let found = fleet.instances.iter().find(|instance| instance.id == *id);
+            found.is_some_and(|instance| instance.state != InstanceState::Terminating && free(instance))
+        };
+        let victim = |instance| Victim { instance, why: why.clone() };
+        return order.into_iter().take_while(may_go).map(victim).collect();
+    }
     let mut free: Vec<(u8, usize, &Instance)> = fleet
         .instances
         .iter()

@@ -27,6 +27,12 @@ pub trait Fleet: Send + Sync {
     /// When it is not known whether the change was made.
     async fn remove(&self, order: &RemoveOrder, fence: Fence<'_>) -> Result<OrderAnswer, PortError>;
 
+    /// Who of a fleet as observed can be ended by [`Self::remove`]: anybody, unless the orchestrator has an order of its
+    /// own.
+    fn choice(&self, _fleet: &FleetState) -> Choice {
+        Choice::Any
+    }
+
     /// The last of what an instance wrote, at most so many bytes of it, also when it has ended already.
     async fn logs(&self, instance: &InstanceId, most: usize) -> Result<String, PortError>;
 
@@ -59,6 +65,20 @@ pub enum Precondition {
     Enforced,
     /// We compare just before; somebody else can come in between.
     Advisory,
+}
+
+/// Who can be ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// Exactly whoever an order names.
+    Any,
+    /// The orchestrator has an order of its own and ends nobody else: the first, then the second.
+    InOrder {
+        /// In this order.
+        order: Vec<InstanceId>,
+        /// Why, as a card says it: "a `StatefulSet` ends its highest number first".
+        why: String,
+    },
 }
 
 /// A fleet as observed at one moment.

@@ -1,6 +1,8 @@
 //! The bot is killed, and people go on meanwhile. When it is back, what they did counts if it was in time; what was under
 //! way goes on, in the same messages; and nothing is done twice.
 
+use std::time::Duration;
+
 use scalebot_tests::binary::{of_kind, only};
 use scalebot_tests::discord::Seen;
 
@@ -74,10 +76,9 @@ async fn a_mark_made_while_it_was_down_and_read_too_late_is_named_as_late() {
     stage.discord.person("lead").react(&request, "✅");
     let asked = asked.iter().find(|event| event["kind"] == "approval_requested").unwrap();
     let asked: jiff::Timestamp = asked["at"].as_str().unwrap().parse().unwrap();
-    // It is down for as long as there was to decide.
-    while jiff::Timestamp::now() <= asked + jiff::SignedDuration::from_secs(15) {
-        std::thread::yield_now();
-    }
+    // It is down for as long as there was to decide: here time itself is what is waited for.
+    let until = asked + jiff::SignedDuration::from_secs(15);
+    tokio::time::sleep(Duration::try_from(until.duration_since(jiff::Timestamp::now())).unwrap_or_default()).await;
     stage.starts();
     let expired = request.until(|seen| title(seen).contains("Expired: 4 → 6")).await;
     assert!(expired.buttons().is_empty(), "{expired:?}");

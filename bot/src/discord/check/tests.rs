@@ -80,7 +80,7 @@ async fn a_server_as_it_should_be() {
     Ok  Discord, discord.roles.governance_lead: Governance.
     Ok  Discord, discord.roles.infrastructure_team: Infra.
     Ok  Discord, discord.roles.system_architect: Architects.
-    Ok  Discord, approval: 3 governance leads, of whom 1 has to approve.
+    Ok  Discord, approval: 3 governance leads, of whom 1 has to approve. A bot that holds the role counts among them, and approves nothing.
     ");
     let changes = fake.state().asked.iter().filter(|asked| !asked.starts_with("GET ")).count();
     assert_eq!(changes, 0, "nothing is changed to find out");
@@ -139,6 +139,15 @@ async fn the_gate_can_be_satisfied_whoever_asks() {
     let path = "guilds/10/roles/member-counts";
     insta::assert_snapshot!(wrong(path, |counts| counts["42"] = json!(1)).await, @"Warn  Discord, approval: 1 governance lead, of whom 1 has to approve. Nobody can approve what one of them asks for: the gate cannot be satisfied then. -> Give the role of governance lead to more people.");
     insta::assert_snapshot!(wrong(path, |counts| _ = counts.as_object_mut().unwrap().remove("42")).await, @"Failed  Discord, approval: No approval can be had: 0 governance leads, of whom 1 has to approve. -> Give the role of governance lead to more people.");
+}
+
+#[tokio::test]
+async fn the_bot_itself_is_no_lead_whatever_it_holds() {
+    let fake = sound().await;
+    fake.state().found.insert("guilds/10/roles/member-counts".to_owned(), json!({ "42": 2 }));
+    fake.state().members.insert("7".into(), testing::member(&testing::me(), &["49", "42"]));
+    let findings = lines(&check(&fake.settings(), 1).await);
+    assert!(findings.contains("1 governance lead, of whom 1 has to approve. Nobody can approve"), "{findings}");
 }
 
 #[tokio::test]

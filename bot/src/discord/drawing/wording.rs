@@ -79,7 +79,10 @@ pub(crate) fn deadline(line: &str) -> Option<(usize, Duration)> {
         "For ",
     ];
     let begun = |phrase: &&str| {
-        Some(line.find(*phrase)? + phrase.len()).filter(|_| **phrase != *"For " || line.starts_with("For "))
+        let at = line.find(*phrase)?;
+        // What took too long is over; and a word that begins as one of these is another.
+        let means_it = if *phrase == "For " { at == 0 } else { !line[..at].ends_with("not ") };
+        means_it.then_some(at + phrase.len())
     };
     let at = BEFORE.iter().find_map(begun)?;
     let (length, taken) = spoken(&line[at..])?;
@@ -145,6 +148,7 @@ mod tests {
         assert_eq!(found("op: answer within 120 s, for the record."), Some(("op: answer within 120 s".into(), 120)));
         // What is over is no deadline.
         assert_eq!(found("No governance lead decided within 15 min."), None);
+        assert_eq!(found("Not ready: api-2 (the instance did not answer within 1 s)."), None);
         assert_eq!(found("They would be within every limit."), None);
         assert_eq!(found("Decide within 15 minutes"), None);
     }
