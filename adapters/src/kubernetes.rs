@@ -13,6 +13,8 @@ mod pods;
 mod remove;
 mod scale;
 mod server;
+#[cfg(test)]
+mod testing;
 pub mod settings;
 mod watch;
 mod workload;

@@ -367,6 +367,3 @@ pub(super) fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-mod tests;
