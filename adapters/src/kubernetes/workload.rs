@@ -379,3 +379,6 @@ fn query(selector: &LabelSelector) -> Result<String, &'static str> {
     // An empty selector would mean every pod of the namespace.
     if terms.is_empty() { Err("has a selector that selects nothing") } else { Ok(terms.join(",")) }
 }
+
+#[cfg(test)]
+mod tests;
