@@ -1,6 +1,10 @@
 //! Kubernetes: a Deployment or `StatefulSet` as the fleet, by the API server alone.
 
+mod disruption;
 mod objects;
+mod quantity;
+mod room;
+mod selection;
 mod server;
 pub mod settings;
 mod workload;

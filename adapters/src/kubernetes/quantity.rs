@@ -79,7 +79,8 @@ pub(super) struct Shown<'a> {
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let resource = self.resource.trim_start_matches("requests.").trim_start_matches("limits.");
-        let is_bytes = matches!(resource, "memory" | "ephemeral-storage" | "storage") || resource.starts_with("hugepages-");
+        let is_bytes =
+            matches!(resource, "memory" | "ephemeral-storage" | "storage") || resource.starts_with("hugepages-");
         if !is_bytes {
             let unit = match resource {
                 "cpu" if self.amount == Amount(NANO) => " core",
@@ -242,8 +243,29 @@ mod tests {
     #[test]
     fn what_is_no_amount_or_negative_or_too_large_is_refused() {
         for text in [
-            "", "-1", "-100m", ".", "m", "1.2.3", "1 Gi", "1gi", "1mi", "1K", "0x10", "1e", "1e+", "1e1.5", "１", "∞",
-            "0Q", "9223372036854775808", "8Ei", "1e400", "1e-4000", "1_000", "NaN",
+            "",
+            "-1",
+            "-100m",
+            ".",
+            "m",
+            "1.2.3",
+            "1 Gi",
+            "1gi",
+            "1mi",
+            "1K",
+            "0x10",
+            "1e",
+            "1e+",
+            "1e1.5",
+            "１",
+            "∞",
+            "0Q",
+            "9223372036854775808",
+            "8Ei",
+            "1e400",
+            "1e-4000",
+            "1_000",
+            "NaN",
         ] {
             assert!(Amount::read(text).is_err(), "{text}");
         }

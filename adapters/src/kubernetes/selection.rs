@@ -37,7 +37,9 @@ pub(super) fn compares(operator: &str, value: Option<&str>, values: &[String]) -
         "DoesNotExist" => value.is_none(),
         "Gt" => value.and_then(number).zip(limit()).is_some_and(|(value, limit)| value > limit),
         "Lt" => value.and_then(number).zip(limit()).is_some_and(|(value, limit)| value < limit),
-        other => return Err(format!("a selector has the unknown operator {}", scalebot_commands::request::quoted(other))),
+        other => {
+            return Err(format!("a selector has the unknown operator {}", scalebot_commands::request::quoted(other)));
+        }
     })
 }
 

@@ -160,7 +160,10 @@ fn outside(item: &LimitRangeItem, requests: &Amounts, limits: &Amounts, about: &
         let amount = requests.get(&resource).copied().unwrap_or_default();
         if amount < least {
             let (amount, least) = (amount.of(&resource), least.of(&resource));
-            return Ok(Some(format!("{about} asks for {amount} of {}, at least {least} are needed", quoted(&resource))));
+            return Ok(Some(format!(
+                "{about} asks for {amount} of {}, at least {least} are needed",
+                quoted(&resource)
+            )));
         }
     }
     Ok(None)
@@ -222,7 +225,8 @@ mod tests {
     }
 
     fn new(spec: Value, ranges: Value) -> Demand {
-        Demand::of_new(&serde_json::from_value(spec).unwrap(), &serde_json::from_value::<Vec<_>>(ranges).unwrap()).unwrap()
+        Demand::of_new(&serde_json::from_value(spec).unwrap(), &serde_json::from_value::<Vec<_>>(ranges).unwrap())
+            .unwrap()
     }
 
     fn container(name: &str, cpu: &str, memory: &str) -> Value {
@@ -296,16 +300,20 @@ mod tests {
 
     #[test]
     fn a_limit_range_that_lets_no_such_pod_in_is_named() {
-        let ranges: Vec<LimitRange> = serde_json::from_value(json!([{"metadata": {"name": "small"}, "spec": {"limits": [
-            {"type": "Container", "max": {"memory": "128Mi"}},
-        ]}}]))
-        .unwrap();
+        let ranges: Vec<LimitRange> =
+            serde_json::from_value(json!([{"metadata": {"name": "small"}, "spec": {"limits": [
+                {"type": "Container", "max": {"memory": "128Mi"}},
+            ]}}]))
+            .unwrap();
         let demand = new(json!({"containers": [container("api", "1", "256Mi")]}), json!([]));
         assert_eq!(
             demand.refused_by(&ranges).unwrap().unwrap(),
             "what the limit range small admits (container api has 256 MiB of memory, 128 MiB are allowed)"
         );
-        assert_eq!(new(json!({"containers": [container("api", "1", "64Mi")]}), json!([])).refused_by(&ranges), Ok(None));
+        assert_eq!(
+            new(json!({"containers": [container("api", "1", "64Mi")]}), json!([])).refused_by(&ranges),
+            Ok(None)
+        );
     }
 
     #[test]

@@ -235,7 +235,10 @@ mod tests {
     #[test]
     fn a_quota_that_does_not_say_what_is_used_is_not_known() {
         let mut unreckoned = quota("new", json!({"pods": "4"}), json!({}), json!({}));
-        assert_eq!(of(std::slice::from_ref(&unreckoned), json!({})).unwrap_err(), "quota new: it does not say yet how much pods is used");
+        assert_eq!(
+            of(std::slice::from_ref(&unreckoned), json!({})).unwrap_err(),
+            "quota new: it does not say yet how much pods is used"
+        );
         unreckoned["status"] = Value::Null;
         assert!(of(&[unreckoned], json!({})).is_err());
     }
