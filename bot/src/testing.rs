@@ -560,7 +560,7 @@ impl Traffic for Outside {
             instance: one.id.clone(),
             receives: script.ill(one) != Some(Ill::Unrouted) && !script.drained.contains(&one.id),
             drained: script.drained.contains(&one.id),
-            requests: 412,
+            requests: Some(412),
             in_flight: Some(0),
         };
         Ok(script.instances().iter().map(routed).collect())
