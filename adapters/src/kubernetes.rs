@@ -1,6 +1,8 @@
 //! Kubernetes: a Deployment or `StatefulSet` as the fleet, by the API server alone.
 
+mod endpoints;
 mod objects;
+mod reach;
 mod server;
 pub mod settings;
 mod workload;
