@@ -51,12 +51,7 @@ impl Conclave {
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn reaching(
-        world: Arc<dyn World>,
-        limit: Duration,
-        config: Config,
-        reach: &Reach,
-    ) -> Result<Self, PortError> {
+    pub fn reaching(world: Arc<dyn World>, limit: Duration, config: Config, reach: &Reach) -> Result<Self, PortError> {
         let http = Http::to_instances("the backend", limit, reach)?;
         let budget = Arc::new(Budget::new(world, config.observer_requests_per_minute));
         Ok(Self { http, config, budget })

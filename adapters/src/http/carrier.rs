@@ -58,10 +58,7 @@ impl Arriving {
     }
 
     /// The answer of a connection of our own.
-    pub(super) fn of(
-        response: Response,
-        failed: impl Fn(reqwest::Error) -> PortError + Send + Sync + 'static,
-    ) -> Self {
+    pub(super) fn of(response: Response, failed: impl Fn(reqwest::Error) -> PortError + Send + Sync + 'static) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
         let chunks = stream::unfold((response, failed), |(mut response, failed)| async move {
             let chunk = response.chunk().await.transpose()?;

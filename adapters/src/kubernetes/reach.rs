@@ -105,7 +105,10 @@ impl PodProxy {
         let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
         let path = url.path();
         // The API server would take the rest of such a path for one of its own.
-        if path.split('/').any(|part| matches!(&*part.to_ascii_lowercase(), "." | ".." | "%2e" | "%2e%2e" | ".%2e" | "%2e.")) {
+        if path
+            .split('/')
+            .any(|part| matches!(&*part.to_ascii_lowercase(), "." | ".." | "%2e" | "%2e%2e" | ".%2e" | "%2e."))
+        {
             return Err(wrong("a path with .. is not asked through the API server"));
         }
         let namespace = &self.namespace;

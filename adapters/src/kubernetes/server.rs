@@ -87,10 +87,7 @@ impl Server {
     ///
     /// # Errors
     /// When no answer came, or none that can be understood; of an order it is not known then what became of it.
-    pub(super) async fn send<T: DeserializeOwned>(
-        &self,
-        request: Request<Vec<u8>>,
-    ) -> Result<Answered<T>, PortError> {
+    pub(super) async fn send<T: DeserializeOwned>(&self, request: Request<Vec<u8>>) -> Result<Answered<T>, PortError> {
         Ok(match self.bytes(request).await? {
             Ok(body) => Ok(serde_json::from_slice(&body).map_err(|error| unreadable(&error.to_string()))?),
             Err(refusal) => Err(refusal),
@@ -129,11 +126,7 @@ impl Server {
             self.close_for(wait.min(MAX_RETRY_AFTER));
         }
         Ok(Err(match said {
-            Some(said) => Refusal {
-                status: head.status,
-                reason: quote(&said.reason),
-                message: quote(&said.message),
-            },
+            Some(said) => Refusal { status: head.status, reason: quote(&said.reason), message: quote(&said.message) },
             None => Refusal {
                 status: head.status,
                 reason: String::new(),

@@ -101,8 +101,12 @@ impl Settings {
         match (&self.deployment, &self.stateful_set) {
             (Some(name), None) => Ok(Workload::Deployment(name)),
             (None, Some(name)) => Ok(Workload::StatefulSet(name)),
-            (None, None) => Err(Unusable::new("deployment", "name the deployment or the stateful_set that is the fleet")),
-            (Some(_), Some(_)) => Err(Unusable::new("stateful_set", "name either deployment or stateful_set, not both")),
+            (None, None) => {
+                Err(Unusable::new("deployment", "name the deployment or the stateful_set that is the fleet"))
+            }
+            (Some(_), Some(_)) => {
+                Err(Unusable::new("stateful_set", "name either deployment or stateful_set, not both"))
+            }
         }
     }
 }

@@ -419,10 +419,9 @@ impl Drained {
         let instance = &self.instance;
         let waited = Millis::from(Duration::from_secs(self.waited.duration().as_secs()));
         match self.ended {
-            DrainEnded::Idle
-            | DrainEnded::WaitedNotMeasured
-            | DrainEnded::AsItEnds
-            | DrainEnded::NothingToWaitFor => None,
+            DrainEnded::Idle | DrainEnded::WaitedNotMeasured | DrainEnded::AsItEnds | DrainEnded::NothingToWaitFor => {
+                None
+            }
             DrainEnded::Cancelled | DrainEnded::Interfered => {
                 Some(self.problem.clone().unwrap_or_else(|| "it was told to stop".to_owned()))
             }

@@ -197,7 +197,11 @@ pub async fn of_next(
             otherwise => {
                 let unknown = matches!(otherwise, Effected::Unknown(_));
                 let kept = Kept::of(otherwise, &format!("send {instance} no new requests"));
-                return if unknown { put_back(cx, journal, &prefix, (instance, was), kept).await } else { Ok(Err(kept)) };
+                return if unknown {
+                    put_back(cx, journal, &prefix, (instance, was), kept).await
+                } else {
+                    Ok(Err(kept))
+                };
             }
         };
         drain::last_requests(journal, &prefix, guard, instance, since).await?.body
