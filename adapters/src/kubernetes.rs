@@ -5,6 +5,8 @@ mod objects;
 mod reach;
 mod server;
 pub mod settings;
+#[cfg(test)]
+mod testing;
 mod workload;
 
 use std::sync::Arc;

@@ -4,6 +4,9 @@
 //! A pod that loses a label of the workload's own selector is let go by its controller, which makes another and then ends
 //! the wrong one. So without a label of the Service's own no pod is touched: it leaves the Service as it ends.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,21 +120,8 @@ impl Endpoints {
         }
     }
 
-    /// Why no pod can be taken out by a label.
-    fn no_label(&self, workload: &Observed) -> String {
-        let (service, kind, name) = (&self.inner.settings.service, workload.kind(), workload.name());
-        format!("Service {service} selects by no label of its own: {kind} {name} has every one of them")
-    }
-}
-
-#[async_trait]
-impl Traffic for Endpoints {
-    async fn routed(&self) -> Result<Vec<Routed>, PortError> {
-        let (service, slices, (workload, pods)) = try_join!(self.service(), self.slices(), self.pods())?;
-        Ok(routed(&slices, &pods, own_label(&service, &workload).as_ref()))
-    }
-
-    async fn route(&self, order: &RouteOrder, _fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
+    /// Takes a pod out, or lets it in again.
+    async fn order(&self, order: &RouteOrder) -> Result<OrderAnswer, PortError> {
         let (service, workload, pod) = try_join!(self.service(), self.workload(), self.pod(&order.instance))?;
         let Some(own) = own_label(&service, &workload) else {
             return Ok(OrderAnswer::Refused { detail: self.no_label(&workload) });
@@ -150,6 +140,24 @@ impl Traffic for Endpoints {
         let name = order.instance.as_str();
         let answer = self.inner.server.patch::<Pod, Pod>(namespace, name, None, &manager, &patch).await?;
         became(answer)
+    }
+
+    /// Why no pod can be taken out by a label.
+    fn no_label(&self, workload: &Observed) -> String {
+        let (service, kind, name) = (&self.inner.settings.service, workload.kind(), workload.name());
+        format!("Service {service} selects by no label of its own: {kind} {name} has every one of them")
+    }
+}
+
+#[async_trait]
+impl Traffic for Endpoints {
+    async fn routed(&self) -> Result<Vec<Routed>, PortError> {
+        let (service, slices, (workload, pods)) = try_join!(self.service(), self.slices(), self.pods())?;
+        Ok(routed(&slices, &pods, own_label(&service, &workload).as_ref()))
+    }
+
+    async fn route(&self, order: &RouteOrder, _fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        self.order(order).await
     }
 
     async fn draining(&self) -> Result<Draining, PortError> {

@@ -3,6 +3,9 @@
 //! The API server passes a request on as it is, and the answer back as it is. What it says itself has the form of its own
 //! errors, whatever the status: that is no word of the instance's, and is never taken for one.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
