@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use http::{Request, StatusCode, header};
+use http::response::Parts;
+use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use kube::client::{Body, Client};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
@@ -99,24 +100,46 @@ impl Server {
     /// # Errors
     /// As [`Self::send`].
     pub(super) async fn bytes(&self, request: Request<Vec<u8>>) -> Result<Answered<Vec<u8>>, PortError> {
-        if let Some(wait) = self.closed_for() {
-            let detail = format!("it asked to be left alone for {} s more", wait.as_secs().max(1));
-            return Err(PortError::Unreachable { what: WHAT.to_owned(), detail });
-        }
+        self.unless_closed()?;
         let answer = timeout(self.limit, async {
             let response = self.client.send(request.map(Body::from)).await.map_err(|error| failed(&error))?;
-            let (head, body) = response.into_parts();
-            let body = Limited::new(body, MAX_BODY).collect().await.map_err(|error| {
-                unreadable(&format!("its answer broke off, or is larger than {} MiB: {error}", MAX_BODY >> 20))
-            })?;
-            Ok((head, body.to_bytes()))
+            whole(response).await
         });
-        let late = || PortError::TimedOut { what: WHAT.to_owned(), limit: self.limit };
-        let (head, body) = answer.await.map_err(|_| late())??;
-        if head.status.is_success() {
-            return Ok(Ok(body.to_vec()));
-        }
-        let said: Option<Status> = serde_json::from_slice(&body).ok();
+        let (head, body) = answer.await.map_err(|_| self.late())??;
+        Ok(if head.status.is_success() { Ok(body) } else { Err(self.refusal(&head, &body)) })
+    }
+
+    /// Sends a request whose successful answer has no end, and hands over what comes of it as it comes. Only its
+    /// beginning is awaited under the time-out.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub(super) async fn open(&self, request: Request<Vec<u8>>) -> Result<Answered<Body>, PortError> {
+        self.unless_closed()?;
+        let answer = timeout(self.limit, async {
+            let response = self.client.send(request.map(Body::from)).await.map_err(|error| failed(&error))?;
+            if response.status().is_success() {
+                return Ok(Ok(response.into_body()));
+            }
+            let (head, body) = whole(response).await?;
+            Ok(Err(self.refusal(&head, &body)))
+        });
+        answer.await.map_err(|_| self.late())?
+    }
+
+    fn unless_closed(&self) -> Result<(), PortError> {
+        let Some(wait) = self.closed_for() else { return Ok(()) };
+        let detail = format!("it asked to be left alone for {} s more", wait.as_secs().max(1));
+        Err(PortError::Unreachable { what: WHAT.to_owned(), detail })
+    }
+
+    fn late(&self) -> PortError {
+        PortError::TimedOut { what: WHAT.to_owned(), limit: self.limit }
+    }
+
+    /// What an answer other than success says, its wish to be left alone included.
+    fn refusal(&self, head: &Parts, body: &[u8]) -> Refusal {
+        let said: Option<Status> = serde_json::from_slice(body).ok();
         let asked = head
             .headers
             .get(header::RETRY_AFTER)
@@ -125,14 +148,14 @@ impl Server {
         if let (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, Some(wait)) = (head.status, asked) {
             self.close_for(wait.min(MAX_RETRY_AFTER));
         }
-        Ok(Err(match said {
+        match said {
             Some(said) => Refusal { status: head.status, reason: quote(&said.reason), message: quote(&said.message) },
             None => Refusal {
                 status: head.status,
                 reason: String::new(),
                 message: quote(&String::from_utf8_lossy(&body[..body.len().min(QUOTED * 4)])),
             },
-        }))
+        }
     }
 
     /// Sends a request that it passes on, once, and hands over the answer as it arrives, whoever gave it. Its status says
@@ -188,6 +211,15 @@ impl Refusal {
     pub(super) fn sentence(&self) -> String {
         if self.message.is_empty() { format!("it answered {}", self.status) } else { self.message.clone() }
     }
+}
+
+/// An answer with all of its body.
+async fn whole(response: Response<Body>) -> Result<(Parts, Vec<u8>), PortError> {
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, MAX_BODY).collect().await.map_err(|error| {
+        unreadable(&format!("its answer broke off, or is larger than {} MiB: {error}", MAX_BODY >> 20))
+    })?;
+    Ok((head, body.to_bytes().to_vec()))
 }
 
 fn in_cluster() -> Result<Config, Unusable> {

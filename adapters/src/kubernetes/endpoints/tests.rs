@@ -188,7 +188,7 @@ async fn a_pod_is_taken_out_by_the_services_own_label_and_let_in_again() {
 #[tokio::test]
 async fn what_the_server_says_to_an_order_is_kept_apart_from_not_knowing() {
     let (_listening, _named, endpoints, held) = serve(cluster(true)).await;
-    let mut answer = async |status: u16| {
+    let answer = async |status: u16| {
         let said = json!({ "kind": "Status", "status": "Failure", "message": "its own words", "code": status });
         held.lock().unwrap().refuses = Some((status, said));
         endpoints.order(&order("api-1", false)).await

@@ -22,14 +22,10 @@ async fn answering(status: u16, answer: &str) -> (Listening, Named, Reach, Asked
     let asked = Asked::default();
     let (seen, answer) = (Arc::clone(&asked), answer.to_owned());
     let status = StatusCode::from_u16(status).unwrap();
-    let answered = async move |method: Method, uri: Uri, headers: HeaderMap, body: Vec<u8>| {
-        seen.lock().unwrap().push((method, uri.to_string(), headers, body));
+    let router = Router::new().fallback(async move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
+        seen.lock().unwrap().push((method, uri.to_string(), headers, body.to_vec()));
         (status, answer.clone())
-    };
-    let router =
-        Router::new().fallback(move |method: Method, uri: Uri, headers: HeaderMap, body: axum::body::Bytes| {
-            answered.clone()(method, uri, headers, body.to_vec())
-        });
+    });
     let listening = Listening::start(router).await;
     let named = Named::at(&listening.address());
     let reach = through(&named);
@@ -156,7 +152,8 @@ async fn a_long_answer_is_read_line_by_line_and_silence_in_it_is_a_time_out() {
     let (_listening, _named, reach, _) = answering(200, "one\ntwo\n").await;
     let mut lines = Vec::new();
     let url = "http://api-1:8000/v1/metrics";
-    let read = http(&reach).lines(url, 100, |line| {
+    let instance = http(&reach);
+    let read = instance.lines(url, 100, |line| {
         lines.push(line.to_owned());
         Ok(())
     });
