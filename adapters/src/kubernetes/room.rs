@@ -143,3 +143,6 @@ fn labels(of_template: Option<&Labels>, newest: Option<&Pod>) -> Labels {
     }
     labels
 }
+
+#[cfg(test)]
+mod tests;

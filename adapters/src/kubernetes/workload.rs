@@ -28,6 +28,8 @@ pub(super) struct Observed {
     selector: String,
     template: PodTemplateSpec,
     paused: bool,
+    /// The number of a StatefulSet's first pod.
+    first: u32,
     counts: Counts,
     conditions: Vec<Condition>,
 }
@@ -56,6 +58,8 @@ pub(super) struct Condition {
     pub(super) reason: String,
     /// The controller's sentence, as it wrote it.
     pub(super) message: String,
+    /// Since when it is so.
+    pub(super) since: Option<Timestamp>,
 }
 
 /// Who set the count, and when.
@@ -108,6 +112,11 @@ impl Observed {
     /// Whether its rollouts are stopped by a person.
     pub(super) fn paused(&self) -> bool {
         self.paused
+    }
+
+    /// The number that the first pod of a `StatefulSet` has in its name.
+    pub(super) fn first_ordinal(&self) -> u32 {
+        self.first
     }
 
     /// What its controller counts.
@@ -277,6 +286,7 @@ fn from_deployment(found: Deployment) -> Result<Observed, &'static str> {
         status: condition.status,
         reason: condition.reason.unwrap_or_default(),
         message: condition.message.unwrap_or_default(),
+        since: condition.last_transition_time.map(|time| time.0),
     });
     whole(Observed {
         kind: "Deployment",
@@ -285,6 +295,7 @@ fn from_deployment(found: Deployment) -> Result<Observed, &'static str> {
         selector: query(&spec.selector)?,
         template: spec.template,
         paused: spec.paused == Some(true),
+        first: 0,
         counts: Counts {
             generation: observed_generation.unwrap_or_default(),
             replicas: replicas.unwrap_or_default(),
@@ -313,6 +324,7 @@ fn from_stateful_set(found: StatefulSet) -> Result<Observed, &'static str> {
         status: condition.status,
         reason: condition.reason.unwrap_or_default(),
         message: condition.message.unwrap_or_default(),
+        since: condition.last_transition_time.map(|time| time.0),
     });
     // Between rollouts both revisions are one, and all pods are of it, whatever the count of updated ones says.
     let settled = current_revision == update_revision;
@@ -323,6 +335,7 @@ fn from_stateful_set(found: StatefulSet) -> Result<Observed, &'static str> {
         selector: query(&spec.selector)?,
         template: spec.template,
         paused: false,
+        first: spec.ordinals.and_then(|ordinals| u32::try_from(ordinals.start?).ok()).unwrap_or_default(),
         counts: Counts {
             generation: observed_generation.unwrap_or_default(),
             replicas,
