@@ -5,17 +5,28 @@
 //! twice by itself: a failure is the runbook's to deal with.
 
 mod choice;
+#[cfg(test)]
+mod cluster;
+mod declared;
+mod disruption;
+mod doctor;
+mod endpoints;
 mod logs;
 mod missing;
 mod objects;
 mod observe;
 mod pods;
+mod quantity;
+mod reach;
 mod remove;
+mod room;
 mod scale;
+mod selection;
 mod server;
+pub mod settings;
+mod steering;
 #[cfg(test)]
 mod testing;
-pub mod settings;
 mod watch;
 mod workload;
 
@@ -60,12 +71,6 @@ impl Kubernetes {
     }
 }
 
-impl Kubernetes {
-    fn not_looked_up(&self) -> PortError {
-        PortError::NotServed { what: self.describe(), detail: "this is not looked up there yet".to_owned() }
-    }
-}
-
 #[async_trait]
 impl Fleet for Kubernetes {
     async fn observe(&self) -> Result<FleetState, PortError> {
@@ -89,11 +94,15 @@ impl Fleet for Kubernetes {
     }
 
     async fn disruptions_allowed(&self) -> Result<Option<DisruptionBudget>, PortError> {
-        Err(self.not_looked_up())
+        let Inner { server, settings, .. } = &*self.inner;
+        let workload = workload::read(server, settings).await?;
+        disruption::allowed(server, settings, &workload).await
     }
 
-    async fn headroom(&self, _wanted: Replicas) -> Result<Headroom, PortError> {
-        Err(self.not_looked_up())
+    async fn headroom(&self, wanted: Replicas) -> Result<Headroom, PortError> {
+        let Inner { server, settings, .. } = &*self.inner;
+        let workload = workload::read(server, settings).await?;
+        room::headroom(server, settings, &workload, wanted).await
     }
 
     fn precondition(&self) -> Precondition {
@@ -102,11 +111,15 @@ impl Fleet for Kubernetes {
     }
 
     async fn steered_by(&self) -> Result<Vec<Steering>, PortError> {
-        Err(self.not_looked_up())
+        let Inner { server, settings, .. } = &*self.inner;
+        let workload = workload::read(server, settings).await?;
+        steering::steered_by(server, settings, &workload).await
     }
 
     async fn declared(&self) -> Result<Option<Declared>, PortError> {
-        Err(self.not_looked_up())
+        let Inner { server, settings, .. } = &*self.inner;
+        let workload = workload::read(server, settings).await?;
+        declared::declared(server, settings, &workload).await
     }
 
     fn describe(&self) -> String {

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 
 use super::settings::Settings;
+use crate::http::Unanswered;
 use crate::settings::Unusable;
 
 /// The largest answer that is read, in bytes: some thousand pods.
@@ -28,7 +29,7 @@ const QUOTED: usize = 300;
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(5);
 
 /// How people know it.
-const WHAT: &str = "the Kubernetes API";
+pub(super) const WHAT: &str = "the Kubernetes API";
 
 /// The API server of one cluster.
 #[derive(Clone)]
@@ -157,6 +158,22 @@ impl Server {
         }
     }
 
+    /// Sends a request that it passes on, once, and hands over the answer as it arrives, whoever gave it. Its status says
+    /// nothing about the server.
+    ///
+    /// # Errors
+    /// When no answer came, by whether the request may have been passed on.
+    pub(super) async fn pass_on(&self, request: Request<Vec<u8>>) -> Result<http::Response<Body>, Unanswered> {
+        if let Some(wait) = self.closed_for() {
+            let detail = format!("it asked to be left alone for {} s more", wait.as_secs().max(1));
+            return Err(Unanswered::Unheard(PortError::Unreachable { what: WHAT.to_owned(), detail }));
+        }
+        self.client.send(request.map(Body::from)).await.map_err(|error| match &error {
+            kube::Error::Auth(_) => Unanswered::Unheard(failed(&error)),
+            _ => Unanswered::Unknown(failed(&error)),
+        })
+    }
+
     /// How much longer it asked to be left alone.
     fn closed_for(&self) -> Option<Duration> {
         let closed = *self.closed_until.lock().unwrap_or_else(PoisonError::into_inner);
@@ -222,7 +239,7 @@ fn from_file(settings: &Settings, file: &std::path::Path) -> Result<Config, Unus
     made.ok_or_else(|| unusable("it cannot be read at once".to_owned()))?.map_err(|error| unusable(error.to_string()))
 }
 
-fn failed(error: &kube::Error) -> PortError {
+pub(super) fn failed(error: &kube::Error) -> PortError {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;
@@ -238,6 +255,6 @@ pub(super) fn unreadable(detail: &str) -> PortError {
     PortError::Unreadable { what: WHAT.to_owned(), detail: quote(detail) }
 }
 
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     escaped(text, QUOTED)
 }

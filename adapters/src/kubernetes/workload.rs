@@ -124,11 +124,6 @@ impl Observed {
         self.counts
     }
 
-    /// What its controller says about it.
-    pub(super) fn conditions(&self) -> &[Condition] {
-        &self.conditions
-    }
-
     /// That condition, where it holds.
     pub(super) fn holds(&self, about: &str) -> Option<&Condition> {
         self.conditions.iter().find(|condition| condition.about == about && condition.status == "True")

@@ -2,7 +2,7 @@ use scalebot_commands::units::OperationId;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::kubernetes::testing::{self, ending, owner, pod, unready, unschedulable};
+use crate::kubernetes::cluster::{self, ending, owner, pod, unready, unschedulable};
 use crate::kubernetes::workload::from_stateful_set;
 
 fn with_cost(name: &str, cost: &str) -> Value {
@@ -13,7 +13,7 @@ fn with_cost(name: &str, cost: &str) -> Value {
 
 /// What is answered to an order that names these of the pods, and leaves so many.
 fn answer(given: &[Value], named: &[&str], to: u32) -> Result<(), String> {
-    let pods = testing::pods(given);
+    let pods = cluster::pods(given);
     let named: Vec<&Pod> = pods.iter().filter(|pod| named.contains(&pods::name(pod))).collect();
     would_be(&pods, &named, Replicas(to)).map_err(|answer| match answer {
         OrderAnswer::Refused { detail } => detail,
@@ -88,7 +88,7 @@ fn during_a_rollout_nobody_can_be_chosen() {
 #[test]
 fn a_mark_is_ours_by_who_wrote_it() {
     let mut given = with_cost("api-1", &OURS.to_string());
-    let marked = |given: &Value| is_marked(&testing::read(given));
+    let marked = |given: &Value| is_marked(&cluster::read(given));
     assert!(!marked(&given));
     let fields = json!({ "f:metadata": { "f:annotations": { format!("f:{COST}"): {} } } });
     given["metadata"]["managedFields"] = json!([{ "manager": "scalebot-op-0", "fieldsV1": fields }]);
@@ -98,7 +98,7 @@ fn a_mark_is_ours_by_who_wrote_it() {
 }
 
 fn stateful_set_order(names: &[&str]) -> Result<(), OrderAnswer> {
-    let of = from_stateful_set(testing::read(&json!({
+    let of = from_stateful_set(cluster::read(&json!({
         "metadata": { "name": "api", "uid": "s1", "resourceVersion": "7", "generation": 2 },
         "spec": {
             "replicas": 4, "serviceName": "api", "selector": { "matchLabels": { "app": "api" } },
@@ -116,7 +116,7 @@ fn stateful_set_order(names: &[&str]) -> Result<(), OrderAnswer> {
         instances: names.iter().map(|name| InstanceId::new(*name)).collect(),
         operation: OperationId::new("op-1"),
     };
-    highest(&of, &testing::pods(&given), &order)
+    highest(&of, &cluster::pods(&given), &order)
 }
 
 #[test]

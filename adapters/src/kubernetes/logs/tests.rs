@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::kubernetes::testing::{Api, failure, pod};
+use crate::kubernetes::cluster::{Api, failure, pod};
 
 fn text(text: &str) -> (u16, Value) {
     (200, Value::String(text.to_owned()))

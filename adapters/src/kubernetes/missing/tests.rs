@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::kubernetes::testing::{deployment, ending, now, pod, pods, read, replica_set, settings};
+use crate::kubernetes::cluster::{deployment, ending, now, pod, pods, read, replica_set, settings};
 use crate::kubernetes::workload::from_deployment;
 
 const QUOTA: &str = "pods \"api-7c9f-x2x\" is forbidden: exceeded quota: conclave, requested: pods=1, used: pods=4, \

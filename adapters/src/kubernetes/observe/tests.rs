@@ -2,7 +2,7 @@ use scalebot_commands::ports::{Fleet as _, InstanceState, PortError};
 use scalebot_commands::units::Replicas;
 use serde_json::json;
 
-use crate::kubernetes::testing::{Api, UID, failure, pod, unschedulable};
+use crate::kubernetes::cluster::{Api, UID, failure, pod, unschedulable};
 
 #[tokio::test]
 async fn the_fleet_is_what_the_workload_and_its_pods_say() {

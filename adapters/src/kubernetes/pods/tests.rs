@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::kubernetes::testing::{ending, now, pod, read, settings, unready, unschedulable};
+use crate::kubernetes::cluster::{ending, now, pod, read, settings, unready, unschedulable};
 
 fn seen(pod: &Value) -> Instance {
     instance(&read(pod), &settings(), now())

@@ -1,7 +1,7 @@
 use scalebot_commands::units::{OperationId, Replicas};
 
 use super::*;
-use crate::kubernetes::testing::{Api, Asked, Cluster, UID, ending, failure, pod, unready};
+use crate::kubernetes::cluster::{Api, Asked, Cluster, UID, ending, failure, pod, unready};
 
 const SCALE: &str = "deployments/api/scale";
 
@@ -72,7 +72,9 @@ async fn another_pod_that_goes_is_named() {
 #[tokio::test]
 async fn a_controller_that_takes_its_time_is_not_waited_for_without_end() {
     let api = Api::of(three(), |_, _| None).await;
-    assert_eq!(ordered(&api, &order(3, &["api-2"])).await, Ok(OrderAnswer::Done));
+    let order = order(3, &["api-2"]);
+    let answer = looked_at(&api.server(), &api.settings(), &order, Instant::now()).await;
+    assert_eq!(answer, Ok(OrderAnswer::Done));
 }
 
 #[tokio::test]

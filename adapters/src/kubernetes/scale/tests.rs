@@ -2,7 +2,7 @@ use scalebot_commands::units::Replicas;
 use serde_json::Value;
 
 use super::*;
-use crate::kubernetes::testing::{Api, UID, failure};
+use crate::kubernetes::cluster::{Api, UID, failure};
 
 fn order() -> ScaleOrder {
     ScaleOrder {

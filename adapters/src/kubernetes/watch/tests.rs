@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::kubernetes::Kubernetes;
-use crate::kubernetes::testing::{self, Api, deployment, events, pod, replica_set};
+use crate::kubernetes::cluster::{self, Api, deployment, events, pod, replica_set};
 use crate::kubernetes::workload::from_deployment;
 
 const LIST: &str = "GET pods";
@@ -219,13 +219,13 @@ async fn following_ends_with_the_last_that_could_ask() {
 
 #[tokio::test]
 async fn a_watch_that_has_fallen_silent_does_not_stand_for_the_present() {
-    let of = from_deployment(testing::read(&deployment(2))).unwrap();
+    let of = from_deployment(cluster::read(&deployment(2))).unwrap();
     let owners =
-        Owners { uids: vec!["api-7c9f".to_owned()], replica_sets: vec![testing::read(&replica_set("api-7c9f", 2))] };
+        Owners { uids: vec!["api-7c9f".to_owned()], replica_sets: vec![cluster::read(&replica_set("api-7c9f", 2))] };
     let api = Api::of(two(), |_, _| None).await;
     let watch = Watch::new(&api.server(), "conclave");
     let pods: BTreeMap<_, _> =
-        testing::pods(&two()).into_iter().map(|pod| (pods::name(&pod).to_owned(), pod)).collect();
+        cluster::pods(&two()).into_iter().map(|pod| (pods::name(&pod).to_owned(), pod)).collect();
     let heard_before = |silence: Duration| {
         let pods = pods.clone();
         let heard = Instant::now().checked_sub(silence).unwrap();

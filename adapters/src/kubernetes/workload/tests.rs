@@ -1,10 +1,10 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::kubernetes::testing::{self, Api, deployment, failure, owner, pod, replica_set};
+use crate::kubernetes::cluster::{self, Api, deployment, failure, owner, pod, replica_set};
 
 fn observed(given: &Value) -> Observed {
-    from_deployment(testing::read(given)).unwrap()
+    from_deployment(cluster::read(given)).unwrap()
 }
 
 fn held_by(entries: &Value) -> Option<SetBy> {
@@ -74,7 +74,7 @@ fn a_workload_that_selects_everything_or_lacks_its_version_is_none() {
     let wrong = |change: &dyn Fn(&mut Value)| {
         let mut given = deployment(4);
         change(&mut given);
-        from_deployment(testing::read(&given)).unwrap_err()
+        from_deployment(cluster::read(&given)).unwrap_err()
     };
     assert_eq!(wrong(&|given| given["spec"]["selector"] = json!({})), "has a selector that selects nothing");
     assert_eq!(wrong(&|given| given["spec"]["replicas"] = json!(-1)), "wants fewer than no pods");
@@ -144,7 +144,7 @@ fn a_stateful_set_between_two_revisions_is_rolled_out() {
             },
         })
     };
-    let read = |updated| from_stateful_set(testing::read(&given(updated))).unwrap();
+    let read = |updated| from_stateful_set(cluster::read(&given(updated))).unwrap();
     assert_eq!(read("api-1").rollout_under_way(), None);
     assert_eq!(read("api-2").rollout_under_way().as_deref(), Some("2 of 3 pods are still of an earlier version"));
     assert_eq!((read("api-1").kind(), read("api-1").first_ordinal()), ("StatefulSet", 5));
