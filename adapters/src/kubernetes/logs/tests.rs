@@ -87,6 +87,17 @@ async fn a_name_that_leads_elsewhere_is_not_asked_for() {
     assert!(api.asked().is_empty());
 }
 
+#[tokio::test]
+async fn a_pod_that_was_never_created_wrote_nothing() {
+    let api = with(0, text(""), text("x")).await;
+    let place = InstanceId::new("api-7c9f-missing-5-of-6");
+    let error = end_of(&api.server(), &api.settings(), &place, 10).await.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "instance api-7c9f-missing-5-of-6 does not serve this (its pod was never created, so it wrote nothing)"
+    );
+}
+
 #[test]
 fn a_cut_falls_between_two_characters() {
     assert_eq!(end("aéü", 2), "ü");
