@@ -250,7 +250,7 @@ pub(super) fn forbidden_to_watch() -> Response {
 
 /// A watch that says this and then stays open.
 pub(super) fn events(events: &[Value]) -> Response {
-    let said: String = events.iter().map(|event| format!("{event}\n")).collect();
+    let said = events.iter().fold(String::new(), |said, event| format!("{said}{event}\n"));
     let said = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from(said))]);
     Body::from_stream(futures::StreamExt::chain(said, futures::stream::pending())).into_response()
 }

@@ -41,7 +41,7 @@ async fn looked_at(
 ) -> Result<OrderAnswer, PortError> {
     let (of, owners, seen) = match seen(server, settings).await {
         Ok(seen) => seen,
-        Err(error) => return Ok(nothing_done(error)),
+        Err(error) => return Ok(nothing_done(&error)),
     };
     if let Some(detail) = changed(&of, order) {
         return Ok(OrderAnswer::Conflict { detail });
@@ -82,7 +82,7 @@ async fn seen(server: &Server, settings: &Settings) -> Result<(Observed, Owners,
 }
 
 /// What it means that the way to the order failed: the count was not touched, that much is certain.
-fn nothing_done(error: PortError) -> OrderAnswer {
+fn nothing_done(error: &PortError) -> OrderAnswer {
     match error {
         PortError::Gone { .. } | PortError::Refused { .. } | PortError::NotServed { .. } => {
             OrderAnswer::Refused { detail: error.to_string() }
@@ -159,8 +159,8 @@ impl Remove<'_> {
             } });
             let answer = match self.patch(pod, &patch).await {
                 Ok(Ok(())) => continue,
-                Ok(Err(refusal)) => scale::declined(refusal).unwrap_or_else(nothing_done),
-                Err(error) => nothing_done(error),
+                Ok(Err(refusal)) => scale::declined(refusal).unwrap_or_else(|error| nothing_done(&error)),
+                Err(error) => nothing_done(&error),
             };
             self.unmark(named).await;
             return Some(answer);

@@ -28,7 +28,7 @@ pub(super) struct Observed {
     selector: String,
     template: PodTemplateSpec,
     paused: bool,
-    /// The number of a StatefulSet's first pod.
+    /// The number of a `StatefulSet`'s first pod.
     first: u32,
     counts: Counts,
     conditions: Vec<Condition>,
