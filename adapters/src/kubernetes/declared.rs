@@ -95,7 +95,9 @@ pub(super) fn last_applied(workload: &Observed) -> Result<Option<Option<u32>>, S
     let applied: Value = serde_json::from_str(text).map_err(|_| wrong())?;
     match applied.pointer("/spec/replicas") {
         None | Some(Value::Null) => Ok(Some(None)),
-        Some(count) => count.as_u64().and_then(|count| u32::try_from(count).ok()).map(|count| Some(Some(count))).ok_or_else(wrong),
+        Some(count) => {
+            count.as_u64().and_then(|count| u32::try_from(count).ok()).map(|count| Some(Some(count))).ok_or_else(wrong)
+        }
     }
 }
 

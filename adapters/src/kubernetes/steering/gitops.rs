@@ -35,7 +35,10 @@ pub(super) fn from_a_repository(workload: &Observed, at: &At<'_>) -> Result<Opti
     if application.is_some() || trace.holds(ARGO) {
         let name = application.map(|name| format!(" {}", quoted(name))).unwrap_or_default();
         return Ok(trace.effect(ARGO).map(|effect| Steering {
-            by: format!("Argo CD{}", application.map(|name| format!(" application {}", quoted(name))).unwrap_or_default()),
+            by: format!(
+                "Argo CD{}",
+                application.map(|name| format!(" application {}", quoted(name))).unwrap_or_default()
+            ),
             effect,
             settled_by: format!("take spec.replicas out of the manifest that it applies, then: argocd app sync{name}"),
         }));
