@@ -5,6 +5,8 @@
 //! twice by itself: a failure is the runbook's to deal with.
 
 mod choice;
+#[cfg(test)]
+mod cluster;
 mod declared;
 mod disruption;
 mod doctor;

@@ -47,8 +47,8 @@ pub(super) fn would_be(pods: &[Pod], named: &[&Pod], to: Replicas) -> Result<(),
     match first {
         None => Ok(()),
         Some(pod) => {
-            let names: Vec<&str> = named.iter().map(|pod| pods::name(pod)).collect();
-            refused(format!("{} would end before {}: {}", pods::name(pod), names.join(", "), why(pod)))
+            let meant: Vec<&str> = named.iter().map(|pod| pods::name(pod)).collect();
+            refused(format!("{} would end before {}: {}", pods::name(pod), meant.join(", "), why(pod)))
         }
     }
 }

@@ -8,9 +8,9 @@ use kube::core::subresource::LogParams;
 use scalebot_commands::ports::PortError;
 use scalebot_commands::units::InstanceId;
 
-use super::pods;
 use super::server::{Answered, Refusal, Server, unreadable};
 use super::settings::Settings;
+use super::{missing, pods};
 
 /// How many lines are asked for, and fewer where these are too long: the server's own limit on bytes cuts off the newest.
 const LINES: [i64; 3] = [5_000, 500, 50];
@@ -37,7 +37,14 @@ pub(super) async fn end_of(
     if name.is_empty() || !name.bytes().all(plain) || name.starts_with('.') {
         return Err(unreadable("an instance whose name is none of a pod"));
     }
-    let pod = server.get::<Pod>(Some(&settings.namespace), name).await?.map_err(Refusal::error)?;
+    let pod = match server.get::<Pod>(Some(&settings.namespace), name).await? {
+        Ok(pod) => pod,
+        Err(refusal) if refusal.is_not_found() && missing::is_a_place(instance) => {
+            let detail = "its pod was never created, so it wrote nothing".to_owned();
+            return Err(PortError::NotServed { what: format!("instance {instance}"), detail });
+        }
+        Err(refusal) => return Err(refusal.error()),
+    };
     let container = pods::container(&pod, settings).map(|container| container.name.clone());
     let log = Log { server, settings, name, container: container.as_deref(), most };
     if !was_started_again(&pod, container.as_deref()) {

@@ -17,6 +17,14 @@ use super::workload::{Observed, Owners};
 /// How much of the refusal is repeated, in characters.
 const QUOTED: usize = 160;
 
+/// What the name of a place has, and that of a pod has not: there, no more than five letters and digits follow.
+const MISSING: &str = "-missing-";
+
+/// Whether that is the name of a place that stays empty.
+pub(super) fn is_a_place(instance: &InstanceId) -> bool {
+    instance.as_str().contains(MISSING)
+}
+
 /// Every instance, oldest first: its pods, and after them the places that stay empty for a reason. A pod that has ended is
 /// one of them only as long as nothing took its place: its controller does not count it either.
 pub(super) fn instances(
@@ -57,7 +65,7 @@ fn places(of: &Observed, owners: &Owners, empty: usize, freed_soon: bool, now: T
     let first = wanted.saturating_sub(u32::try_from(empty).unwrap_or(u32::MAX)) + 1;
     (first..=wanted)
         .map(|number| Instance {
-            id: InstanceId::new(format!("{set}-missing-{number}-of-{wanted}")),
+            id: InstanceId::new(format!("{set}{MISSING}{number}-of-{wanted}")),
             address: None,
             started_at: since.unwrap_or(now),
             state,

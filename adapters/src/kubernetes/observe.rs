@@ -46,3 +46,6 @@ pub(super) async fn fleet(server: &Server, settings: &Settings, watch: &Watch) -
         instances: missing::instances(&of, &owners, &pods, settings, Timestamp::now()),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,7 @@ const UP_FOR_LONG: Duration = Duration::from_mins(10);
 const SOME_TRIES: Duration = Duration::from_secs(30);
 
 /// How long a registry may not answer: tries are further and further apart.
-const MORE_TRIES: Duration = Duration::from_secs(120);
+const MORE_TRIES: Duration = Duration::from_mins(2);
 
 /// Names the container that is the instance, where a pod has several (what `kubectl logs` takes).
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";

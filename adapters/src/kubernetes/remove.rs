@@ -28,10 +28,20 @@ pub(super) async fn exactly(
     settings: &Settings,
     order: &RemoveOrder,
 ) -> Result<OrderAnswer, PortError> {
-    let begun = Instant::now();
+    // Whoever asked waits for about as long as four calls take at most.
+    looked_at(server, settings, order, Instant::now() + 2 * settings.time_out).await
+}
+
+/// The same, looking until then who goes.
+async fn looked_at(
+    server: &Server,
+    settings: &Settings,
+    order: &RemoveOrder,
+    until: Instant,
+) -> Result<OrderAnswer, PortError> {
     let (of, owners, seen) = match seen(server, settings).await {
         Ok(seen) => seen,
-        Err(error) => return Ok(nothing_done(error)),
+        Err(error) => return Ok(nothing_done(&error)),
     };
     if let Some(detail) = changed(&of, order) {
         return Ok(OrderAnswer::Conflict { detail });
@@ -41,7 +51,7 @@ pub(super) async fn exactly(
         if let Err(answer) = choice::highest(&of, &seen, order) {
             return Ok(answer);
         }
-        return remove.lower(&of, &seen, begun).await;
+        return remove.lower(&of, &seen, until).await;
     }
     let seen = remove.without_old_marks(seen).await;
     let places = missing::instances(&of, &owners, &seen, settings, Timestamp::now());
@@ -55,7 +65,7 @@ pub(super) async fn exactly(
     if let Some(answer) = remove.mark(&named).await {
         return Ok(answer);
     }
-    let answer = remove.lower(&of, &seen, begun).await;
+    let answer = remove.lower(&of, &seen, until).await;
     if matches!(answer, Ok(OrderAnswer::Conflict { .. } | OrderAnswer::Refused { .. })) {
         remove.unmark(&named).await;
     }
@@ -72,7 +82,7 @@ async fn seen(server: &Server, settings: &Settings) -> Result<(Observed, Owners,
 }
 
 /// What it means that the way to the order failed: the count was not touched, that much is certain.
-fn nothing_done(error: PortError) -> OrderAnswer {
+fn nothing_done(error: &PortError) -> OrderAnswer {
     match error {
         PortError::Gone { .. } | PortError::Refused { .. } | PortError::NotServed { .. } => {
             OrderAnswer::Refused { detail: error.to_string() }
@@ -149,8 +159,8 @@ impl Remove<'_> {
             } });
             let answer = match self.patch(pod, &patch).await {
                 Ok(Ok(())) => continue,
-                Ok(Err(refusal)) => scale::declined(refusal).unwrap_or_else(nothing_done),
-                Err(error) => nothing_done(error),
+                Ok(Err(refusal)) => scale::declined(refusal).unwrap_or_else(|error| nothing_done(&error)),
+                Err(error) => nothing_done(&error),
             };
             self.unmark(named).await;
             return Some(answer);
@@ -178,7 +188,7 @@ impl Remove<'_> {
     }
 
     /// Lowers the count, and looks who goes.
-    async fn lower(&self, of: &Observed, before: &[Pod], begun: Instant) -> Result<OrderAnswer, PortError> {
+    async fn lower(&self, of: &Observed, before: &[Pod], until: Instant) -> Result<OrderAnswer, PortError> {
         let RemoveOrder { identity, from, to, version, operation, .. } = self.order.clone();
         let order = ScaleOrder { identity, from, to, version, operation };
         let answer = scale::count(self.server, self.settings, &order).await?;
@@ -186,7 +196,6 @@ impl Remove<'_> {
             return Ok(answer);
         }
         let counted: Vec<&str> = before.iter().filter(|pod| pods::is_counted(pod)).map(pods::name).collect();
-        let until = begun + 2 * self.settings.time_out;
         loop {
             // The count is lowered, whatever can be seen of it: that somebody else goes is also noticed by whoever waits.
             let Ok(now) = workload::pods(self.server, self.settings, of).await else { return Ok(OrderAnswer::Done) };

@@ -28,7 +28,7 @@ pub(super) struct Observed {
     selector: String,
     template: PodTemplateSpec,
     paused: bool,
-    /// The number of a StatefulSet's first pod.
+    /// The number of a `StatefulSet`'s first pod.
     first: u32,
     counts: Counts,
     conditions: Vec<Condition>,
@@ -122,11 +122,6 @@ impl Observed {
     /// What its controller counts.
     pub(super) fn counts(&self) -> Counts {
         self.counts
-    }
-
-    /// What its controller says about it.
-    pub(super) fn conditions(&self) -> &[Condition] {
-        &self.conditions
     }
 
     /// That condition, where it holds.
@@ -276,7 +271,7 @@ fn nonsense(kind: &str, name: &str, what: &str) -> PortError {
     unreadable(&format!("{kind} {name} {what}"))
 }
 
-fn from_deployment(found: Deployment) -> Result<Observed, &'static str> {
+pub(super) fn from_deployment(found: Deployment) -> Result<Observed, &'static str> {
     let Deployment { metadata, spec, status } = found;
     let spec = spec.ok_or("has no spec")?;
     let DeploymentStatus { conditions, observed_generation, ready_replicas, replicas, updated_replicas, .. } =
@@ -306,7 +301,7 @@ fn from_deployment(found: Deployment) -> Result<Observed, &'static str> {
     })
 }
 
-fn from_stateful_set(found: StatefulSet) -> Result<Observed, &'static str> {
+pub(super) fn from_stateful_set(found: StatefulSet) -> Result<Observed, &'static str> {
     let StatefulSet { metadata, spec, status } = found;
     let spec = spec.ok_or("has no spec")?;
     let StatefulSetStatus {
@@ -379,3 +374,6 @@ fn query(selector: &LabelSelector) -> Result<String, &'static str> {
     // An empty selector would mean every pod of the namespace.
     if terms.is_empty() { Err("has a selector that selects nothing") } else { Ok(terms.join(",")) }
 }
+
+#[cfg(test)]
+mod tests;
