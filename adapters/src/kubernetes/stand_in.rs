@@ -1,6 +1,8 @@
 //! A stand-in for an API server: a small cluster whose objects a test changes before it is asked. It answers over HTTP, so
 //! that what is asked, and how a refusal is understood, is tested as well.
 
+#![allow(clippy::needless_pass_by_value, reason = "JSON is written where it is handed over")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -188,7 +190,7 @@ pub(super) fn pod(index: u32) -> Value {
             "ownerReferences": [owner("ReplicaSet", "api-1", "rs")],
             "creationTimestamp": "2026-11-25T12:00:00Z",
         },
-        "spec": {"nodeName": if index % 2 == 0 { "a" } else { "b" }, "containers": [container()]},
+        "spec": {"nodeName": if index.is_multiple_of(2) { "a" } else { "b" }, "containers": [container()]},
         "status": {"phase": "Running", "podIP": format!("10.0.0.{index}")},
     })
 }

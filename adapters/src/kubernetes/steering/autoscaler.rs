@@ -48,9 +48,10 @@ fn one(scaler: &HorizontalPodAutoscaler, at: &At<'_>, count: Replicas) -> Option
         let settled_by = at.kubectl(&format!("edit hpa {name}")) + ", and change minReplicas or maxReplicas";
         return Some(Steering { by, effect, settled_by });
     }
-    let effect = match least == most {
-        true => format!("keeps the count at {least} and would put ours back within a minute"),
-        false => format!("keeps {bounds} by its own measure and would change our count within a minute"),
+    let effect = if least == most {
+        format!("keeps the count at {least} and would put ours back within a minute")
+    } else {
+        format!("keeps {bounds} by its own measure and would change our count within a minute")
     };
     let patch = at.kubectl(&format!("patch hpa {name} --type=merge -p '{DISABLED}'"));
     let settled_by =
