@@ -24,6 +24,8 @@ mod scale;
 mod selection;
 mod server;
 pub mod settings;
+#[cfg(test)]
+mod stand_in;
 mod steering;
 #[cfg(test)]
 mod testing;

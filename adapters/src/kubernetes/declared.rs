@@ -67,7 +67,7 @@ async fn contents(file: &Path) -> Result<String, String> {
 /// What the cluster keeps: the configuration applied last, else the manager that applied the count as it is.
 fn in_cluster(workload: &Observed) -> Result<Option<Declared>, String> {
     let (kind, name) = (workload.kind(), quoted(workload.name()));
-    if let Some(count) = last_applied(workload)?.flatten() {
+    if let LastApplied::Count(count) = last_applied(workload)? {
         return Ok(Some(Declared {
             count: Replicas(count),
             place: format!("the last-applied configuration of {kind} {name}"),
@@ -83,19 +83,33 @@ fn in_cluster(workload: &Observed) -> Result<Option<Declared>, String> {
     }))
 }
 
-/// The count in the configuration applied last: `None` when none is kept, `Some(None)` when it says no count.
+/// What the configuration that was applied last says of the count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LastApplied {
+    /// No such configuration is kept.
+    NotKept,
+    /// It says no count.
+    NoCount,
+    /// It says this count.
+    Count(u32),
+}
+
+/// The configuration applied last, as far as the count is concerned.
 ///
 /// # Errors
 /// In words, when it cannot be understood.
-pub(super) fn last_applied(workload: &Observed) -> Result<Option<Option<u32>>, String> {
+pub(super) fn last_applied(workload: &Observed) -> Result<LastApplied, String> {
     let Some(text) = workload.meta().annotations.as_ref().and_then(|annotations| annotations.get(LAST_APPLIED)) else {
-        return Ok(None);
+        return Ok(LastApplied::NotKept);
     };
     let wrong = || format!("the last-applied configuration of {} cannot be understood", quoted(workload.name()));
     let applied: Value = serde_json::from_str(text).map_err(|_| wrong())?;
     match applied.pointer("/spec/replicas") {
-        None | Some(Value::Null) => Ok(Some(None)),
-        Some(count) => count.as_u64().and_then(|count| u32::try_from(count).ok()).map(|count| Some(Some(count))).ok_or_else(wrong),
+        None | Some(Value::Null) => Ok(LastApplied::NoCount),
+        Some(count) => {
+            let count = count.as_u64().and_then(|count| u32::try_from(count).ok());
+            count.map(LastApplied::Count).ok_or_else(wrong)
+        }
     }
 }
 
@@ -112,4 +126,5 @@ fn applier(entry: &ManagedFieldsEntry) -> Option<&str> {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "JSON is written where it is handed over")]
 mod tests;

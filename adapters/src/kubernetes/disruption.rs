@@ -63,6 +63,7 @@ fn means_one(budget: &PodDisruptionBudget, pods: &[Labels]) -> Result<bool, Stri
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "JSON is written where it is handed over")]
 mod tests {
     use serde_json::{Value, json};
 

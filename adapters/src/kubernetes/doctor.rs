@@ -173,4 +173,6 @@ fn lacks(system: &str, right: Right, grant: Grant, without: &str) -> Finding {
 }
 
 #[cfg(test)]
+mod deployed;
+#[cfg(test)]
 mod tests;

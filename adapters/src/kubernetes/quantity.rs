@@ -306,9 +306,9 @@ mod tests {
         }
 
         #[test]
-        fn a_suffix_is_nothing_but_a_factor(count in 0_u64..1_000_000, power in 0_usize..6) {
+        fn a_suffix_is_nothing_but_a_factor(count in 0_u64..8_000, power in 0_usize..6) {
             let of = |suffix: &str| nano(&format!("{count}{suffix}"));
-            prop_assert_eq!(of(["Ki", "Mi", "Gi", "Ti", "Pi", "Ki"][power]) , u128::from(count) * NANO << [10, 20, 30, 40, 50, 10][power]);
+            prop_assert_eq!(of(["Ki", "Mi", "Gi", "Ti", "Pi", "Ki"][power]) , (u128::from(count) * NANO) << [10, 20, 30, 40, 50, 10][power]);
             prop_assert_eq!(of(["m", "k", "M", "G", "T", "u"][power]), u128::from(count) * [NANO / 1000, NANO * 1000, NANO * 1_000_000, NANO * NANO, NANO * NANO * 1000, NANO / 1_000_000][power]);
             prop_assert_eq!(of(&format!("e{power}")), u128::from(count) * NANO * 10_u128.pow(power as u32));
         }

@@ -145,4 +145,5 @@ fn labels(of_template: Option<&Labels>, newest: Option<&Pod>) -> Labels {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "JSON is written where it is handed over")]
 mod tests;

@@ -106,4 +106,5 @@ fn in_the_way(workload: &Observed, at: &At<'_>) -> Option<Steering> {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "JSON is written where it is handed over")]
 mod tests;

@@ -238,7 +238,8 @@ spec:
 
     #[test]
     fn what_is_written_in_braces_or_elsewhere_is_refused_with_what_to_do() {
-        let said = "line 1 may hold spec.replicas in a way that cannot be read for certain: write it in lines of its own";
+        let said =
+            "line 1 may hold spec.replicas in a way that cannot be read for certain: write it in lines of its own";
         assert_eq!(refused("spec: {replicas: 4}\n"), said);
         assert_eq!(refused("spec: *shared\n"), said);
         assert_eq!(refused("<<: *shared\nspec:\n  replicas: 4\n"), said);

@@ -116,9 +116,7 @@ impl Right {
             (_, "resourcequotas" | "limitranges", _) => {
                 "how much room there is stays unknown, and every scaling up will be refused"
             }
-            (_, "poddisruptionbudgets", _) => {
-                "how many may go stays unknown, and every scaling down will be refused"
-            }
+            (_, "poddisruptionbudgets", _) => "how many may go stays unknown, and every scaling down will be refused",
             (_, "horizontalpodautoscalers" | "scaledobjects", _) => {
                 "who else changes the count stays unknown, and every precheck will warn"
             }

@@ -214,14 +214,15 @@ fn total(parts: &[Part], of: impl Fn(&Part) -> &Amounts) -> Amounts {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "JSON is written where it is handed over")]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
     use crate::kubernetes::quantity::Amount;
 
-    fn amount(text: &str) -> Option<Amount> {
-        Some(Amount::read(text).unwrap())
+    fn amount(text: &str) -> Amount {
+        Amount::read(text).unwrap()
     }
 
     fn new(spec: Value, ranges: Value) -> Demand {
@@ -242,8 +243,8 @@ mod tests {
             }),
             json!([]),
         );
-        assert_eq!(demand.requests.get("cpu").copied(), amount("300m"));
-        assert_eq!(demand.requests.get("memory").copied(), amount("352Mi"));
+        assert_eq!(demand.requests["cpu"], amount("300m"));
+        assert_eq!(demand.requests["memory"], amount("352Mi"));
     }
 
     #[test]
@@ -257,8 +258,8 @@ mod tests {
             }),
             json!([]),
         );
-        assert_eq!(demand.requests.get("cpu").copied(), amount("400m"));
-        assert_eq!(demand.requests.get("memory").copied(), amount("1124Mi"));
+        assert_eq!(demand.requests["cpu"], amount("400m"));
+        assert_eq!(demand.requests["memory"], amount("1124Mi"));
     }
 
     #[test]
@@ -267,10 +268,10 @@ mod tests {
             {"type": "Container", "default": {"memory": "512Mi", "cpu": "1"}, "defaultRequest": {"memory": "128Mi", "cpu": "200m"}},
         ]}}]);
         let demand = new(json!({"containers": [{"name": "api", "resources": {"limits": {"cpu": "500m"}}}]}), ranges);
-        assert_eq!(demand.requests.get("cpu").copied(), amount("500m"));
-        assert_eq!(demand.requests.get("memory").copied(), amount("128Mi"));
-        assert_eq!(demand.limits.get("cpu").copied(), amount("500m"));
-        assert_eq!(demand.limits.get("memory").copied(), amount("512Mi"));
+        assert_eq!(demand.requests["cpu"], amount("500m"));
+        assert_eq!(demand.requests["memory"], amount("128Mi"));
+        assert_eq!(demand.limits["cpu"], amount("500m"));
+        assert_eq!(demand.limits["memory"], amount("512Mi"));
     }
 
     #[test]
@@ -280,8 +281,8 @@ mod tests {
             "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}},
         });
         let demand = new(spec, json!([]));
-        assert_eq!(demand.requests.get("cpu").copied(), amount("1"));
-        assert_eq!(demand.requests.get("memory").copied(), amount("1Gi"));
+        assert_eq!(demand.requests["cpu"], amount("1"));
+        assert_eq!(demand.requests["memory"], amount("1Gi"));
     }
 
     #[test]
@@ -294,8 +295,8 @@ mod tests {
             }]},
         });
         let requests = Demand::of_running(&serde_json::from_value(pod).unwrap()).unwrap();
-        assert_eq!(requests.get("cpu").copied(), amount("500m"));
-        assert_eq!(requests.get("memory").copied(), amount("256Mi"));
+        assert_eq!(requests["cpu"], amount("500m"));
+        assert_eq!(requests["memory"], amount("256Mi"));
     }
 
     #[test]

@@ -162,6 +162,7 @@ fn is_tolerated(taint: &Taint, tolerations: &[Toleration]) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "JSON is written where it is handed over")]
 mod tests {
     use serde_json::{Value, json};
 

@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{Pod, PodAffinityTerm, PodSpec, TopologySpreadConstraint};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use scalebot_commands::request::quoted;
 
 use super::Tight;
@@ -283,7 +284,7 @@ fn means(
     let in_namespace = match &term.namespace_selector {
         None if named.is_empty() => namespace == own_namespace,
         None => named.iter().any(|name| name == namespace),
-        Some(selector) if *selector == Default::default() => true,
+        Some(selector) if *selector == LabelSelector::default() => true,
         Some(_) => assumed || named.iter().any(|name| name == namespace),
     };
     let Some(selector) = term.label_selector.as_ref().filter(|_| in_namespace) else { return Ok(false) };
@@ -362,4 +363,5 @@ fn identity(pod: &Pod) -> (&str, Labels) {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "JSON is written where it is handed over")]
 mod tests;

@@ -144,6 +144,7 @@ fn is_in(scope: &str, spec: &PodSpec, demand: &Demand) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "JSON is written where it is handed over")]
 mod tests {
     use serde_json::{Value, json};
 

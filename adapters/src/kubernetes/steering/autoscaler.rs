@@ -32,7 +32,9 @@ fn one(scaler: &HorizontalPodAutoscaler, at: &At<'_>, count: Replicas) -> Option
     let (least, most) = (spec.min_replicas.unwrap_or(1), spec.max_replicas);
     let policies = spec.behavior.as_ref().map(|behavior| (&behavior.scale_up, &behavior.scale_down));
     let is_disabled = policies.is_some_and(|(up, down)| {
-        [up, down].iter().all(|rules| rules.as_ref().and_then(|rules| rules.select_policy.as_deref()) == Some("Disabled"))
+        [up, down]
+            .iter()
+            .all(|rules| rules.as_ref().and_then(|rules| rules.select_policy.as_deref()) == Some("Disabled"))
     });
     let is_within = (i64::from(least)..=i64::from(most)).contains(&i64::from(count.0));
     // Its bounds count even then: a count beyond them is set back.
@@ -46,12 +48,14 @@ fn one(scaler: &HorizontalPodAutoscaler, at: &At<'_>, count: Replicas) -> Option
         let settled_by = at.kubectl(&format!("edit hpa {name}")) + ", and change minReplicas or maxReplicas";
         return Some(Steering { by, effect, settled_by });
     }
-    let effect = match least == most {
-        true => format!("keeps the count at {least} and would put ours back within a minute"),
-        false => format!("keeps {bounds} by its own measure and would change our count within a minute"),
+    let effect = if least == most {
+        format!("keeps the count at {least} and would put ours back within a minute")
+    } else {
+        format!("keeps {bounds} by its own measure and would change our count within a minute")
     };
     let patch = at.kubectl(&format!("patch hpa {name} --type=merge -p '{DISABLED}'"));
-    let settled_by = format!("{patch}; for a count outside {least} to {most} change minReplicas or maxReplicas as well");
+    let settled_by =
+        format!("{patch}; for a count outside {least} to {most} change minReplicas or maxReplicas as well");
     Some(Steering { by, effect, settled_by })
 }
 

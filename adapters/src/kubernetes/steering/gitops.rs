@@ -11,7 +11,7 @@ use scalebot_commands::ports::Steering;
 use scalebot_commands::request::quoted;
 
 use super::At;
-use crate::kubernetes::declared::{holds_count, last_applied};
+use crate::kubernetes::declared::{LastApplied, holds_count, last_applied};
 use crate::kubernetes::workload::{MANAGER, Observed};
 
 const ARGO: &str = "argocd-controller";
@@ -35,7 +35,10 @@ pub(super) fn from_a_repository(workload: &Observed, at: &At<'_>) -> Result<Opti
     if application.is_some() || trace.holds(ARGO) {
         let name = application.map(|name| format!(" {}", quoted(name))).unwrap_or_default();
         return Ok(trace.effect(ARGO).map(|effect| Steering {
-            by: format!("Argo CD{}", application.map(|name| format!(" application {}", quoted(name))).unwrap_or_default()),
+            by: format!(
+                "Argo CD{}",
+                application.map(|name| format!(" application {}", quoted(name))).unwrap_or_default()
+            ),
             effect,
             settled_by: format!("take spec.replicas out of the manifest that it applies, then: argocd app sync{name}"),
         }));
@@ -88,7 +91,7 @@ fn named(kind: &str, name: Option<&String>) -> String {
 /// Who holds the count, and what the configuration applied last says of it.
 struct Trace<'a> {
     entries: Vec<&'a ManagedFieldsEntry>,
-    applied: Option<Option<u32>>,
+    applied: LastApplied,
 }
 
 impl<'a> Trace<'a> {
@@ -107,10 +110,12 @@ impl<'a> Trace<'a> {
         if self.holds(manager) {
             return Some("set the count as it is, and would set it back".to_owned());
         }
-        if manager == ARGO
-            && let Some(applied) = self.applied
-        {
-            return applied.map(|count| format!("applies {count} instances, and would set the count back to that"));
+        match self.applied {
+            LastApplied::Count(count) if manager == ARGO => {
+                return Some(format!("applies {count} instances, and would set the count back to that"));
+            }
+            LastApplied::NoCount if manager == ARGO => return None,
+            _ => {}
         }
         // What it applies it takes over by force. Applied after the count was last set, and not taken: it says none.
         let last_set = self.entries.iter().filter(|entry| holds_count(entry)).map(|entry| &entry.time).max();
