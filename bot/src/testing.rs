@@ -68,6 +68,8 @@ pub(crate) struct Script {
     pub(crate) warnings: Vec<EarlyWarning>,
     pub(crate) drained: Vec<InstanceId>,
     pub(crate) draining: Answer<Draining>,
+    /// What the balancer says of each instance; `None` where it does not count.
+    pub(crate) in_flight: Option<u32>,
     pub(crate) work: Vec<(InstanceId, Work)>,
     pub(crate) head: Answer<Option<u64>>,
     pub(crate) pools: [Answer<PoolBudget>; 2],
@@ -218,6 +220,7 @@ impl Stage {
             warnings: vec![],
             drained: vec![],
             draining: Ok(Draining::ByOrder),
+            in_flight: Some(0),
             work: vec![],
             head: Ok(Some(20)),
             pools: [
@@ -563,7 +566,7 @@ impl Traffic for Outside {
             receives: script.ill(one) != Some(Ill::Unrouted) && !script.drained.contains(&one.id),
             drained: script.drained.contains(&one.id),
             requests: Some(412),
-            in_flight: Some(0),
+            in_flight: script.in_flight,
         };
         Ok(script.instances().iter().map(routed).collect())
     }

@@ -10,9 +10,9 @@ use scalebot_adapters::http::Http;
 use scalebot_adapters::prometheus::Prometheus;
 use scalebot_commands::policy::Policy;
 use scalebot_commands::ports::{
-    Chain, Governance, HaltSource, Instance, Metrics, Pool, PortError, Target, Traffic, World,
+    Chain, Draining, Governance, HaltSource, Instance, Metrics, Pool, PortError, Target, Traffic, World,
 };
-use scalebot_commands::units::{Replicas, TargetName};
+use scalebot_commands::units::{Millis, Replicas, TargetName};
 
 use super::{LIMIT, Look};
 use crate::config::target::{ChainSource, FleetSettings, HaltSourceName, PoolSource, TargetSettings};
@@ -177,11 +177,12 @@ async fn ports(
     let pools = pools.filter(|(source, _)| !matches!(source, PoolSource::Postgres | PoolSource::Redis));
     let pools = futures::future::join_all(pools.map(|(_, pool)| budget(of(&pool.name()), &**pool)));
     let chain = target.chain.as_deref().filter(|_| settings.chain != Some(ChainSource::Postgres));
-    let (halt, pools, chain, traffic, room, load, complexity) = futures::join!(
+    let (halt, pools, chain, traffic, drain, room, load, complexity) = futures::join!(
         halt,
         pools,
         head(of("hash chain"), chain, settings.chain.is_some()),
         routed(of("load balancer"), &*target.traffic),
+        draining(of("drain"), policy, &*target.traffic),
         room(of("room"), target),
         load(of("load"), clock, policy, &*target.metrics),
         complexity(of("complexity budget"), target.governance.as_deref()),
@@ -189,7 +190,9 @@ async fn ports(
     let mut found = halt;
     found.extend(pools);
     found.extend(chain);
-    found.extend([traffic, room, load, complexity]);
+    found.push(traffic);
+    found.extend(drain);
+    found.extend([room, load, complexity]);
     found
 }
 
@@ -242,6 +245,24 @@ async fn routed(system: String, traffic: &dyn Traffic) -> Finding {
         }
         Err(error) => Finding::unanswered(system, &error),
     }
+}
+
+/// How an instance's last requests are seen to, where that is not by order alone.
+async fn draining(system: String, policy: &Policy, traffic: &dyn Traffic) -> Option<Finding> {
+    let (grace, how) = match traffic.draining().await {
+        Ok(Draining::ByOrder) => return None,
+        Ok(Draining::AsItEnds { grace, how }) => (grace, how),
+        Err(error) => return Some(Finding::unanswered(system, &error)),
+    };
+    let text = format!("an instance gets requests until it ends: {how}");
+    let to_do = match policy.drain.unmeasured {
+        None => "Going down is refused: set policy.drain.unmeasured to the time that it is to have.".to_owned(),
+        Some(wanted) if grace < wanted => {
+            format!("Going down is refused: policy.drain.unmeasured wants {} for them.", Millis::from(wanted))
+        }
+        Some(_) => "To lose none, let it be taken out before it ends; the README says how.".to_owned(),
+    };
+    Some(Finding::warn(system, text, to_do))
 }
 
 async fn room(system: String, target: &Target) -> Finding {

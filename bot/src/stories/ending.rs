@@ -132,3 +132,18 @@ async fn are_taken_back_without_an_order_as_well() {
     nothing_was_ordered(&stage);
     assert_eq!(times(&stage, "rolling_back"), 1);
 }
+
+#[tokio::test]
+async fn whose_requests_nobody_counts_are_taken_out_and_given_the_time_that_policy_says() {
+    let stage = Stage::with(|script| script.in_flight = None);
+    stage.play_under(DOWN, &policy()).await;
+    assert_eq!((ended(&stage).0.as_str(), times(&stage, "draining")), ("completed", 1), "{:?}", ended(&stage));
+    assert_eq!(last(&stage, "drained")["ended"], "waited_not_measured");
+    assert_eq!(row(&stage)["status"], "warn");
+
+    // Without that time it is refused before anybody is touched.
+    let stage = Stage::with(|script| script.in_flight = None);
+    stage.play_under(DOWN, &easy()).await;
+    assert_eq!((ended(&stage).0.as_str(), row(&stage)["status"].as_str()), ("refused", Some("fail")));
+    nothing_was_ordered(&stage);
+}
