@@ -1,13 +1,16 @@
 //! Kubernetes: a Deployment or `StatefulSet` as the fleet, by the API server alone.
 //!
 //! What is asked of it is one file a question. `workload` reads the workload and finds the pods that are its own, `pods` and
-//! `missing` say what they are as instances, `watch` follows them, `scale` and `remove` change the count. Nothing is asked
-//! twice by itself: a failure is the runbook's to deal with.
+//! `missing` say what they are as instances, `watch` follows them, `scale` and `remove` change the count, `endpoints` says
+//! who is sent requests, `reach` is the way to an instance. Nothing is asked twice by itself: a failure is the runbook's to
+//! deal with.
 
 mod choice;
 mod endpoints;
 mod logs;
 mod missing;
+#[cfg(test)]
+mod named;
 mod objects;
 mod observe;
 mod pods;

@@ -276,7 +276,7 @@ fn nonsense(kind: &str, name: &str, what: &str) -> PortError {
     unreadable(&format!("{kind} {name} {what}"))
 }
 
-fn from_deployment(found: Deployment) -> Result<Observed, &'static str> {
+pub(super) fn from_deployment(found: Deployment) -> Result<Observed, &'static str> {
     let Deployment { metadata, spec, status } = found;
     let spec = spec.ok_or("has no spec")?;
     let DeploymentStatus { conditions, observed_generation, ready_replicas, replicas, updated_replicas, .. } =
@@ -306,7 +306,7 @@ fn from_deployment(found: Deployment) -> Result<Observed, &'static str> {
     })
 }
 
-fn from_stateful_set(found: StatefulSet) -> Result<Observed, &'static str> {
+pub(super) fn from_stateful_set(found: StatefulSet) -> Result<Observed, &'static str> {
     let StatefulSet { metadata, spec, status } = found;
     let spec = spec.ok_or("has no spec")?;
     let StatefulSetStatus {
