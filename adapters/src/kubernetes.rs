@@ -6,6 +6,9 @@
 //! deal with.
 
 mod choice;
+mod declared;
+mod disruption;
+mod doctor;
 mod endpoints;
 mod logs;
 mod missing;
@@ -14,11 +17,15 @@ mod named;
 mod objects;
 mod observe;
 mod pods;
+mod quantity;
 mod reach;
 mod remove;
+mod room;
 mod scale;
+mod selection;
 mod server;
 pub mod settings;
+mod steering;
 #[cfg(test)]
 mod testing;
 mod watch;
@@ -65,12 +72,6 @@ impl Kubernetes {
     }
 }
 
-impl Kubernetes {
-    fn not_looked_up(&self) -> PortError {
-        PortError::NotServed { what: self.describe(), detail: "this is not looked up there yet".to_owned() }
-    }
-}
-
 #[async_trait]
 impl Fleet for Kubernetes {
     async fn observe(&self) -> Result<FleetState, PortError> {
@@ -94,11 +95,15 @@ impl Fleet for Kubernetes {
     }
 
     async fn disruptions_allowed(&self) -> Result<Option<DisruptionBudget>, PortError> {
-        Err(self.not_looked_up())
+        let Inner { server, settings, .. } = &*self.inner;
+        let workload = workload::read(server, settings).await?;
+        disruption::allowed(server, settings, &workload).await
     }
 
-    async fn headroom(&self, _wanted: Replicas) -> Result<Headroom, PortError> {
-        Err(self.not_looked_up())
+    async fn headroom(&self, wanted: Replicas) -> Result<Headroom, PortError> {
+        let Inner { server, settings, .. } = &*self.inner;
+        let workload = workload::read(server, settings).await?;
+        room::headroom(server, settings, &workload, wanted).await
     }
 
     fn precondition(&self) -> Precondition {
@@ -107,11 +112,15 @@ impl Fleet for Kubernetes {
     }
 
     async fn steered_by(&self) -> Result<Vec<Steering>, PortError> {
-        Err(self.not_looked_up())
+        let Inner { server, settings, .. } = &*self.inner;
+        let workload = workload::read(server, settings).await?;
+        steering::steered_by(server, settings, &workload).await
     }
 
     async fn declared(&self) -> Result<Option<Declared>, PortError> {
-        Err(self.not_looked_up())
+        let Inner { server, settings, .. } = &*self.inner;
+        let workload = workload::read(server, settings).await?;
+        declared::declared(server, settings, &workload).await
     }
 
     fn describe(&self) -> String {
