@@ -27,7 +27,7 @@ use super::workload::{self, Observed};
 use super::{Inner, Kubernetes, scale};
 
 /// The value of the Service's own label by which a pod is out of it.
-pub const OUT: &str = "out-of-service";
+const OUT: &str = "out-of-service";
 
 /// The same, where the Service selects just that.
 const OUT_OTHERWISE: &str = "drained";

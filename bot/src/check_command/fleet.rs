@@ -177,12 +177,12 @@ async fn ports(
     let pools = pools.filter(|(source, _)| !matches!(source, PoolSource::Postgres | PoolSource::Redis));
     let pools = futures::future::join_all(pools.map(|(_, pool)| budget(of(&pool.name()), &**pool)));
     let chain = target.chain.as_deref().filter(|_| settings.chain != Some(ChainSource::Postgres));
-    let (halt, pools, chain, traffic, drain, room, load, complexity) = futures::join!(
+    let (halt, pools, chain, traffic, last, room, load, complexity) = futures::join!(
         halt,
         pools,
         head(of("hash chain"), chain, settings.chain.is_some()),
         routed(of("load balancer"), &*target.traffic),
-        draining(of("drain"), policy, &*target.traffic),
+        last_requests(of("last requests"), policy, &*target.traffic),
         room(of("room"), target),
         load(of("load"), clock, policy, &*target.metrics),
         complexity(of("complexity budget"), target.governance.as_deref()),
@@ -191,7 +191,7 @@ async fn ports(
     found.extend(pools);
     found.extend(chain);
     found.push(traffic);
-    found.extend(drain);
+    found.extend(last);
     found.extend([room, load, complexity]);
     found
 }
@@ -247,22 +247,31 @@ async fn routed(system: String, traffic: &dyn Traffic) -> Finding {
     }
 }
 
-/// How an instance's last requests are seen to, where that is not by order alone.
-async fn draining(system: String, policy: &Policy, traffic: &dyn Traffic) -> Option<Finding> {
-    let (grace, how) = match traffic.draining().await {
-        Ok(Draining::ByOrder) => return None,
-        Ok(Draining::AsItEnds { grace, how }) => (grace, how),
-        Err(error) => return Some(Finding::unanswered(system, &error)),
+/// What policy makes of an instance's last requests, where going down is refused for them. That something cannot be told
+/// is said where it is looked up.
+async fn last_requests(system: String, policy: &Policy, traffic: &dyn Traffic) -> Option<Finding> {
+    const REFUSED: &str = "going down is refused";
+    let (draining, routed) = futures::join!(traffic.draining(), traffic.routed());
+    let (why, to_do) = match (draining.ok()?, policy.drain.unmeasured) {
+        (Draining::ByOrder, None) if routed.ok()?.iter().any(|one| one.in_flight.is_none()) => (
+            "nobody counts the requests that an instance has under way".to_owned(),
+            "Set policy.drain.unmeasured: how long is waited instead.",
+        ),
+        (Draining::AsItEnds { .. }, None) => (
+            "an instance answers its last requests as it ends, and nobody counts them".to_owned(),
+            "Set policy.drain.unmeasured: how long it is to have for them.",
+        ),
+        (Draining::AsItEnds { grace, .. }, Some(wanted)) if grace < wanted => (
+            format!(
+                "an instance has {} for its last requests, and policy.drain.unmeasured is {}",
+                Millis::from(grace),
+                Millis::from(wanted)
+            ),
+            "Give instances more time to end, or lower that.",
+        ),
+        _ => return None,
     };
-    let text = format!("an instance gets requests until it ends: {how}");
-    let to_do = match policy.drain.unmeasured {
-        None => "Going down is refused: set policy.drain.unmeasured to the time that it is to have.".to_owned(),
-        Some(wanted) if grace < wanted => {
-            format!("Going down is refused: policy.drain.unmeasured wants {} for them.", Millis::from(wanted))
-        }
-        Some(_) => "To lose none, let it be taken out before it ends; the README says how.".to_owned(),
-    };
-    Some(Finding::warn(system, text, to_do))
+    Some(Finding::warn(system, format!("{REFUSED}: {why}"), to_do))
 }
 
 async fn room(system: String, target: &Target) -> Finding {

@@ -2,7 +2,7 @@
 //! ones while they do.
 
 use scalebot_commands::policy::Policy;
-use scalebot_commands::ports::Draining;
+use scalebot_commands::ports::{Draining, Slot};
 
 use super::fleet::easy;
 use super::*;
@@ -131,6 +131,8 @@ async fn are_taken_back_without_an_order_as_well() {
     assert_eq!(ended(&stage).0, "rolled_back", "{:?}", ended(&stage));
     nothing_was_ordered(&stage);
     assert_eq!(times(&stage, "rolling_back"), 1);
+    let said = format!("{:?}", stage.cards(Slot::WayBack));
+    assert!(said.contains("It gets requests until then.") && !said.contains("gets no requests"), "{said}");
 }
 
 #[tokio::test]
