@@ -5,6 +5,7 @@
 
 pub mod binary;
 pub mod discord;
+pub mod kubernetes;
 pub mod run;
 pub mod schemas;
 pub mod services;
