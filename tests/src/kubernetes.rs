@@ -38,8 +38,8 @@ pub use self::hands::Said;
 pub use self::kubelet::Fate;
 pub use self::setup::{Machines, Node, Real, Setup};
 pub use self::state::Request;
-pub use self::types::reread;
 use self::state::{Shared, State};
+pub use self::types::reread;
 use self::world::World;
 use crate::services::certificates::Authority;
 

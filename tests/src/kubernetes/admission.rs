@@ -26,8 +26,12 @@ pub(crate) fn used(store: &Store, namespace: &str, what: &str) -> i128 {
     let pods = store.all(&PODS).filter(|(key, _)| key.namespace == namespace).map(|(_, pod)| pod);
     let ended = |pod: &Value| ["Failed", "Succeeded"].iter().any(|phase| pod["status"]["phase"] == *phase);
     match what {
-        "count/deployments.apps" => store.all(&DEPLOYMENTS).filter(|(key, _)| key.namespace == namespace).count() as i128 * 1_000,
-        "count/statefulsets.apps" => store.all(&STATEFUL_SETS).filter(|(key, _)| key.namespace == namespace).count() as i128 * 1_000,
+        "count/deployments.apps" => {
+            store.all(&DEPLOYMENTS).filter(|(key, _)| key.namespace == namespace).count() as i128 * 1_000
+        }
+        "count/statefulsets.apps" => {
+            store.all(&STATEFUL_SETS).filter(|(key, _)| key.namespace == namespace).count() as i128 * 1_000
+        }
         _ => pods.filter(|pod| what == "count/pods" || !ended(pod)).filter_map(|pod| uses(pod, what)).sum(),
     }
 }
@@ -35,7 +39,9 @@ pub(crate) fn used(store: &Store, namespace: &str, what: &str) -> i128 {
 /// Whether a quota is about such a pod.
 fn covers(quota: &Value, pod: &Value) -> bool {
     let best_effort = pod["spec"]["containers"].as_array().into_iter().flatten().all(|one| {
-        ["requests", "limits"].iter().all(|kind| one["resources"][*kind].as_object().is_none_or(serde_json::Map::is_empty))
+        ["requests", "limits"]
+            .iter()
+            .all(|kind| one["resources"][*kind].as_object().is_none_or(serde_json::Map::is_empty))
     });
     let ends = pod["spec"]["activeDeadlineSeconds"].is_number();
     quota["spec"]["scopes"].as_array().into_iter().flatten().all(|scope| match scope.as_str() {
@@ -75,8 +81,12 @@ pub(crate) fn quotas(store: &Store, pod: &Value) -> Result<(), Failure> {
             .map(String::as_str)
             .collect();
         if !missing.is_empty() {
-            let containers: Vec<&str> =
-                pod["spec"]["containers"].as_array().into_iter().flatten().filter_map(|one| one["name"].as_str()).collect();
+            let containers: Vec<&str> = pod["spec"]["containers"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|one| one["name"].as_str())
+                .collect();
             let each: Vec<String> =
                 missing.iter().map(|what| format!("{what} for: {}", containers.join(","))).collect();
             let why = format!("failed quota: {quota_name}: must specify {}", each.join("; "));
@@ -121,7 +131,8 @@ pub(crate) fn limit_ranges(store: &Store, pod: &mut Value) {
                         }
                         if resources[kind][what].is_null() {
                             // Whose own limit is said requests that much.
-                            let own = kind == "requests" && own_limit.is_string() && limit["default"][what] != own_limit;
+                            let own =
+                                kind == "requests" && own_limit.is_string() && limit["default"][what] != own_limit;
                             resources[kind][what] = if own { own_limit } else { amount.clone() };
                         }
                     }
@@ -174,7 +185,9 @@ pub(crate) fn policies(
 ) -> Result<(), Failure> {
     for policy in &all.policies {
         let name = &policy["metadata"]["name"];
-        let Some(binding) = all.bindings.iter().find(|binding| binding["spec"]["policyName"] == *name) else { continue };
+        let Some(binding) = all.bindings.iter().find(|binding| binding["spec"]["policyName"] == *name) else {
+            continue;
+        };
         let denies = binding["spec"]["validationActions"].as_array().into_iter().flatten().any(|one| one == "Deny");
         if !denies || !constrains(policy, resource, operation) {
             continue;
@@ -187,7 +200,8 @@ pub(crate) fn policies(
             "resource": { "group": resource.group, "version": resource.version, "resource": resource.plural },
         });
         if let Err(why) = evaluate(policy, &request, old, new) {
-            let (name, binding) = (name.as_str().unwrap_or_default(), binding["metadata"]["name"].as_str().unwrap_or_default());
+            let (name, binding) =
+                (name.as_str().unwrap_or_default(), binding["metadata"]["name"].as_str().unwrap_or_default());
             let object = about["metadata"]["name"].as_str().unwrap_or_default();
             let why = format!("ValidatingAdmissionPolicy '{name}' with binding '{binding}' denied request: {why}");
             let mut failure = Failure::admission(resource, object, &why);
@@ -204,7 +218,9 @@ fn constrains(policy: &Value, resource: &Resource, operation: &str) -> bool {
         rule[field].as_array().into_iter().flatten().any(|one| one == "*" || one == wanted)
     };
     policy["spec"]["matchConstraints"]["resourceRules"].as_array().into_iter().flatten().any(|rule| {
-        has(rule, "apiGroups", resource.group) && has(rule, "resources", resource.plural) && has(rule, "operations", operation)
+        has(rule, "apiGroups", resource.group)
+            && has(rule, "resources", resource.plural)
+            && has(rule, "operations", operation)
     })
 }
 
@@ -214,7 +230,7 @@ fn evaluate(policy: &Value, request: &Value, old: Option<&Value>, new: &Value) -
     for (name, value) in given {
         context.add_variable(name, value).map_err(|error| format!("{name}: {error}"))?;
     }
-    let run = |context: &Context<'_>, expression: &Value| {
+    let run = |context: &Context<'_, '_>, expression: &Value| {
         let expression = expression.as_str().unwrap_or_default();
         let program = Program::compile(expression).map_err(|error| error.to_string())?;
         program.execute(context).map_err(|error| format!("expression '{expression}' resulted in error: {error}"))

@@ -261,7 +261,10 @@ fn log(state: &State, asked: &Asked<'_>, target: &Target<'_>) -> Result<Answer, 
         let message = format!("previous terminated container \"{container}\" in pod \"{}\" not found", key.name);
         return Err(Failure::bad_request(message));
     }
-    if !previous && let Some(reason) = status["state"]["waiting"]["reason"].as_str().filter(|_| status["lastState"] == json!({}) || status["lastState"].is_null())
+    if !previous
+        && let Some(reason) = status["state"]["waiting"]["reason"]
+            .as_str()
+            .filter(|_| status["lastState"] == json!({}) || status["lastState"].is_null())
     {
         let message = format!(
             "container \"{container}\" in pod \"{}\" is waiting to start: {}",
@@ -319,7 +322,10 @@ pub(crate) fn admit(
 
 fn pairs(query: &str) -> BTreeMap<String, String> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(name, value)| (decoded(name), decoded(value))).collect()
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (decoded(name), decoded(value)))
+        .collect()
 }
 
 /// `%2F` and `+` as they were meant.

@@ -63,7 +63,11 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 }
 
 /// Runs a controller for each object of a type.
-fn each(state: &mut State, resource: &'static Resource, mut step: impl FnMut(&mut State, &Key, &Value) -> bool) -> bool {
+fn each(
+    state: &mut State,
+    resource: &'static Resource,
+    mut step: impl FnMut(&mut State, &Key, &Value) -> bool,
+) -> bool {
     let all: Vec<(Key, Value)> = state.store.all(resource).map(|(key, object)| (key.clone(), object.clone())).collect();
     let mut changed = false;
     for (key, object) in all {
@@ -116,7 +120,15 @@ fn is_available(pod: &Value, seconds: u64, now: jiff::Timestamp) -> bool {
 }
 
 /// Sets a condition; when it turned is kept where it has not.
-pub(crate) fn set_condition(status: &mut Value, at: &str, kind: &str, is: bool, reason: &str, message: &str, updates: bool) {
+pub(crate) fn set_condition(
+    status: &mut Value,
+    at: &str,
+    kind: &str,
+    is: bool,
+    reason: &str,
+    message: &str,
+    updates: bool,
+) {
     let is = if is { "True" } else { "False" };
     let mut new = json!({
         "type": kind, "status": is, "reason": reason, "message": message, "lastTransitionTime": at,

@@ -60,8 +60,7 @@ impl Failure {
     }
 
     pub(crate) fn wrong_uid(resource: &Resource, name: &str, wanted: &str, is: &str) -> Self {
-        let why =
-            format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {is}");
+        let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {is}");
         Self::conflict(resource, name, &why)
     }
 

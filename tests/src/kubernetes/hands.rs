@@ -11,7 +11,9 @@ use super::failure::Failure;
 use super::kubelet::{Fate, uid};
 use super::managed::Author;
 use super::merge::merge;
-use super::resource::{AUTOSCALERS, BUDGETS, DEPLOYMENTS, NODES, PODS, QUOTAS, Resource, SCALED_OBJECTS, STATEFUL_SETS};
+use super::resource::{
+    AUTOSCALERS, BUDGETS, DEPLOYMENTS, NODES, PODS, QUOTAS, Resource, SCALED_OBJECTS, STATEFUL_SETS,
+};
 use super::setup::IMAGE;
 use super::state::State;
 use super::store::{Key, Part};
@@ -105,7 +107,11 @@ impl Cluster {
     /// The registry loses the image that the workload has: new pods do not get it, the old ones go on.
     pub fn lose_image(&self, lost: bool) {
         self.shared.change(|state| {
-            if lost { state.pods.missing_images.insert(IMAGE.to_owned()) } else { state.pods.missing_images.remove(IMAGE) }
+            if lost {
+                state.pods.missing_images.insert(IMAGE.to_owned())
+            } else {
+                state.pods.missing_images.remove(IMAGE)
+            }
         });
     }
 
@@ -347,7 +353,14 @@ impl Cluster {
         self.shared.change(|state| state.store.create(resource, object, author).map(drop)).unwrap();
     }
 
-    fn patch(&self, resource: &'static Resource, name: &str, manager: &str, subresource: Option<&'static str>, patch: &Value) {
+    fn patch(
+        &self,
+        resource: &'static Resource,
+        name: &str,
+        manager: &str,
+        subresource: Option<&'static str>,
+        patch: &Value,
+    ) {
         let key = Key::new(resource, NAMESPACE, name);
         let done = self.shared.change(|state| {
             let mut object = state.store.get(&key).cloned().unwrap_or_default();

@@ -210,7 +210,12 @@ pub(crate) fn back_off(pod: &Value, key: &Key, restarts: u32) -> String {
     let seconds = back_off_seconds(restarts);
     let length = if seconds >= 60 { format!("{}m{}s", seconds / 60, seconds % 60) } else { format!("{seconds}s") };
     let container = pod["spec"]["containers"][0]["name"].as_str().unwrap_or_default();
-    format!("back-off {length} restarting failed container={container} pod={}_{}({})", key.name, key.namespace, uid(pod))
+    format!(
+        "back-off {length} restarting failed container={container} pod={}_{}({})",
+        key.name,
+        key.namespace,
+        uid(pod)
+    )
 }
 
 /// How the container before the present one ended, as the pod says it.

@@ -7,7 +7,12 @@ pub(crate) fn list_key(path: &[String]) -> Option<&'static str> {
     let field = path.last()?.as_str();
     let parent = path.len().checked_sub(2).map_or("", |at| path[at].as_str());
     Some(match field {
-        "containers" | "initContainers" | "ephemeralContainers" | "env" | "volumes" | "imagePullSecrets"
+        "containers"
+        | "initContainers"
+        | "ephemeralContainers"
+        | "env"
+        | "volumes"
+        | "imagePullSecrets"
         | "containerStatuses" => "name",
         "volumeMounts" => "mountPath",
         "conditions" => "type",
@@ -113,10 +118,13 @@ mod tests {
 
     #[test]
     fn a_strategic_patch_changes_the_one_container() {
-        let mut target = json!({ "spec": { "containers": [{ "name": "a", "image": "1" }, { "name": "b", "image": "1" }] } });
-        let patch = json!({ "spec": { "$setElementOrder/containers": [], "containers": [{ "name": "b", "image": "2" }] } });
+        let mut target =
+            json!({ "spec": { "containers": [{ "name": "a", "image": "1" }, { "name": "b", "image": "1" }] } });
+        let patch =
+            json!({ "spec": { "$setElementOrder/containers": [], "containers": [{ "name": "b", "image": "2" }] } });
         strategic(&mut target, &patch, &mut Vec::new());
-        let wanted = json!({ "spec": { "containers": [{ "name": "a", "image": "1" }, { "name": "b", "image": "2" }] } });
+        let wanted =
+            json!({ "spec": { "containers": [{ "name": "a", "image": "1" }, { "name": "b", "image": "2" }] } });
         assert_eq!(target, wanted);
     }
 }

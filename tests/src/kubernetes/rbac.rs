@@ -7,11 +7,11 @@ use super::resource::Resource;
 
 /// A user of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
+pub(crate) struct User {
     /// `system:serviceaccount:NAMESPACE:NAME`, or a person's name.
-    pub name: String,
+    pub(crate) name: String,
     /// Whether everything is allowed: the group `system:masters`.
-    pub may_do_all: bool,
+    pub(crate) may_do_all: bool,
 }
 
 /// What is asked for.
@@ -78,8 +78,8 @@ impl Rbac {
         let roles = bound.filter_map(move |binding| {
             let (kind, name) = (&binding["roleRef"]["kind"], &binding["roleRef"]["name"]);
             self.roles.iter().find(|role| {
-                let there = role["kind"] == "ClusterRole"
-                    || role["metadata"]["namespace"] == binding["metadata"]["namespace"];
+                let there =
+                    role["kind"] == "ClusterRole" || role["metadata"]["namespace"] == binding["metadata"]["namespace"];
                 role["kind"] == *kind && role["metadata"]["name"] == *name && there
             })
         });
@@ -112,9 +112,8 @@ fn is(subject: &Value, user: &User) -> bool {
 }
 
 fn grants(rule: &Value, ask: &Ask<'_>) -> bool {
-    let has = |field: &str, wanted: &str| {
-        rule[field].as_array().into_iter().flatten().any(|one| one == "*" || one == wanted)
-    };
+    let has =
+        |field: &str, wanted: &str| rule[field].as_array().into_iter().flatten().any(|one| one == "*" || one == wanted);
     let resource = has("resources", ask.resource)
         || ask.resource.split_once('/').is_some_and(|(_, subresource)| {
             let any = format!("*/{subresource}");

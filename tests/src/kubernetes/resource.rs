@@ -47,12 +47,8 @@ pub(crate) static PODS: Resource =
 pub(crate) static SERVICES: Resource =
     Resource { short: &["svc"], subresources: &["status"], ..core("services", "service", "Service") };
 pub(crate) static EVENTS: Resource = Resource { short: &["ev"], ..core("events", "event", "Event") };
-pub(crate) static NODES: Resource = Resource {
-    short: &["no"],
-    namespaced: false,
-    subresources: &["status"],
-    ..core("nodes", "node", "Node")
-};
+pub(crate) static NODES: Resource =
+    Resource { short: &["no"], namespaced: false, subresources: &["status"], ..core("nodes", "node", "Node") };
 pub(crate) static NAMESPACES: Resource = Resource {
     short: &["ns"],
     namespaced: false,

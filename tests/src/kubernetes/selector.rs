@@ -214,7 +214,8 @@ mod tests {
         assert!(selects("!canary,tier notin (front),canary!=yes"));
         assert!(!selects("app=web") && !selects("canary") && !selects("!app") && !selects("tier notin (back)"));
         assert_eq!(Labels::parse("app within (a)").unwrap_err().code, 400);
-        let object = json!({ "matchLabels": { "app": "api" }, "matchExpressions": [{ "key": "x", "operator": "Exists" }] });
+        let object =
+            json!({ "matchLabels": { "app": "api" }, "matchExpressions": [{ "key": "x", "operator": "Exists" }] });
         assert_eq!(Labels::of(&object).unwrap().text(), "app=api,x");
         assert_eq!(Labels::of(&Value::Null), None);
     }

@@ -49,7 +49,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: std::net::TcpListener, 
             let serving = async {
                 let Ok(stream) = tls.accept(stream).await else { return };
                 let service = service_fn(|request| take(Arc::clone(&shared), request));
-                let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                let connection =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
                 // A client that goes away is none of the server's business.
                 let _ = connection.await;
             };

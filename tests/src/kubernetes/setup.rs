@@ -94,7 +94,8 @@ pub(super) fn administrator() -> User {
 }
 
 pub(super) fn tls(certificate: &Certificate) -> TlsAcceptor {
-    let chain = CertificateDer::pem_file_iter(&certificate.certificate).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
+    let chain =
+        CertificateDer::pem_file_iter(&certificate.certificate).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
     let key = PrivateKeyDer::from_pem_file(&certificate.key).unwrap();
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();

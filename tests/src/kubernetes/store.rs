@@ -131,7 +131,12 @@ impl Store {
     }
 
     /// Makes an object.
-    pub(crate) fn create(&mut self, resource: &Resource, mut object: Value, author: Author<'_>) -> Result<Value, Failure> {
+    pub(crate) fn create(
+        &mut self,
+        resource: &Resource,
+        mut object: Value,
+        author: Author<'_>,
+    ) -> Result<Value, Failure> {
         if let Some(prefix) = object["metadata"]["generateName"].as_str()
             && !object["metadata"]["name"].is_string()
         {
@@ -182,9 +187,15 @@ impl Store {
         if !wanted.is_empty() && wanted != text(&old, "resourceVersion") {
             return Err(Failure::stale(resource, &key.name));
         }
-        for field in
-            ["uid", "creationTimestamp", "generation", "resourceVersion", "managedFields", "deletionTimestamp", "deletionGracePeriodSeconds"]
-        {
+        for field in [
+            "uid",
+            "creationTimestamp",
+            "generation",
+            "resourceVersion",
+            "managedFields",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+        ] {
             new["metadata"][field] = old["metadata"][field].clone();
         }
         new["metadata"]["name"] = key.name.clone().into();
@@ -333,7 +344,10 @@ fn normal(resource: &Resource, object: &Value) -> Result<Value, Failure> {
     object["kind"] = resource.kind.into();
     without_null(&mut object);
     let mut object = reread(resource.kind, &object).map_err(|why| {
-        let message = format!("{} in version \"{}\" cannot be handled as a {}: {why}", resource.kind, resource.version, resource.kind);
+        let message = format!(
+            "{} in version \"{}\" cannot be handled as a {}: {why}",
+            resource.kind, resource.version, resource.kind
+        );
         Failure::bad_request(message)
     })?;
     without_null(&mut object);

@@ -72,7 +72,11 @@ pub(crate) fn fill_in(kind: &str, object: &mut Value) {
             or(spec, "podManagementPolicy", "OrderedReady");
             or(spec, "revisionHistoryLimit", 10);
             or(spec, "updateStrategy", json!({ "type": "RollingUpdate", "rollingUpdate": { "partition": 0 } }));
-            or(spec, "persistentVolumeClaimRetentionPolicy", json!({ "whenDeleted": "Retain", "whenScaled": "Retain" }));
+            or(
+                spec,
+                "persistentVolumeClaimRetentionPolicy",
+                json!({ "whenDeleted": "Retain", "whenScaled": "Retain" }),
+            );
             fill_in_pod(&mut spec["template"]["spec"]);
         }
         "Pod" => {
@@ -80,9 +84,7 @@ pub(crate) fn fill_in(kind: &str, object: &mut Value) {
             fill_in_pod(spec);
             or(spec, "enableServiceLinks", true);
             or(spec, "serviceAccountName", "default");
-            let seconds = |key: &str| {
-                json!({ "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300 })
-            };
+            let seconds = |key: &str| json!({ "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300 });
             let usual = json!([seconds("node.kubernetes.io/not-ready"), seconds("node.kubernetes.io/unreachable")]);
             or(spec, "tolerations", usual);
             or(spec, "priority", 0);
@@ -178,7 +180,8 @@ fn fill_in_pod(spec: &mut Value) {
 /// `Guaranteed`, `Burstable` or `BestEffort`.
 fn quality(spec: &Value) -> &'static str {
     let containers = spec["containers"].as_array().map_or(&[][..], Vec::as_slice);
-    let set = |container: &Value, what: &str| container["resources"][what].as_object().is_some_and(|all| !all.is_empty());
+    let set =
+        |container: &Value, what: &str| container["resources"][what].as_object().is_some_and(|all| !all.is_empty());
     if containers.iter().all(|one| !set(one, "requests") && !set(one, "limits")) {
         return "BestEffort";
     }

@@ -94,7 +94,7 @@ fn types(state: &State, group: &str, version: &str) -> Option<Value> {
     }
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     let is_served = !types.is_empty();
-    is_served.then(|| {
-        json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": types })
-    })
+    is_served.then(
+        || json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": types }),
+    )
 }

@@ -46,7 +46,9 @@ fn watch(state: &mut State, asked: &Asked<'_>, target: &Target<'_>, which: Which
         }
     }
     if text("sendInitialEvents") == "true" {
-        return Err(Failure::bad_request("sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"));
+        return Err(Failure::bad_request(
+            "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
+        ));
     }
     Ok(Answer::Watch(Watching {
         resource: target.resource,
@@ -87,8 +89,10 @@ fn list(state: &mut State, asked: &Asked<'_>, target: &Target<'_>, which: &Which
         last.is_none_or(|last| (namespace, name) > last)
     };
     let all = as_of(state, target, version);
-    let mut left: Vec<_> =
-        all.into_iter().filter(|(key, object)| after(&key.namespace, &key.name) && which.selects(key, object)).collect();
+    let mut left: Vec<_> = all
+        .into_iter()
+        .filter(|(key, object)| after(&key.namespace, &key.name) && which.selects(key, object))
+        .collect();
     let limit = text("limit").parse::<usize>().ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
     let mut metadata = json!({ "resourceVersion": version.to_string() });
     if left.len() > limit {

@@ -27,16 +27,25 @@ pub(super) fn answer(state: &mut State, asked: &Asked<'_>, target: &Target<'_>, 
     };
     let name = &key.name;
     if wanted["metadata"]["name"].as_str().is_some_and(|other| other != name) {
-        let message = format!("the name of the object ({}) does not match the name on the URL ({name})", wanted["metadata"]["name"]);
+        let message = format!(
+            "the name of the object ({}) does not match the name on the URL ({name})",
+            wanted["metadata"]["name"]
+        );
         return Err(Failure::bad_request(message));
     }
     let replicas = match &wanted["spec"]["replicas"] {
         // A count that is not said is none.
         Value::Null => 0,
         Value::Number(number) => number.as_i64().filter(|count| i32::try_from(*count).is_ok()).ok_or_else(|| {
-            Failure::bad_request(format!("json: cannot unmarshal number {number} into Go struct field ScaleSpec.spec.replicas of type int32"))
+            Failure::bad_request(format!(
+                "json: cannot unmarshal number {number} into Go struct field ScaleSpec.spec.replicas of type int32"
+            ))
         })?,
-        _ => return Err(Failure::bad_request("json: cannot unmarshal string into Go struct field ScaleSpec.spec.replicas of type int32")),
+        _ => {
+            return Err(Failure::bad_request(
+                "json: cannot unmarshal string into Go struct field ScaleSpec.spec.replicas of type int32",
+            ));
+        }
     };
     if replicas < 0 {
         let why = format!("Invalid value: {replicas}: must be greater than or equal to 0");

@@ -39,12 +39,15 @@ pub(super) fn create(state: &mut State, asked: &Asked<'_>, target: &Target<'_>) 
     let mut object = json_body(asked)?;
     let resource = target.resource;
     if object["kind"].as_str().is_some_and(|kind| kind != resource.kind) {
-        let message = format!("the API version in the data ({}) does not match the expected API version", object["kind"]);
+        let message =
+            format!("the API version in the data ({}) does not match the expected API version", object["kind"]);
         return Err(Failure::bad_request(message));
     }
     if resource.namespaced {
         if object["metadata"]["namespace"].as_str().is_some_and(|other| other != target.namespace) {
-            return Err(Failure::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
+            return Err(Failure::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
         }
         object["metadata"]["namespace"] = target.namespace.into();
         if state.store.get(&Key::new(&NAMESPACES, "", target.namespace)).is_none() {
@@ -161,7 +164,9 @@ pub(super) fn delete(state: &mut State, asked: &Asked<'_>, target: &Target<'_>) 
         let (wanted, is) = (&options["preconditions"][field], &object["metadata"][field]);
         if !wanted.is_null() && wanted != is {
             let (wanted, is) = (wanted.as_str().unwrap_or_default(), is.as_str().unwrap_or_default());
-            let why = format!("the {wrong} in the precondition ({wanted}) does not match the {wrong} in record ({is}). The object might have been deleted and then recreated");
+            let why = format!(
+                "the {wrong} in the precondition ({wanted}) does not match the {wrong} in record ({is}). The object might have been deleted and then recreated"
+            );
             return Err(Failure::conflict(target.resource, &key.name, &why));
         }
     }
@@ -187,5 +192,8 @@ pub(super) fn delete_all(state: &mut State, asked: &Asked<'_>, target: &Target<'
     for key in all {
         state.store.delete(target.resource, &key, None)?;
     }
-    Ok(Answer::Object(200, serde_json::json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" })))
+    Ok(Answer::Object(
+        200,
+        serde_json::json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" }),
+    ))
 }

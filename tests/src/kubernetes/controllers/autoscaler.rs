@@ -30,7 +30,8 @@ pub(super) fn step(state: &mut State) -> bool {
         let is = count(&workload["spec"]["replicas"]);
         let (least, most) = (count(&autoscaler["spec"]["minReplicas"]), count(&autoscaler["spec"]["maxReplicas"]));
         // None at all is how a person switches it off.
-        let needed = state.needed.get(&format!("{}/{}", key.namespace, key.name)).map_or(is, |needed| i64::from(*needed));
+        let needed =
+            state.needed.get(&format!("{}/{}", key.namespace, key.name)).map_or(is, |needed| i64::from(*needed));
         let wanted = if is == 0 { 0 } else { needed.clamp(least, most) };
         let mut changed = false;
         if wanted != is {
@@ -84,10 +85,11 @@ pub(super) fn keda(state: &mut State) -> bool {
         match own {
             Some(own) if paused => changed |= state.store.remove(&Key::of(&AUTOSCALERS, &own)).is_some(),
             Some(own) => {
-                changed |= state.store.edit(&AUTOSCALERS, &Key::of(&AUTOSCALERS, &own), Part::Main, "keda-operator", |one| {
-                    one["spec"]["minReplicas"] = count(&object["spec"]["minReplicaCount"]).max(1).into();
-                    one["spec"]["maxReplicas"] = object["spec"]["maxReplicaCount"].as_i64().unwrap_or(100).into();
-                });
+                changed |=
+                    state.store.edit(&AUTOSCALERS, &Key::of(&AUTOSCALERS, &own), Part::Main, "keda-operator", |one| {
+                        one["spec"]["minReplicas"] = count(&object["spec"]["minReplicaCount"]).max(1).into();
+                        one["spec"]["maxReplicas"] = object["spec"]["maxReplicaCount"].as_i64().unwrap_or(100).into();
+                    });
             }
             None if paused => {}
             None => {
@@ -118,14 +120,15 @@ pub(super) fn keda(state: &mut State) -> bool {
             }
         }
         let moment = state.store.at();
-        changed | state.store.edit(&SCALED_OBJECTS, key, Part::Status, "keda-operator", |one| {
-            let status = &mut one["status"];
-            let reason = if paused { "ScaledObjectPaused" } else { "ScaledObjectUnpaused" };
-            if status.is_null() {
-                *status = json!({});
-            }
-            set_condition(status, &moment, "Paused", paused, reason, "", false);
-            status["pausedReplicaCount"] = at.map_or(Value::Null, Value::from);
-        })
+        changed
+            | state.store.edit(&SCALED_OBJECTS, key, Part::Status, "keda-operator", |one| {
+                let status = &mut one["status"];
+                let reason = if paused { "ScaledObjectPaused" } else { "ScaledObjectUnpaused" };
+                if status.is_null() {
+                    *status = json!({});
+                }
+                set_condition(status, &moment, "Paused", paused, reason, "", false);
+                status["pausedReplicaCount"] = at.map_or(Value::Null, Value::from);
+            })
     })
 }

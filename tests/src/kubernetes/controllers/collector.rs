@@ -29,11 +29,12 @@ pub(super) fn step(state: &mut State) -> bool {
     for key in orphans {
         changed |= state.store.delete(key.type_of(), &key, None).is_ok();
     }
-    changed | each(state, &QUOTAS, |state, key, quota| {
-        let mut status = json!({ "hard": quota["spec"]["hard"], "used": {} });
-        for what in quota["spec"]["hard"].as_object().into_iter().flatten().map(|(what, _)| what) {
-            status["used"][what] = written(used(&state.store, &key.namespace, what), what).into();
-        }
-        state.store.edit(&QUOTAS, key, Part::Status, MANAGER, |quota| quota["status"] = status)
-    })
+    changed
+        | each(state, &QUOTAS, |state, key, quota| {
+            let mut status = json!({ "hard": quota["spec"]["hard"], "used": {} });
+            for what in quota["spec"]["hard"].as_object().into_iter().flatten().map(|(what, _)| what) {
+                status["used"][what] = written(used(&state.store, &key.namespace, what), what).into();
+            }
+            state.store.edit(&QUOTAS, key, Part::Status, MANAGER, |quota| quota["status"] = status)
+        })
 }

@@ -146,7 +146,15 @@ fn scale(state: &mut State, deployment: &Value, set: &Value, to: i64) -> bool {
 }
 
 /// One step of a rolling update.
-fn roll(state: &mut State, deployment: &Value, new: &Value, old: &[Value], wanted: i64, surge: i64, missing: i64) -> bool {
+fn roll(
+    state: &mut State,
+    deployment: &Value,
+    new: &Value,
+    old: &[Value],
+    wanted: i64,
+    surge: i64,
+    missing: i64,
+) -> bool {
     let spec = |set: &Value| count(&set["spec"]["replicas"]);
     let total: i64 = spec(new) + old.iter().map(spec).sum::<i64>();
     if spec(new) > wanted {
@@ -208,11 +216,8 @@ fn tell(state: &mut State, key: &Key, new: Option<&Value>, old: &[Value], missin
     let Some(deployment) = state.store.get(key).cloned() else { return false };
     let at = state.store.at();
     let now = state.store.now();
-    let all: Vec<Value> = new
-        .into_iter()
-        .chain(old)
-        .filter_map(|set| state.store.get(&Key::of(&REPLICA_SETS, set)).cloned())
-        .collect();
+    let all: Vec<Value> =
+        new.into_iter().chain(old).filter_map(|set| state.store.get(&Key::of(&REPLICA_SETS, set)).cloned()).collect();
     let sum = |field: &str| all.iter().map(|set| count(&set["status"][field])).sum::<i64>();
     let updated = new.and_then(|set| state.store.get(&Key::of(&REPLICA_SETS, set)).cloned()).unwrap_or_default();
     let wanted = count(&deployment["spec"]["replicas"]);
@@ -231,7 +236,10 @@ fn tell(state: &mut State, key: &Key, new: Option<&Value>, old: &[Value], missin
     set("updatedReplicas", count(&updated["status"]["replicas"]));
     set("readyReplicas", sum("readyReplicas"));
     set("availableReplicas", available);
-    set("unavailableReplicas", (wanted.max(all.iter().map(|set| count(&set["spec"]["replicas"])).sum()) - available).max(0));
+    set(
+        "unavailableReplicas",
+        (wanted.max(all.iter().map(|set| count(&set["spec"]["replicas"])).sum()) - available).max(0),
+    );
     if available >= wanted - missing {
         let message = "Deployment has minimum availability.";
         set_condition(&mut status, &at, "Available", true, "MinimumReplicasAvailable", message, true);
@@ -269,7 +277,8 @@ fn tell(state: &mut State, key: &Key, new: Option<&Value>, old: &[Value], missin
         } else if late {
             let message = format!("ReplicaSet \"{name}\" has timed out progressing.");
             set_condition(&mut status, &at, "Progressing", false, "ProgressDeadlineExceeded", &message, true);
-        } else if moved || progressing.is_null() || !progressing["message"].as_str().unwrap_or_default().contains(&name) {
+        } else if moved || progressing.is_null() || !progressing["message"].as_str().unwrap_or_default().contains(&name)
+        {
             let message = format!("ReplicaSet \"{name}\" is progressing.");
             set_condition(&mut status, &at, "Progressing", true, "ReplicaSetUpdated", &message, true);
             if let Some(condition) =

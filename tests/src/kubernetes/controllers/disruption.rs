@@ -42,7 +42,9 @@ fn wanted_of(state: &State, key: &Key, pods: &[&Value]) -> i64 {
     for pod in pods {
         let Some(mut reference) = controller(pod).cloned() else { continue };
         let mut resource = if reference["kind"] == "StatefulSet" { &STATEFUL_SETS } else { &REPLICA_SETS };
-        let named = |resource, reference: &Value| Key::new(resource, &key.namespace, reference["name"].as_str().unwrap_or_default());
+        let named = |resource, reference: &Value| {
+            Key::new(resource, &key.namespace, reference["name"].as_str().unwrap_or_default())
+        };
         let above = state.store.get(&named(resource, &reference)).and_then(controller).cloned();
         if let Some(above) = above.filter(|above| above["kind"] == "Deployment") {
             (reference, resource) = (above, &DEPLOYMENTS);

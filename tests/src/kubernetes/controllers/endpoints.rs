@@ -38,10 +38,12 @@ fn sync(state: &mut State, key: &Key, service: &Value) -> bool {
         .collect();
     let slices = state.store.within(&ENDPOINT_SLICES, &key.namespace);
     match slices.iter().find(|slice| is_owned(slice, service)) {
-        Some(slice) => state.store.edit(&ENDPOINT_SLICES, &Key::of(&ENDPOINT_SLICES, slice), Part::Main, MANAGER, |slice| {
-            slice["endpoints"] = endpoints.into();
-            slice["ports"] = ports.into();
-        }),
+        Some(slice) => {
+            state.store.edit(&ENDPOINT_SLICES, &Key::of(&ENDPOINT_SLICES, slice), Part::Main, MANAGER, |slice| {
+                slice["endpoints"] = endpoints.into();
+                slice["ports"] = ports.into();
+            })
+        }
         None => {
             let slice = json!({
                 "metadata": {

@@ -16,7 +16,8 @@ const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 pub(super) fn sort(state: &State, set: &Value, pods: &mut [Value]) {
     let now = state.store.now();
     let related = related(state, set);
-    let rank = |pod: &Value| related.iter().filter(|other| other["spec"]["nodeName"] == pod["spec"]["nodeName"]).count();
+    let rank =
+        |pod: &Value| related.iter().filter(|other| other["spec"]["nodeName"] == pod["spec"]["nodeName"]).count();
     pods.sort_by(|one, other| goes_before(one, other, (rank(one), rank(other)), now));
 }
 
@@ -27,8 +28,10 @@ fn related(state: &State, set: &Value) -> Vec<Value> {
     let sets = state.store.within(&REPLICA_SETS, namespace);
     let family: Vec<Value> = sets
         .iter()
-        .filter(|one| one["metadata"]["uid"] == set["metadata"]["uid"]
-            || (owner.is_some() && controller(one).map(|reference| reference["uid"].clone()) == owner))
+        .filter(|one| {
+            one["metadata"]["uid"] == set["metadata"]["uid"]
+                || (owner.is_some() && controller(one).map(|reference| reference["uid"].clone()) == owner)
+        })
         .map(|one| one["metadata"]["uid"].clone())
         .collect();
     let pods = state.store.within(&PODS, namespace).into_iter();
@@ -43,7 +46,9 @@ fn goes_before(one: &Value, other: &Value, ranks: (usize, usize), now: Timestamp
         Some("Unknown") => 1,
         _ => 0,
     };
-    let cost = |pod: &Value| pod["metadata"]["annotations"][COST].as_str().and_then(|text| text.parse::<i32>().ok()).unwrap_or(0);
+    let cost = |pod: &Value| {
+        pod["metadata"]["annotations"][COST].as_str().and_then(|text| text.parse::<i32>().ok()).unwrap_or(0)
+    };
     let restarts = |pod: &Value| {
         let statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
         statuses.map(|status| status["restartCount"].as_i64().unwrap_or(0)).max().unwrap_or(0)
@@ -57,7 +62,9 @@ fn goes_before(one: &Value, other: &Value, ranks: (usize, usize), now: Timestamp
         .then_with(|| is_ready(one).cmp(&is_ready(other)))
         .then_with(|| cost(one).cmp(&cost(other)))
         .then_with(|| ranks.1.cmp(&ranks.0))
-        .then_with(|| if is_ready(one) && is_ready(other) { younger(one, other, ready_since, now) } else { Ordering::Equal })
+        .then_with(|| {
+            if is_ready(one) && is_ready(other) { younger(one, other, ready_since, now) } else { Ordering::Equal }
+        })
         .then_with(|| restarts(other).cmp(&restarts(one)))
         .then_with(|| younger(one, other, made, now))
 }

@@ -8,7 +8,9 @@ use super::super::resource::{PODS, REPLICA_SETS};
 use super::super::selector::Labels;
 use super::super::state::State;
 use super::super::store::{Key, Part};
-use super::{MANAGER, controller, count, each, is_active, is_available, is_owned, is_ready, ranking, reference, set_condition};
+use super::{
+    MANAGER, controller, count, each, is_active, is_available, is_owned, is_ready, ranking, reference, set_condition,
+};
 
 pub(super) fn step(state: &mut State) -> bool {
     each(state, &REPLICA_SETS, sync)
@@ -98,7 +100,8 @@ fn tell(state: &mut State, key: &Key, failure: Option<(&str, String)>) -> bool {
     let seconds = set["spec"]["minReadySeconds"].as_u64().unwrap_or(0);
     let pods = state.store.within(&PODS, &key.namespace);
     let own: Vec<Value> = pods.into_iter().filter(|pod| is_owned(pod, &set) && is_active(pod)).collect();
-    let labels = Labels::of(&json!({ "matchLabels": set["spec"]["template"]["metadata"]["labels"] })).unwrap_or_default();
+    let labels =
+        Labels::of(&json!({ "matchLabels": set["spec"]["template"]["metadata"]["labels"] })).unwrap_or_default();
     let mut status = json!({
         "replicas": own.len(), "observedGeneration": set["metadata"]["generation"],
         "conditions": set["status"]["conditions"],

@@ -41,14 +41,16 @@ fn place(state: &mut State, key: &Key, pod: &Value) -> bool {
             }
             continue;
         }
-        full += usize::from(reasons.iter().all(|reason| reason.starts_with("Insufficient") || reason == "Too many pods"));
+        full +=
+            usize::from(reasons.iter().all(|reason| reason.starts_with("Insufficient") || reason == "Too many pods"));
         for reason in reasons {
             *why.entry(reason).or_default() += 1;
         }
     }
     let at = state.store.at();
     if let Some((_, node)) = best {
-        let changed = state.store.edit(&PODS, key, Part::Main, MANAGER, |pod| pod["spec"]["nodeName"] = node.as_str().into());
+        let changed =
+            state.store.edit(&PODS, key, Part::Main, MANAGER, |pod| pod["spec"]["nodeName"] = node.as_str().into());
         state.store.edit(&PODS, key, Part::Status, MANAGER, |pod| {
             if let Some(all) = pod["status"]["conditions"].as_array_mut() {
                 all.retain(|condition| condition["type"] != "PodScheduled");
@@ -57,7 +59,8 @@ fn place(state: &mut State, key: &Key, pod: &Value) -> bool {
             if !status["conditions"].is_array() {
                 status["conditions"] = json!([]);
             }
-            let done = json!({ "type": "PodScheduled", "status": "True", "lastTransitionTime": at, "lastProbeTime": null });
+            let done =
+                json!({ "type": "PodScheduled", "status": "True", "lastTransitionTime": at, "lastProbeTime": null });
             if let Some(all) = status["conditions"].as_array_mut() {
                 all.push(done);
             }
@@ -117,7 +120,8 @@ fn unfit(pod: &Value, node: &Value, there: &[&Value]) -> Vec<String> {
     let selector = Labels::of(&json!({ "matchLabels": pod["spec"]["nodeSelector"] })).unwrap_or_default();
     let required = &pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
     let terms = required["nodeSelectorTerms"].as_array();
-    let fits = terms.is_none_or(|terms| terms.iter().any(|term| Labels::of(term).is_some_and(|term| term.fits(labels))));
+    let fits =
+        terms.is_none_or(|terms| terms.iter().any(|term| Labels::of(term).is_some_and(|term| term.fits(labels))));
     if !selector.fits(labels) || !fits {
         return vec!["node(s) didn't match Pod's node affinity/selector".to_owned()];
     }

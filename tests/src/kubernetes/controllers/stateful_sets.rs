@@ -23,11 +23,8 @@ fn sync(state: &mut State, key: &Key, set: &Value) -> bool {
     let update = revision(key, set);
     let mut changed = false;
     let pods = state.store.within(&PODS, &key.namespace);
-    let mut own: Vec<(i64, Value)> = pods
-        .into_iter()
-        .filter(|pod| is_owned(pod, set))
-        .filter_map(|pod| Some((ordinal(&pod, key)?, pod)))
-        .collect();
+    let mut own: Vec<(i64, Value)> =
+        pods.into_iter().filter(|pod| is_owned(pod, set)).filter_map(|pod| Some((ordinal(&pod, key)?, pod))).collect();
     own.sort_by_key(|(ordinal, _)| *ordinal);
     let wanted = count(&set["spec"]["replicas"]);
     let in_parallel = set["spec"]["podManagementPolicy"] == "Parallel";

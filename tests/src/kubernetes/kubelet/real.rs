@@ -198,7 +198,8 @@ fn follow(
     };
     // Not to be seen for a moment: it was ordered just now.
     let Some(instance) = instance else { return false };
-    let running = |ready| Seen { container: Container::Running, ready, restarts, last: last_exit(pod), address: address.clone() };
+    let running =
+        |ready| Seen { container: Container::Running, ready, restarts, last: last_exit(pod), address: address.clone() };
     match instance.state {
         InstanceState::Ready => {
             let changed = status::write(state, key, &running(true));

@@ -48,7 +48,8 @@ pub(crate) fn write(state: &mut State, key: &Key, seen: &Seen) -> bool {
     let at = state.store.at();
     let Some(pod) = state.store.get(key).cloned() else { return false };
     let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
-    let host = state.store.get(&Key::new(&NODES, "", node)).map(|node| node["status"]["addresses"][0]["address"].clone());
+    let host =
+        state.store.get(&Key::new(&NODES, "", node)).map(|node| node["status"]["addresses"][0]["address"].clone());
     let spec = &pod["spec"]["containers"][0];
     let name = spec["name"].as_str().unwrap_or_default().to_owned();
     let was = &pod["status"]["containerStatuses"][0];
@@ -62,7 +63,9 @@ pub(crate) fn write(state: &mut State, key: &Key, seen: &Seen) -> bool {
     };
     // It stays as it was written first: how often it is looked at is no news.
     let last = match &seen.last {
-        Some(exit) if was["lastState"]["terminated"]["exitCode"] == exit.code && was["restartCount"] == seen.restarts => {
+        Some(exit)
+            if was["lastState"]["terminated"]["exitCode"] == exit.code && was["restartCount"] == seen.restarts =>
+        {
             was["lastState"].clone()
         }
         Some(exit) => terminated(exit),

@@ -1,0 +1,11 @@
+//! The double of a Kubernetes cluster itself: what it answers, what it refuses, and what its controllers do.
+
+mod api;
+mod asking;
+mod faithful;
+mod kubectl;
+mod real;
+mod refusals;
+mod scaling;
+mod steering;
+mod watching;
