@@ -56,10 +56,8 @@ fn covers(quota: &Value, pod: &Value) -> bool {
 /// Whether one more pod is within every quota of its namespace.
 pub(crate) fn quotas(store: &Store, pod: &Value) -> Result<(), Failure> {
     let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
-    let mut name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    if name.is_empty() {
-        name = pod["metadata"]["generateName"].as_str().unwrap_or_default().to_owned();
-    }
+    let named = pod["metadata"]["name"].as_str().or_else(|| pod["metadata"]["generateName"].as_str());
+    let name = named.unwrap_or_default().to_owned();
     for quota in store.within(&QUOTAS, namespace).iter().filter(|quota| covers(quota, pod)) {
         let quota_name = quota["metadata"]["name"].as_str().unwrap_or_default();
         let limits = quota["spec"]["hard"].as_object().cloned().unwrap_or_default();
@@ -143,7 +141,7 @@ pub(crate) fn limit_ranges(store: &Store, pod: &mut Value) {
     super::types::without_null(pod);
 }
 
-/// ValidatingAdmissionPolicies and their bindings, as files hold them.
+/// `ValidatingAdmissionPolicies` and their bindings, as files hold them.
 #[derive(Debug, Default)]
 pub(crate) struct Policies {
     policies: Vec<Value>,
@@ -247,12 +245,9 @@ fn evaluate(policy: &Value, request: &Value, old: Option<&Value>, new: &Value) -
         context.add_variable_from_value("variables", variables.clone());
     }
     for validation in policy["spec"]["validations"].as_array().into_iter().flatten() {
-        match run(&context, &validation["expression"])? {
-            Cel::Bool(true) => {}
-            _ => {
-                let message = validation["message"].as_str().map(ToOwned::to_owned);
-                return Err(message.unwrap_or_else(|| format!("failed expression: {}", validation["expression"])));
-            }
+        if run(&context, &validation["expression"])? != Cel::Bool(true) {
+            let message = validation["message"].as_str().map(ToOwned::to_owned);
+            return Err(message.unwrap_or_else(|| format!("failed expression: {}", validation["expression"])));
         }
     }
     Ok(())

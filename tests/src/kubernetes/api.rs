@@ -168,14 +168,13 @@ fn dispatch(state: &mut State, asked: &Asked<'_>) -> Result<Answer, Failure> {
         return Err(forbidden(&asked.user, &ask, target.resource));
     }
     match (verb, target.subresource) {
-        ("get", None) => get(state, &target),
+        ("get", None | Some("status")) => get(state, &target),
         ("list" | "watch", None) => lists::answer(state, asked, &target, verb == "watch"),
         ("create", None) if *target.resource == ACCESS_REVIEWS => review(state, asked),
         ("create", None) => write::create(state, asked, &target),
         ("update" | "patch", None | Some("status")) => write::change(state, asked, &target),
         ("delete", None) => write::delete(state, asked, &target),
         ("deletecollection", None) => write::delete_all(state, asked, &target),
-        ("get", Some("status")) => get(state, &target),
         ("get" | "update" | "patch", Some("scale")) => scale::answer(state, asked, &target, verb),
         ("get", Some("log")) => log(state, asked, &target),
         (_, Some("proxy")) => proxy(state, asked, &target),

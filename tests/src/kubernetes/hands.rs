@@ -151,7 +151,7 @@ impl Cluster {
         self.shared.change(|state| state.has_keda = true);
     }
 
-    /// Somebody makes a ScaledObject with these bounds, in a cluster with KEDA.
+    /// Somebody makes a `ScaledObject` with these bounds, in a cluster with KEDA.
     pub fn scaled_object(&self, least: u32, most: u32) {
         let kind = workload(self).kind;
         self.create(

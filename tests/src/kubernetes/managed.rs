@@ -39,7 +39,7 @@ pub(crate) fn note(old: Option<&Value>, new: &mut Value, author: Author<'_>, at:
         if is_own {
             own = paths;
             if changed.is_empty() {
-                own_time = entry["time"].as_str().unwrap_or(at).to_owned();
+                entry["time"].as_str().unwrap_or(at).clone_into(&mut own_time);
             }
             continue;
         }

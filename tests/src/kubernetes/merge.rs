@@ -42,7 +42,7 @@ pub(crate) fn merge(target: &mut Value, patch: &Value) {
 }
 
 /// The strategic merge: as RFC 7396, but lists whose elements have a key are merged element by element.
-pub(crate) fn strategic(target: &mut Value, patch: &Value, path: &mut Vec<String>) {
+pub(crate) fn strategic(target: &mut Value, patch: &Value, at: &mut Vec<String>) {
     match patch {
         Value::Object(patch) => {
             if patch.get("$patch").and_then(Value::as_str) == Some("replace") {
@@ -60,23 +60,23 @@ pub(crate) fn strategic(target: &mut Value, patch: &Value, path: &mut Vec<String
                     target.remove(key);
                     continue;
                 }
-                path.push(key.clone());
-                strategic(target.entry(key.clone()).or_insert(Value::Null), value, path);
-                path.pop();
+                at.push(key.clone());
+                strategic(target.entry(key.clone()).or_insert(Value::Null), value, at);
+                at.pop();
             }
         }
-        Value::Array(elements) => match list_key(path) {
+        Value::Array(elements) => match list_key(at) {
             Some(key) if target.is_array() => {
                 let Value::Array(into) = target else { return };
                 for element in elements {
                     let same = |one: &Value| !element[key].is_null() && one[key] == element[key];
-                    let at = into.iter().position(same);
+                    let place = into.iter().position(same);
                     if element["$patch"] == "delete" {
-                        if let Some(at) = at {
-                            into.remove(at);
+                        if let Some(place) = place {
+                            into.remove(place);
                         }
-                    } else if let Some(at) = at {
-                        strategic(&mut into[at], element, path);
+                    } else if let Some(place) = place {
+                        strategic(&mut into[place], element, at);
                     } else {
                         into.push(element.clone());
                     }

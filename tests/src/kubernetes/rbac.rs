@@ -1,4 +1,4 @@
-//! Who may do what: Roles, ClusterRoles and their bindings, as files hold them.
+//! Who may do what: Roles, `ClusterRoles` and their bindings, as files hold them.
 
 use serde_json::Value;
 

@@ -13,7 +13,7 @@ pub(crate) struct Resource {
     pub(crate) subresources: &'static [&'static str],
     /// Whether `metadata.generation` moves with its spec.
     pub(crate) has_generation: bool,
-    /// Made by a CustomResourceDefinition, which a test installs.
+    /// Made by a `CustomResourceDefinition`, which a test installs.
     pub(crate) custom: bool,
 }
 

@@ -194,7 +194,6 @@ fn known(resource: &Resource) -> &'static [&'static str] {
             "type",
         ],
         "replicasets" => &["status.replicas"],
-        "deployments" | "statefulsets" => &[],
         "nodes" => &["spec.unschedulable"],
         "namespaces" => &["status.phase"],
         _ => &[],

@@ -139,7 +139,7 @@ impl Going {
                 shared.look(|state| self.read(state, &mut lines));
             }
             if !lines.is_empty() {
-                return Some(lines.iter().map(|line| format!("{line}\n")).collect());
+                return Some(lines.iter().flat_map(|line| [line.to_string(), "\n".to_owned()]).collect());
             }
             if timeout_at(self.ends, self.changed.changed()).await.is_err() {
                 self.over = true;

@@ -116,7 +116,7 @@ impl Shared {
             changed: watch::Sender::new(0),
             cut: watch::Sender::new(0),
             away: watch::Sender::new(false),
-            patience: Mutex::new(Duration::from_secs(60)),
+            patience: Mutex::new(Duration::from_mins(1)),
         })
     }
 

@@ -32,10 +32,10 @@ async fn the_count_is_set_by_the_scale_subresource_at_the_version_that_was_read(
     assert_eq!((status, &scaled["spec"]["replicas"]), (200, &json!(6)), "{scaled:#}");
 
     // The version moved with it: the same order once more comes too late.
-    let (status, stale) = client.patch(&path, &order).await;
-    assert_eq!((status, &stale["reason"]), (409, &json!("Conflict")));
+    let (status, late) = client.patch(&path, &order).await;
+    assert_eq!((status, &late["reason"]), (409, &json!("Conflict")));
     assert_eq!(
-        stale["message"],
+        late["message"],
         "Operation cannot be fulfilled on deployments.apps \"api\": the object has been modified; please apply your \
          changes to the latest version and try again"
     );

@@ -19,7 +19,7 @@ async fn until(what: &str, is: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(60), so).await.is_ok(), "{what}");
+    assert!(tokio::time::timeout(Duration::from_mins(1), so).await.is_ok(), "{what}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

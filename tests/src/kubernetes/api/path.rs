@@ -18,8 +18,7 @@ impl<'a> Target<'a> {
     pub(crate) fn pod_name(&self) -> &'a str {
         let parts: Vec<&str> = self.name.split(':').collect();
         match (self.subresource, &parts[..]) {
-            (Some("proxy"), [_, name, _]) => name,
-            (Some("proxy"), [name, ..]) => name,
+            (Some("proxy"), [_, name, _] | [name, ..]) => name,
             _ => self.name,
         }
     }

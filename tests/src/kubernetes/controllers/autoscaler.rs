@@ -1,5 +1,5 @@
-//! Who steers by themselves: a HorizontalPodAutoscaler keeps the count within its bounds and at what it finds needed; a
-//! KEDA ScaledObject makes one, unless it is paused.
+//! Who steers by themselves: a `HorizontalPodAutoscaler` keeps the count within its bounds and at what it finds needed; a
+//! KEDA `ScaledObject` makes one, unless it is paused.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! A Deployment's ReplicaSets: one for its present template, scaled; the earlier ones, scaled down as the new one's pods
+//! A Deployment's `ReplicaSets`: one for its present template, scaled; the earlier ones, scaled down as the new one's pods
 //! become available.
 
 use std::collections::hash_map::DefaultHasher;
@@ -126,7 +126,7 @@ fn create_set(state: &mut State, key: &Key, deployment: &Value, earlier: &[Value
     true
 }
 
-/// Sets the count of one ReplicaSet.
+/// Sets the count of one `ReplicaSet`.
 fn scale(state: &mut State, deployment: &Value, set: &Value, to: i64) -> bool {
     let from = count(&set["spec"]["replicas"]);
     let to = to.max(0);

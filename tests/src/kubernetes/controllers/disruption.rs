@@ -1,4 +1,4 @@
-//! How many pods may be taken away at once: the status of each PodDisruptionBudget.
+//! How many pods may be taken away at once: the status of each `PodDisruptionBudget`.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,8 @@ pub(super) fn step(state: &mut State) -> bool {
         let pods = state.store.within(&PODS, &key.namespace);
         let own: Vec<&Value> = pods.iter().filter(|pod| selector.selects(pod) && is_active(pod)).collect();
         let expected = wanted_of(state, key, &own);
-        let healthy = own.iter().filter(|pod| is_ready(pod)).count() as i64;
+        let healthy = own.iter().filter(|pod| is_ready(pod)).count();
+        let healthy = i64::try_from(healthy).unwrap_or(i64::MAX);
         let least = if budget["spec"]["maxUnavailable"].is_null() {
             share(&budget["spec"]["minAvailable"], expected, true)
         } else {
@@ -30,7 +31,9 @@ pub(super) fn step(state: &mut State) -> bool {
         let reason = if allowed > 0 { "SufficientPods" } else { "InsufficientPods" };
         set_condition(&mut status, &at, "DisruptionAllowed", allowed > 0, reason, "", false);
         if let Some(all) = status["conditions"].as_array_mut() {
-            all.iter_mut().for_each(|one| one["observedGeneration"] = budget["metadata"]["generation"].clone());
+            for condition in all {
+                condition["observedGeneration"] = budget["metadata"]["generation"].clone();
+            }
         }
         state.store.edit(&BUDGETS, key, Part::Status, MANAGER, |budget| budget["status"] = status)
     })

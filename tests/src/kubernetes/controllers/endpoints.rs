@@ -1,4 +1,4 @@
-//! Who a Service sends requests to: one EndpointSlice for each.
+//! Who a Service sends requests to: one `EndpointSlice` for each.
 
 use serde_json::{Value, json};
 
@@ -37,28 +37,25 @@ fn sync(state: &mut State, key: &Key, service: &Value) -> bool {
         })
         .collect();
     let slices = state.store.within(&ENDPOINT_SLICES, &key.namespace);
-    match slices.iter().find(|slice| is_owned(slice, service)) {
-        Some(slice) => {
-            state.store.edit(&ENDPOINT_SLICES, &Key::of(&ENDPOINT_SLICES, slice), Part::Main, MANAGER, |slice| {
-                slice["endpoints"] = endpoints.into();
-                slice["ports"] = ports.into();
-            })
-        }
-        None => {
-            let slice = json!({
-                "metadata": {
-                    "name": format!("{}-{}", key.name, random(5)), "generateName": format!("{}-", key.name),
-                    "namespace": key.namespace, "ownerReferences": reference(service),
-                    "labels": {
-                        "kubernetes.io/service-name": key.name,
-                        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
-                    },
-                },
-                "addressType": "IPv4", "endpoints": endpoints, "ports": ports,
-            });
-            state.store.create(&ENDPOINT_SLICES, slice, Author { manager: MANAGER, subresource: None }).is_ok()
-        }
+    if let Some(slice) = slices.iter().find(|slice| is_owned(slice, service)) {
+        let slice = Key::of(&ENDPOINT_SLICES, slice);
+        return state.store.edit(&ENDPOINT_SLICES, &slice, Part::Main, MANAGER, |slice| {
+            slice["endpoints"] = endpoints.into();
+            slice["ports"] = ports.into();
+        });
     }
+    let slice = json!({
+        "metadata": {
+            "name": format!("{}-{}", key.name, random(5)), "generateName": format!("{}-", key.name),
+            "namespace": key.namespace, "ownerReferences": reference(service),
+            "labels": {
+                "kubernetes.io/service-name": key.name,
+                "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+            },
+        },
+        "addressType": "IPv4", "endpoints": endpoints, "ports": ports,
+    });
+    state.store.create(&ENDPOINT_SLICES, slice, Author { manager: MANAGER, subresource: None }).is_ok()
 }
 
 /// A port by number, or by the name that the pod's container gives it.

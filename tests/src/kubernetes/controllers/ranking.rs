@@ -1,4 +1,4 @@
-//! Which pods of a ReplicaSet go first when there are too many, exactly as upstream has it
+//! Which pods of a `ReplicaSet` go first when there are too many, exactly as upstream has it
 //! (`ActivePodsWithRanks` in `pkg/controller/controller_utils.go`).
 
 use std::cmp::Ordering;

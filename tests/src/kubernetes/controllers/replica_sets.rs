@@ -1,4 +1,4 @@
-//! A ReplicaSet's pods: as many as are wanted.
+//! A `ReplicaSet`'s pods: as many as are wanted.
 
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ fn sync(state: &mut State, key: &Key, set: &Value) -> bool {
     let pods = state.store.within(&PODS, &key.namespace);
     let mut own: Vec<Value> = pods.into_iter().filter(|pod| is_owned(pod, set) && is_active(pod)).collect();
     let wanted = count(&set["spec"]["replicas"]);
-    let difference = wanted - own.len() as i64;
+    let difference = wanted - i64::try_from(own.len()).unwrap_or(i64::MAX);
     let mut failure = None;
     if difference > 0 {
         for _ in 0..difference {

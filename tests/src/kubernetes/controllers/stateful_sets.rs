@@ -1,4 +1,4 @@
-//! A StatefulSet's pods: numbered, made from the first on and ended from the last on, one at a time unless it says
+//! A `StatefulSet`'s pods: numbered, made from the first on and ended from the last on, one at a time unless it says
 //! otherwise.
 
 use std::collections::hash_map::DefaultHasher;
@@ -126,7 +126,7 @@ fn tell(state: &mut State, key: &Key, update: &str) -> bool {
     let updated = own.iter().filter(|pod| is_active(pod) && pod["metadata"]["labels"][REVISION] == update).count();
     let wanted = count(&set["spec"]["replicas"]);
     let had = set["status"]["currentRevision"].as_str().unwrap_or(update);
-    let current = if updated as i64 == wanted { update } else { had };
+    let current = if i64::try_from(updated) == Ok(wanted) { update } else { had };
     let of_current = own.iter().filter(|pod| is_active(pod) && pod["metadata"]["labels"][REVISION] == current).count();
     let mut status = json!({
         "observedGeneration": set["metadata"]["generation"], "replicas": own.len(), "collisionCount": 0,

@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(100);
 const ASK: Duration = Duration::from_secs(10);
 
 /// So often the world is told that somebody still needs it.
-const PING: Duration = Duration::from_secs(60);
+const PING: Duration = Duration::from_mins(1);
 
 /// How much of an instance's log is asked for, in bytes.
 const LOG: usize = 1 << 20;
@@ -170,7 +170,7 @@ fn follow(
         tasks.relays.insert(format!("{address}:{port}"), reached);
     }
     if pod["metadata"]["deletionTimestamp"].is_string() {
-        return leave(state, memory, tasks, key, pod, own, instance);
+        return leave(state, memory, tasks, key, pod, own.as_ref(), instance);
     }
     let image = pod["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
     if own.is_none()
@@ -244,14 +244,14 @@ fn leave(
     tasks: &mut Tasks,
     key: &Key,
     pod: &Value,
-    own: Option<String>,
+    own: Option<&String>,
     instance: Option<&Instance>,
 ) -> bool {
     let uid = uid(pod);
     let since = *memory.leaving.entry(uid.clone()).or_insert_with(Instant::now);
     let grace = pod["metadata"]["deletionGracePeriodSeconds"].as_u64().unwrap_or(30);
     let over = since.elapsed() >= Duration::from_secs(grace);
-    if let (Some(own), Some(_)) = (&own, instance) {
+    if let (Some(own), Some(_)) = (own, instance) {
         if over {
             tasks.kill.push(own.clone());
         }
