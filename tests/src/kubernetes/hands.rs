@@ -273,6 +273,11 @@ impl Cluster {
         self.shared.change(|state| state.store.compact());
     }
 
+    /// Every watch under way ends with `Expired`, as one does that could not keep up.
+    pub fn watches_expire(&self) {
+        self.shared.change(|state| state.expiries += 1);
+    }
+
     /// Every watch that wants bookmarks gets one.
     pub fn bookmarks(&self) {
         self.shared.change(|state| state.bookmarks += 1);

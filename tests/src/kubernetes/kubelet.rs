@@ -188,7 +188,7 @@ fn tell_of(state: &mut State, pod: &Value, seen: &Seen, fate: &Fate) {
         (Container::Running, _) => {
             state.store.tell("kubelet", pod, "Normal", "Started", &format!("Started container {name}"));
         }
-        (Container::Waiting(..), _) => {
+        (Container::Waiting(..) | Container::Ended(_), _) => {
             let (pod_name, namespace) = (&pod["metadata"]["name"], &pod["metadata"]["namespace"]);
             let message = format!(
                 "Back-off restarting failed container {name} in pod {}_{}({})",
@@ -220,7 +220,9 @@ pub(crate) fn back_off(pod: &Value, key: &Key, restarts: u32) -> String {
 
 /// How the container before the present one ended, as the pod says it.
 pub(crate) fn last_exit(pod: &Value) -> Option<Exit> {
-    let last = &pod["status"]["containerStatuses"][0]["lastState"]["terminated"];
+    let container = &pod["status"]["containerStatuses"][0];
+    let just_now = &container["state"]["terminated"];
+    let last = if just_now.is_null() { &container["lastState"]["terminated"] } else { just_now };
     let text = |field: &str| last[field].as_str().map(ToOwned::to_owned);
     Some(Exit {
         code: i32::try_from(last["exitCode"].as_i64()?).ok()?,

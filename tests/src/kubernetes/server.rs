@@ -109,6 +109,7 @@ struct Going {
     watching: Watching,
     ends: Instant,
     bookmarks: u64,
+    expiries: u64,
     changed: tokio::sync::watch::Receiver<u64>,
     over: bool,
 }
@@ -116,8 +117,8 @@ struct Going {
 fn watch(shared: Arc<Shared>, watching: Watching) -> Body {
     let ends = Instant::now() + Duration::from_secs(watching.seconds);
     let changed = shared.changed.subscribe();
-    let bookmarks = shared.look(|state| state.bookmarks);
-    let going = Going { shared, watching, ends, bookmarks, changed, over: false };
+    let (bookmarks, expiries) = shared.look(|state| (state.bookmarks, state.expiries));
+    let going = Going { shared, watching, ends, bookmarks, expiries, changed, over: false };
     Body::from_stream(stream::unfold(going, |mut going| async move {
         let lines = going.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(lines)), going))
@@ -150,14 +151,8 @@ impl Going {
     }
 
     fn read(&mut self, state: &State, lines: &mut Vec<Value>) {
-        if self.watching.from < state.store.compacted() {
-            // Who has read everything misses nothing; who has not is told so.
-            if state.store.version() == state.store.compacted() && lines.is_empty() && self.bookmarks == state.bookmarks
-            {
-                self.watching.from = state.store.version();
-                return;
-            }
-            let message = format!("too old resource version: {} ({})", self.watching.from, state.store.compacted());
+        if self.watching.from < state.store.compacted() || self.expiries != state.expiries {
+            let message = format!("too old resource version: {} ({})", self.watching.from, state.store.version());
             lines.push(json!({ "type": "ERROR", "object": Failure::expired(message).status() }));
             self.over = true;
             return;

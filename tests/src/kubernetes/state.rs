@@ -60,8 +60,10 @@ pub(crate) struct State {
     pub(crate) needed: BTreeMap<String, u32>,
     pub(crate) policies: super::admission::Policies,
     pub(crate) pods: Pods,
-    /// Where a request is sent on, and by how much the bookmarks have been asked for.
+    /// How often every watch was given a bookmark.
     pub(crate) bookmarks: u64,
+    /// How often every watch was ended as too old.
+    pub(crate) expiries: u64,
 }
 
 impl State {
@@ -79,6 +81,7 @@ impl State {
             policies: super::admission::Policies::default(),
             pods: Pods::default(),
             bookmarks: 0,
+            expiries: 0,
         }
     }
 

@@ -97,6 +97,8 @@ pub(crate) fn fill_in(kind: &str, object: &mut Value) {
         "Service" => {
             let spec = &mut object["spec"];
             or(spec, "type", "ClusterIP");
+            or(spec, "clusterIP", "10.96.0.17");
+            or(spec, "clusterIPs", json!(["10.96.0.17"]));
             or(spec, "sessionAffinity", "None");
             or(spec, "internalTrafficPolicy", "Cluster");
             or(spec, "ipFamilies", json!(["IPv4"]));

@@ -21,6 +21,7 @@ impl Client {
     pub(crate) fn of(cluster: &Cluster, user: &str) -> Self {
         let authority = Certificate::from_pem(&std::fs::read(cluster.authority()).unwrap()).unwrap();
         let http = reqwest::Client::builder()
+            .no_proxy()
             .add_root_certificate(authority)
             .user_agent("asking/1.0")
             .timeout(Duration::from_secs(20))

@@ -233,3 +233,22 @@ async fn a_budget_says_how_many_may_be_taken_away() {
     cluster.pod(&cluster.pods()[0], Fate::NotReady("no".to_owned()));
     cluster.until("PodDisruptionBudget", NAME, |one| one["status"]["disruptionsAllowed"] == 0).await;
 }
+
+#[tokio::test]
+async fn a_limit_range_gives_a_pod_what_a_quota_asks_for() {
+    let before = "apiVersion: v1\nkind: LimitRange\nmetadata: { name: usual }\n\
+                  spec: { limits: [{ type: Container, default: { cpu: 500m }, defaultRequest: { cpu: 100m } }] }\n";
+    let cluster = Cluster::start(Setup { before: before.to_owned(), ..Setup::default() }).await;
+    cluster.quota("limits", &json!({ "limits.cpu": "2500m" }));
+    cluster.kubectl_scale(6);
+    cluster.until("Deployment", NAME, |one| !condition(one, "ReplicaFailure").is_null()).await;
+    let pods = cluster.objects("Pod");
+    assert_eq!(pods.len(), 5);
+    let resources = &pods[0]["spec"]["containers"][0]["resources"];
+    // What the pod says itself stays.
+    assert_eq!(
+        resources,
+        &json!({ "limits": { "cpu": "500m", "memory": "512Mi" }, "requests": { "cpu": "250m", "memory": "256Mi" } })
+    );
+    cluster.until("ResourceQuota", "limits", |quota| quota["status"]["used"]["limits.cpu"] == "2500m").await;
+}

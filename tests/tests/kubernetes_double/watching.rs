@@ -126,4 +126,7 @@ async fn a_bookmark_moves_who_asked_for_it_and_a_cut_ends_the_watch() {
     assert!(bookmark["metadata"]["resourceVersion"].is_string());
     cluster.cut();
     while lines.next().await.is_some() {}
+    let mut slow = Lines::of(&client, &query).await;
+    cluster.watches_expire();
+    assert_eq!(slow.until("ERROR").await["code"], 410);
 }

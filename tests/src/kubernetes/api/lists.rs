@@ -46,9 +46,8 @@ fn watch(state: &mut State, asked: &Asked<'_>, target: &Target<'_>, which: Which
         }
     }
     if text("sendInitialEvents") == "true" {
-        return Err(Failure::bad_request(
-            "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
-        ));
+        let why = "Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
+        return Err(Failure::invalid("ListOptions.meta.k8s.io", "", "sendInitialEvents", why));
     }
     Ok(Answer::Watch(Watching {
         resource: target.resource,

@@ -254,7 +254,11 @@ fn tell(state: &mut State, key: &Key, new: Option<&Value>, old: &[Value], missin
         if progressing["reason"] != "DeploymentPaused" {
             let message = "Deployment is paused";
             set_condition(&mut status, &at, "Progressing", true, "DeploymentPaused", message, true);
-            status["conditions"][1]["status"] = "Unknown".into();
+            for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+                if condition["type"] == "Progressing" {
+                    condition["status"] = "Unknown".into();
+                }
+            }
         }
     } else if new_ready {
         let message = format!("ReplicaSet \"{name}\" has successfully progressed.");

@@ -91,6 +91,8 @@ struct Memory {
     /// The address that each relay listens at, what it leads to, and itself.
     relays: BTreeMap<String, (String, JoinHandle<()>)>,
     orders: u64,
+    /// Whether each of the first instances has found its pod.
+    begun: bool,
     pinged: Option<Instant>,
 }
 
@@ -146,6 +148,11 @@ fn look(state: &mut State, memory: &mut Memory, fleet: &FleetState, tasks: &mut 
     for (key, pod) in &pods {
         changed |= follow(state, memory, &by_name, &mut free, tasks, key, pod);
     }
+    // One that was ordered for a pod that has gone since serves nobody. At first, the pods are still to come.
+    memory.begun |= free.is_empty() && !fleet.instances.is_empty();
+    if memory.begun {
+        tasks.stop.append(&mut free);
+    }
     routes(state, tasks);
     changed
 }
@@ -189,8 +196,12 @@ fn follow(
             tasks.start = true;
         } else {
             machine.instances.insert(uid.clone(), free.remove(0));
+            if memory.again.remove(&uid).is_some() {
+                memory.restarts.insert(uid, restarts + 1);
+                return false;
+            }
         }
-        if restarts > 0 {
+        if restarts > 0 || memory.again.contains_key(&uid) {
             return false;
         }
         let container = Container::Waiting("ContainerCreating", String::new());
@@ -224,12 +235,15 @@ fn follow(
             }
             // The first time it is started again at once, then ever later.
             let wait = if restarts == 0 { 0 } else { back_off_seconds(restarts) };
-            memory.again.insert(uid.clone(), Instant::now() + Duration::from_secs(wait));
-            memory.restarts.insert(uid, restarts + 1);
+            memory.again.insert(uid, Instant::now() + Duration::from_secs(wait));
             let (code, reason) = exit_of(instance.detail.as_deref().unwrap_or_default());
-            let container = Container::Waiting("CrashLoopBackOff", back_off(pod, key, restarts.max(1)));
-            let last = Some(Exit::now(state, code, reason));
-            let seen = Seen { container, ready: false, restarts: restarts + 1, last, address };
+            let exit = Exit::now(state, code, reason);
+            let (container, last) = if restarts == 0 {
+                (Container::Ended(exit), None)
+            } else {
+                (Container::Waiting("CrashLoopBackOff", back_off(pod, key, restarts)), Some(exit))
+            };
+            let seen = Seen { container, ready: false, restarts, last, address };
             let message = format!("Back-off restarting failed container in pod {}", key.name);
             state.store.tell("kubelet", pod, "Warning", "BackOff", &message);
             status::write(state, key, &seen)
@@ -251,7 +265,7 @@ fn leave(
     let since = *memory.leaving.entry(uid.clone()).or_insert_with(Instant::now);
     let grace = pod["metadata"]["deletionGracePeriodSeconds"].as_u64().unwrap_or(30);
     let over = since.elapsed() >= Duration::from_secs(grace);
-    if let (Some(own), Some(_)) = (own, instance) {
+    if let (Some(own), Some(_)) = (own, instance.filter(|one| one.state != InstanceState::Failed)) {
         if over {
             tasks.kill.push(own.clone());
         }

@@ -14,6 +14,8 @@ pub(crate) enum Container {
     /// Nothing yet, or not now: why, in a word and in a sentence.
     Waiting(&'static str, String),
     Running,
+    /// It has ended, and is started again presently.
+    Ended(Exit),
 }
 
 /// How a container ended.
@@ -74,6 +76,7 @@ pub(crate) fn write(state: &mut State, key: &Key, seen: &Seen) -> bool {
     let doing = match &seen.container {
         Container::Waiting(reason, message) if message.is_empty() => json!({ "waiting": { "reason": reason } }),
         Container::Waiting(reason, message) => json!({ "waiting": { "reason": reason, "message": message } }),
+        Container::Ended(exit) => terminated(exit),
         Container::Running => {
             let same = was["restartCount"] == seen.restarts && was["state"]["running"].is_object();
             let since = if same { was["state"]["running"]["startedAt"].clone() } else { at.as_str().into() };
@@ -90,7 +93,9 @@ pub(crate) fn write(state: &mut State, key: &Key, seen: &Seen) -> bool {
     }
     state.store.edit(&PODS, key, Part::Status, MANAGER, |pod| {
         let status = &mut pod["status"];
-        status["phase"] = if running || seen.last.is_some() { "Running" } else { "Pending" }.into();
+        status["phase"] =
+            if matches!(seen.container, Container::Waiting(..)) && seen.last.is_none() { "Pending" } else { "Running" }
+                .into();
         if status["startTime"].is_null() {
             status["startTime"] = at.as_str().into();
         }
