@@ -25,7 +25,7 @@ pub(crate) use self::answer::time;
 use self::budget::Budget;
 pub use self::config::{Config, Fields, HaltCall, KeyProbe, Paths};
 pub use self::governance::ConclaveGovernance;
-use crate::http::{Answer, Http};
+use crate::http::{Answer, Http, Reach};
 
 /// The most named checks or warnings that one instance is believed to have.
 const MOST: usize = 1_000;
@@ -44,26 +44,29 @@ impl Conclave {
     /// # Errors
     /// When the system offers no HTTP client.
     pub fn new(world: Arc<dyn World>, limit: Duration, config: Config) -> Result<Self, PortError> {
-        let http = Http::new("the backend", limit)?;
+        Self::reaching(world, limit, config, &Reach::Address)
+    }
+
+    /// The same, whose instances are reached that way.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn reaching(world: Arc<dyn World>, limit: Duration, config: Config, reach: &Reach) -> Result<Self, PortError> {
+        let http = Http::to_instances("the backend", limit, reach)?;
         let budget = Arc::new(Budget::new(world, config.observer_requests_per_minute));
         Ok(Self { http, config, budget })
     }
 
     /// A client that names this instance in its errors, and its address.
-    fn of<'a>(&self, instance: &'a Instance) -> Result<(Http, &'a str), PortError> {
+    fn of(&self, instance: &Instance) -> Result<(Http, String), PortError> {
         let http = self.http.named(&format!("instance {}", instance.id));
-        match instance.address.as_deref() {
-            Some(address) => Ok((http, address)),
-            None => Err(PortError::Unreachable {
-                what: format!("instance {}", instance.id),
-                detail: "it has no address yet".into(),
-            }),
-        }
+        let address = http.address_of(instance)?;
+        Ok((http, address))
     }
 
     async fn ask(&self, instance: &Instance, path: &str) -> Result<(Asked, Answer), PortError> {
         let (http, address) = self.of(instance)?;
-        let url = http.url(address, path)?;
+        let url = http.url(&address, path)?;
         let answer = http.get(&url).await?;
         Ok((Asked { http, url }, answer))
     }
@@ -156,11 +159,11 @@ impl Probe for Conclave {
     async fn link(&self, instance: &Instance, sequence: u64) -> Result<Option<ChainLink>, PortError> {
         let number = |text: &str| text.replace("{sequence}", &sequence.to_string());
         let (http, address) = self.of(instance)?;
-        self.budget.take(&http, address)?;
+        self.budget.take(&http, &address)?;
         let (asked, answer) = self.ask(instance, &number(&self.config.paths.event)).await?;
         let fields = &self.config.fields;
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
-            self.budget.exhausted(address, answer.retry_after);
+            self.budget.exhausted(&address, answer.retry_after);
         }
         if answer.status == StatusCode::NOT_FOUND
             && answer::detail(&answer.body)
@@ -186,7 +189,7 @@ impl Probe for Conclave {
             KeyProbe::ReadinessCheck(name) => {
                 let check = self.ready(instance).await?.checks.into_iter().find(|check| check.name == *name);
                 let (http, address) = self.of(instance)?;
-                let url = http.url(address, &self.config.paths.ready)?;
+                let url = http.url(&address, &self.config.paths.ready)?;
                 check.map(Some).ok_or_else(|| http.not_served(&url, &format!("names no check \"{name}\"")))
             }
             KeyProbe::Path { path, field } => {

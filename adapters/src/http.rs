@@ -1,17 +1,21 @@
 //! What every adapter that speaks HTTP shares: bounded bodies, no redirects, and one translation of failures.
 
+mod carrier;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header, redirect};
-use scalebot_commands::ports::PortError;
+use reqwest::{Client, Method, RequestBuilder, StatusCode, header, redirect};
+use scalebot_commands::ports::{Instance, PortError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+pub use self::carrier::{Arriving, Carrier, Reach};
 
 /// The largest answer that is read, in bytes.
 pub const MAX_BODY: usize = 4 << 20;
@@ -32,6 +36,8 @@ pub struct Http {
     what: String,
     base: String,
     limit: Duration,
+    /// Who carries its requests; `None` for connections of its own.
+    carrier: Option<Arc<dyn Carrier>>,
 }
 
 /// An answer, read as a whole.
@@ -56,6 +62,15 @@ pub enum Unanswered {
     Unknown(PortError),
 }
 
+impl Unanswered {
+    /// Why there is no answer, for whoever only asked.
+    pub fn error(self) -> PortError {
+        match self {
+            Self::Unheard(error) | Self::Unknown(error) => error,
+        }
+    }
+}
+
 impl Http {
     /// A client for requests to full URLs, over plain HTTP; each call takes at most `limit`, its body included.
     ///
@@ -73,17 +88,44 @@ impl Http {
         Self::build(what, "http://localhost".to_owned(), limit, builder(limit).unix_socket(socket))
     }
 
+    /// A client for requests to instances, which are reached that way; each call takes at most `limit`.
+    ///
+    /// # Errors
+    /// When the system offers no way to make one.
+    pub fn to_instances(what: &str, limit: Duration, reach: &Reach) -> Result<Self, PortError> {
+        let http = Self::new(what, limit)?;
+        Ok(match reach {
+            Reach::Address => http,
+            Reach::Carried(carrier) => Self { carrier: Some(Arc::clone(carrier)), ..http },
+        })
+    }
+
     fn build(what: &str, base: String, limit: Duration, builder: reqwest::ClientBuilder) -> Result<Self, PortError> {
         let client = builder
             .build()
             .map_err(|error| PortError::Unreachable { what: what.to_owned(), detail: reason(&error) })?;
-        Ok(Self { client, what: what.to_owned(), base, limit })
+        Ok(Self { client, what: what.to_owned(), base, limit, carrier: None })
     }
 
     /// The same client, naming what it speaks to otherwise.
     #[must_use]
     pub fn named(&self, what: &str) -> Self {
         Self { what: what.to_owned(), ..self.clone() }
+    }
+
+    /// The host and port at which an instance is asked.
+    ///
+    /// # Errors
+    /// When it has none yet.
+    pub fn address_of(&self, instance: &Instance) -> Result<String, PortError> {
+        let address = match &self.carrier {
+            None => instance.address.clone(),
+            Some(carrier) => carrier.address_of(instance),
+        };
+        address.ok_or_else(|| PortError::Unreachable {
+            what: self.what.clone(),
+            detail: "it has no address yet".to_owned(),
+        })
     }
 
     /// The URL of a path on `address`, a host and port; anything more than these is refused, for it would send the
@@ -124,13 +166,8 @@ impl Http {
     ) -> Result<Answer, Unanswered> {
         let request = self.request(Method::POST, url).json(body);
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let response = request.send().await.map_err(|error| {
-            // A request that could not be built, or for which no connection came about, was never sent.
-            let unheard = error.is_connect() || error.is_builder();
-            let failed = self.failed(&error);
-            if unheard { Unanswered::Unheard(failed) } else { Unanswered::Unknown(failed) }
-        })?;
-        self.read(response).await.map_err(Unanswered::Unknown)
+        let arriving = self.dispatch(request).await?;
+        self.read(arriving).await.map_err(Unanswered::Unknown)
     }
 
     /// Sends JSON, and reads a successful answer as JSON.
@@ -168,14 +205,14 @@ impl Http {
         mut take: impl FnMut(&str) -> Result<(), String> + Send,
     ) -> Result<(), PortError> {
         let path = path_of(url);
-        let mut response = self.request(Method::GET, url).send().await.map_err(|error| self.failed(&error))?;
-        if !response.status().is_success() {
-            let answer = self.read(response).await?;
+        let mut arriving = self.dispatch(self.request(Method::GET, url)).await.map_err(Unanswered::error)?;
+        if !arriving.status.is_success() {
+            let answer = self.read(arriving).await?;
             return self.accept(url, &answer);
         }
         let (mut total, mut number) = (0_usize, 0_usize);
         let mut rest: Vec<u8> = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error))? {
+        while let Some(chunk) = arriving.chunk().await? {
             total = total.saturating_add(chunk.len());
             if total > most {
                 return Err(self.unreadable(format!("{path}: more than {} MiB", most >> 20)));
@@ -229,19 +266,35 @@ impl Http {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Answer, PortError> {
-        let response = request.send().await.map_err(|error| self.failed(&error))?;
-        self.read(response).await
+        let arriving = self.dispatch(request).await.map_err(Unanswered::error)?;
+        self.read(arriving).await
     }
 
-    async fn read(&self, mut response: Response) -> Result<Answer, PortError> {
-        let status = response.status();
-        let retry_after = response
-            .headers()
+    /// Sends a request, once.
+    async fn dispatch(&self, request: RequestBuilder) -> Result<Arriving, Unanswered> {
+        if let Some(carrier) = &self.carrier {
+            let request = request.build().map_err(|error| Unanswered::Unheard(self.failed(&error)))?;
+            return carrier.carry(&self.what, request, self.limit).await;
+        }
+        let response = request.send().await.map_err(|error| {
+            // A request that could not be built, or for which no connection came about, was never sent.
+            let unheard = error.is_connect() || error.is_builder();
+            let failed = self.failed(&error);
+            if unheard { Unanswered::Unheard(failed) } else { Unanswered::Unknown(failed) }
+        })?;
+        let http = self.clone();
+        Ok(Arriving::of(response, move |error| http.failed(&error)))
+    }
+
+    async fn read(&self, mut arriving: Arriving) -> Result<Answer, PortError> {
+        let status = arriving.status;
+        let retry_after = arriving
+            .headers
             .get(header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.trim().parse().ok())
             .map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error))? {
+        while let Some(chunk) = arriving.chunk().await? {
             if body.len() + chunk.len() > MAX_BODY {
                 return Err(self.unreadable(format!("more than {} MiB", MAX_BODY >> 20)));
             }

@@ -32,7 +32,7 @@ pub use self::exposition::{Line, Malformed, Sample, parse};
 pub(crate) use self::figures::Figures;
 use self::figures::Page;
 pub(crate) use self::history::{History, Said};
-use crate::http::Http;
+use crate::http::{Http, Reach};
 
 /// How many instances are read at once.
 const AT_ONCE: usize = 64;
@@ -69,8 +69,21 @@ impl Scrape {
     /// # Errors
     /// When the system offers no HTTP client.
     pub fn start(fleet: Arc<dyn Fleet>, world: Arc<dyn World>, config: Config) -> Result<Self, PortError> {
+        Self::reaching(fleet, world, config, &Reach::Address)
+    }
+
+    /// The same, whose instances are reached that way.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn reaching(
+        fleet: Arc<dyn Fleet>,
+        world: Arc<dyn World>,
+        config: Config,
+        reach: &Reach,
+    ) -> Result<Self, PortError> {
         let past = Mutex::new(Past { history: History::new(config.keep), last: 0 });
-        let http = Http::new("an instance", config.limit)?;
+        let http = Http::to_instances("an instance", config.limit, reach)?;
         let reader = Arc::new(Reader { http, fleet, world, config, begun: AtomicU64::new(0), past });
         let task = tokio::spawn({
             let reader = reader.clone();
@@ -151,13 +164,8 @@ impl Reader {
 
     /// Reads one instance; its figures with the moment at which it gave them.
     async fn read(&self, instance: &Instance) -> Result<(Duration, Figures), PortError> {
-        let what = format!("instance {}", instance.id);
-        let http = self.http.named(&what);
-        let address = instance
-            .address
-            .as_deref()
-            .ok_or_else(|| PortError::Unreachable { what, detail: "it has no address yet".into() })?;
-        let url = http.url(address, &self.config.path)?;
+        let http = self.http.named(&format!("instance {}", instance.id));
+        let url = http.url(&http.address_of(instance)?, &self.config.path)?;
         let mut page = Page::new(&self.config);
         http.lines(&url, MAX_PAGE, |line| page.take(line)).await?;
         let figures = page.finish().map_err(|wrong| http.unreadable(format!("{}: {wrong}", self.config.path)))?;

@@ -104,6 +104,8 @@ impl Begun {
                 FleetSettings::Process(process) => {
                     tasks.push(Processes::at(dir, &name, process, settings)?.enter(&log, &name).await?);
                 }
+                // Its instances run whether the bot does or not.
+                FleetSettings::Kubernetes(_) => {}
             }
             let target = fleets::systems(dir, &log.clock, &name, settings)?.target;
             let documents = dir.of_target(&name);

@@ -68,6 +68,7 @@ fn the_database_fills(script: &mut Script) {
 }
 
 mod cut;
+mod ending;
 mod fleet;
 mod people;
 

@@ -67,6 +67,7 @@ pub(crate) struct Script {
     pub(crate) keys: bool,
     pub(crate) warnings: Vec<EarlyWarning>,
     pub(crate) drained: Vec<InstanceId>,
+    pub(crate) draining: Answer<Draining>,
     pub(crate) work: Vec<(InstanceId, Work)>,
     pub(crate) head: Answer<Option<u64>>,
     pub(crate) pools: [Answer<PoolBudget>; 2],
@@ -216,6 +217,7 @@ impl Stage {
             keys: true,
             warnings: vec![],
             drained: vec![],
+            draining: Ok(Draining::ByOrder),
             work: vec![],
             head: Ok(Some(20)),
             pools: [
@@ -560,7 +562,7 @@ impl Traffic for Outside {
             instance: one.id.clone(),
             receives: script.ill(one) != Some(Ill::Unrouted) && !script.drained.contains(&one.id),
             drained: script.drained.contains(&one.id),
-            requests: 412,
+            requests: Some(412),
             in_flight: Some(0),
         };
         Ok(script.instances().iter().map(routed).collect())
@@ -574,6 +576,10 @@ impl Traffic for Outside {
             script.drained.push(order.instance.clone());
         }
         Ok(OrderAnswer::Done)
+    }
+
+    async fn draining(&self) -> Answer<Draining> {
+        self.script().draining.clone()
     }
 
     fn describe(&self) -> String {

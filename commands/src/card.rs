@@ -28,7 +28,7 @@ pub use self::history::history;
 pub use self::plan::plan;
 pub(crate) use self::precheck::is_remark;
 pub use self::precheck::precheck;
-pub use self::progress::{draining, monitoring, waiting, waiting_for_work};
+pub use self::progress::{draining, monitoring, until_free, waiting, waiting_for_work};
 pub use self::question::{ask_keys, ask_why};
 pub use self::status::status;
 pub use self::summary::summary;

@@ -242,10 +242,11 @@ async fn of_the_way(cx: &Context<'_>, known: &FleetState) -> OneWay {
             OneWay { before, after: vec![room], candidates: Vec::new() }
         }
         Direction::Down => {
-            let (told, routed, disruption) = join!(ask_work(cx, known), cx.routed(), work::disruption(cx, known));
+            let (told, routed, disruption, draining) =
+                join!(ask_work(cx, known), cx.routed(), work::disruption(cx, known), work::draining(cx));
             // Who is routed to has a check of its own; here it only says whom nobody would miss.
             let candidates = candidates(cx, known, &told, routed.as_deref().unwrap_or_default());
-            let before = vec![work::check(cx, known, &told, &candidates), disruption];
+            let before = [work::check(cx, known, &told, &candidates), disruption].into_iter().chain(draining).collect();
             OneWay { before, after: Vec::new(), candidates }
         }
     }

@@ -7,7 +7,7 @@ use crate::figures::Load;
 use crate::journal::{Interrupted, Journal};
 use crate::patience::within;
 use crate::policy::Policy;
-use crate::ports::{FleetState, PortError, Ports, Routed, Slot};
+use crate::ports::{Draining, FleetState, PortError, Ports, Routed, Slot};
 use crate::request::Requested;
 use crate::units::{OperationId, Person, Timestamp};
 
@@ -64,6 +64,12 @@ impl<'a> Context<'a> {
     pub async fn routed_within(&self, limit: Duration) -> Result<Vec<Routed>, PortError> {
         let traffic = &self.ports.target.traffic;
         within(&*self.ports.world, limit, &traffic.describe(), traffic.routed()).await
+    }
+
+    /// How new requests to an instance can be stopped, within the limit of one look.
+    pub async fn draining(&self) -> Result<Draining, PortError> {
+        let traffic = &self.ports.target.traffic;
+        within(&*self.ports.world, self.policy.time.look, &traffic.describe(), traffic.draining()).await
     }
 
     /// Shows people a card. The operation does not depend on being seen: what cannot be shown is logged, and the log

@@ -20,8 +20,9 @@ pub use self::fleet::{
 pub use self::ledger::{AppendError, ClaimHeld, Ledger, LedgerError, Post, Posts, Samples};
 pub use self::people::{Announced, Documents, LogChannel, Role, Room, Slot};
 pub use self::readings::{
-    Chain, ChainLink, ComplexityBudget, ComplexityDimension, EarlyWarning, Governance, HaltOrder, HaltReading,
-    HaltSource, Metrics, NamedCheck, Pool, PoolBudget, Probe, Readiness, RouteOrder, Routed, Traffic, Work,
+    Chain, ChainLink, ComplexityBudget, ComplexityDimension, Draining, EarlyWarning, Governance, HaltOrder,
+    HaltReading, HaltSource, Metrics, NamedCheck, Pool, PoolBudget, Probe, Readiness, RouteOrder, Routed, Traffic,
+    Work,
 };
 use crate::units::{TargetName, Timestamp};
 

@@ -124,7 +124,7 @@ impl ConclaveGovernance {
         let Config { paths, halt_call, .. } = &self.conclave.config;
         let (http, url) = match self.conclave.of(instance) {
             Ok((http, address)) => {
-                let url = http.url(address, &paths.trigger_halt)?;
+                let url = http.url(&address, &paths.trigger_halt)?;
                 (http, url)
             }
             Err(no_address) => return Ok(Halting::NotThere(no_address)),

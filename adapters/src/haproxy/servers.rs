@@ -151,12 +151,12 @@ impl Mapping {
                 instance,
                 receives: false,
                 drained: true,
-                requests: 0,
+                requests: Some(0),
                 in_flight: Some(0),
             });
             one.receives |= receives;
             one.drained &= server.told != Told::Ready;
-            one.requests = one.requests.saturating_add(server.requests);
+            one.requests = one.requests.map(|sum| sum.saturating_add(server.requests));
             one.in_flight = one.in_flight.map(|sum| sum.saturating_add(server.in_flight));
         }
         routed.into_values().collect()
@@ -243,7 +243,7 @@ mod tests {
         let mapping = Mapping::Address(vec![("10.0.0.1:80".into(), InstanceId::new("api-1"))]);
         let routed = mapping.routed(&[one.clone(), other.clone()]);
         assert_eq!((routed.len(), routed[0].receives, routed[0].drained), (1, true, false));
-        assert_eq!((routed[0].requests, routed[0].in_flight), (10, Some(2)));
+        assert_eq!((routed[0].requests, routed[0].in_flight), (Some(10), Some(2)));
         let both = mapping.routed(&[one, Server { is_in_rotation: false, told: Told::Drain, ..other }]);
         assert_eq!((both[0].receives, both[0].drained), (false, true));
     }

@@ -1,8 +1,8 @@
 //! Reading and changing objects of the cluster, by their type.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::core::params::{GetParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, Request};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use scalebot_commands::ports::PortError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

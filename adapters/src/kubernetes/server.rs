@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use http::{Request, StatusCode, header};
+use http::response::Parts;
+use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use kube::client::{Body, Client};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
@@ -15,6 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 
 use super::settings::Settings;
+use crate::http::Unanswered;
 use crate::settings::Unusable;
 
 /// The largest answer that is read, in bytes: some thousand pods.
@@ -27,7 +29,7 @@ const QUOTED: usize = 300;
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(5);
 
 /// How people know it.
-const WHAT: &str = "the Kubernetes API";
+pub(super) const WHAT: &str = "the Kubernetes API";
 
 /// The API server of one cluster.
 #[derive(Clone)]
@@ -86,10 +88,7 @@ impl Server {
     ///
     /// # Errors
     /// When no answer came, or none that can be understood; of an order it is not known then what became of it.
-    pub(super) async fn send<T: DeserializeOwned>(
-        &self,
-        request: Request<Vec<u8>>,
-    ) -> Result<Answered<T>, PortError> {
+    pub(super) async fn send<T: DeserializeOwned>(&self, request: Request<Vec<u8>>) -> Result<Answered<T>, PortError> {
         Ok(match self.bytes(request).await? {
             Ok(body) => Ok(serde_json::from_slice(&body).map_err(|error| unreadable(&error.to_string()))?),
             Err(refusal) => Err(refusal),
@@ -101,24 +100,46 @@ impl Server {
     /// # Errors
     /// As [`Self::send`].
     pub(super) async fn bytes(&self, request: Request<Vec<u8>>) -> Result<Answered<Vec<u8>>, PortError> {
-        if let Some(wait) = self.closed_for() {
-            let detail = format!("it asked to be left alone for {} s more", wait.as_secs().max(1));
-            return Err(PortError::Unreachable { what: WHAT.to_owned(), detail });
-        }
+        self.unless_closed()?;
         let answer = timeout(self.limit, async {
             let response = self.client.send(request.map(Body::from)).await.map_err(|error| failed(&error))?;
-            let (head, body) = response.into_parts();
-            let body = Limited::new(body, MAX_BODY).collect().await.map_err(|error| {
-                unreadable(&format!("its answer broke off, or is larger than {} MiB: {error}", MAX_BODY >> 20))
-            })?;
-            Ok((head, body.to_bytes()))
+            whole(response).await
         });
-        let late = || PortError::TimedOut { what: WHAT.to_owned(), limit: self.limit };
-        let (head, body) = answer.await.map_err(|_| late())??;
-        if head.status.is_success() {
-            return Ok(Ok(body.to_vec()));
-        }
-        let said: Option<Status> = serde_json::from_slice(&body).ok();
+        let (head, body) = answer.await.map_err(|_| self.late())??;
+        Ok(if head.status.is_success() { Ok(body) } else { Err(self.refusal(&head, &body)) })
+    }
+
+    /// Sends a request whose successful answer has no end, and hands over what comes of it as it comes. Only its
+    /// beginning is awaited under the time-out.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub(super) async fn open(&self, request: Request<Vec<u8>>) -> Result<Answered<Body>, PortError> {
+        self.unless_closed()?;
+        let answer = timeout(self.limit, async {
+            let response = self.client.send(request.map(Body::from)).await.map_err(|error| failed(&error))?;
+            if response.status().is_success() {
+                return Ok(Ok(response.into_body()));
+            }
+            let (head, body) = whole(response).await?;
+            Ok(Err(self.refusal(&head, &body)))
+        });
+        answer.await.map_err(|_| self.late())?
+    }
+
+    fn unless_closed(&self) -> Result<(), PortError> {
+        let Some(wait) = self.closed_for() else { return Ok(()) };
+        let detail = format!("it asked to be left alone for {} s more", wait.as_secs().max(1));
+        Err(PortError::Unreachable { what: WHAT.to_owned(), detail })
+    }
+
+    fn late(&self) -> PortError {
+        PortError::TimedOut { what: WHAT.to_owned(), limit: self.limit }
+    }
+
+    /// What an answer other than success says, its wish to be left alone included.
+    fn refusal(&self, head: &Parts, body: &[u8]) -> Refusal {
+        let said: Option<Status> = serde_json::from_slice(body).ok();
         let asked = head
             .headers
             .get(header::RETRY_AFTER)
@@ -127,18 +148,30 @@ impl Server {
         if let (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, Some(wait)) = (head.status, asked) {
             self.close_for(wait.min(MAX_RETRY_AFTER));
         }
-        Ok(Err(match said {
-            Some(said) => Refusal {
-                status: head.status,
-                reason: quote(&said.reason),
-                message: quote(&said.message),
-            },
+        match said {
+            Some(said) => Refusal { status: head.status, reason: quote(&said.reason), message: quote(&said.message) },
             None => Refusal {
                 status: head.status,
                 reason: String::new(),
                 message: quote(&String::from_utf8_lossy(&body[..body.len().min(QUOTED * 4)])),
             },
-        }))
+        }
+    }
+
+    /// Sends a request that it passes on, once, and hands over the answer as it arrives, whoever gave it. Its status says
+    /// nothing about the server.
+    ///
+    /// # Errors
+    /// When no answer came, by whether the request may have been passed on.
+    pub(super) async fn pass_on(&self, request: Request<Vec<u8>>) -> Result<http::Response<Body>, Unanswered> {
+        if let Some(wait) = self.closed_for() {
+            let detail = format!("it asked to be left alone for {} s more", wait.as_secs().max(1));
+            return Err(Unanswered::Unheard(PortError::Unreachable { what: WHAT.to_owned(), detail }));
+        }
+        self.client.send(request.map(Body::from)).await.map_err(|error| match &error {
+            kube::Error::Auth(_) => Unanswered::Unheard(failed(&error)),
+            _ => Unanswered::Unknown(failed(&error)),
+        })
     }
 
     /// How much longer it asked to be left alone.
@@ -180,6 +213,15 @@ impl Refusal {
     }
 }
 
+/// An answer with all of its body.
+async fn whole(response: Response<Body>) -> Result<(Parts, Vec<u8>), PortError> {
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, MAX_BODY).collect().await.map_err(|error| {
+        unreadable(&format!("its answer broke off, or is larger than {} MiB: {error}", MAX_BODY >> 20))
+    })?;
+    Ok((head, body.to_bytes().to_vec()))
+}
+
 fn in_cluster() -> Result<Config, Unusable> {
     Config::incluster().map_err(|error| {
         let why = format!("name a kubeconfig file, or run the bot as a pod with a service account ({error})");
@@ -197,7 +239,7 @@ fn from_file(settings: &Settings, file: &std::path::Path) -> Result<Config, Unus
     made.ok_or_else(|| unusable("it cannot be read at once".to_owned()))?.map_err(|error| unusable(error.to_string()))
 }
 
-fn failed(error: &kube::Error) -> PortError {
+pub(super) fn failed(error: &kube::Error) -> PortError {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;
@@ -213,6 +255,6 @@ pub(super) fn unreadable(detail: &str) -> PortError {
     PortError::Unreadable { what: WHAT.to_owned(), detail: quote(detail) }
 }
 
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     escaped(text, QUOTED)
 }

@@ -93,6 +93,44 @@ pub(super) enum Workload<'a> {
 }
 
 impl Settings {
+    /// Whether the keys can be used, as far as that can be told without a cluster.
+    ///
+    /// # Errors
+    /// Which one cannot, and what would be right.
+    pub fn usable(&self) -> Result<(), Unusable> {
+        self.workload()?;
+        let named = [
+            ("namespace", Some(&self.namespace)),
+            ("deployment", self.deployment.as_ref()),
+            ("stateful_set", self.stateful_set.as_ref()),
+            ("service", Some(&self.service)),
+            ("container", self.container.as_ref()),
+        ];
+        for (key, name) in named.into_iter().filter_map(|(key, name)| Some((key, name?))) {
+            // They become parts of addresses, where anything else would lead elsewhere.
+            let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+            let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+            let bytes = name.as_bytes();
+            if bytes.len() > 253 || !bytes.iter().copied().all(plain) || !ends(bytes.first()) || !ends(bytes.last()) {
+                let why = "it is no name in Kubernetes: lower-case letters, digits, - and . within";
+                return Err(Unusable::new(key, why));
+            }
+        }
+        if self.port == Some(0) {
+            return Err(Unusable::new("port", "it must be from 1 to 65535"));
+        }
+        if self.context.is_some() && self.kubeconfig.is_none() {
+            return Err(Unusable::new("context", "it is one of a file's: name the kubeconfig file as well"));
+        }
+        let files = [("kubeconfig", self.kubeconfig.as_ref()), ("declared", self.declared.as_ref().map(|it| &it.file))];
+        for (key, file) in files.into_iter().filter_map(|(key, file)| Some((key, file?))) {
+            if !file.is_absolute() {
+                return Err(Unusable::new(key, "the file must be an absolute path"));
+            }
+        }
+        Ok(())
+    }
+
     /// Which workload it is.
     ///
     /// # Errors
@@ -101,8 +139,12 @@ impl Settings {
         match (&self.deployment, &self.stateful_set) {
             (Some(name), None) => Ok(Workload::Deployment(name)),
             (None, Some(name)) => Ok(Workload::StatefulSet(name)),
-            (None, None) => Err(Unusable::new("deployment", "name the deployment or the stateful_set that is the fleet")),
-            (Some(_), Some(_)) => Err(Unusable::new("stateful_set", "name either deployment or stateful_set, not both")),
+            (None, None) => {
+                Err(Unusable::new("deployment", "name the deployment or the stateful_set that is the fleet"))
+            }
+            (Some(_), Some(_)) => {
+                Err(Unusable::new("stateful_set", "name either deployment or stateful_set, not both"))
+            }
         }
     }
 }

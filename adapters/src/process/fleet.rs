@@ -172,7 +172,7 @@ impl Traffic for ForwarderTraffic {
                 instance,
                 receives,
                 drained,
-                requests,
+                requests: Some(requests),
                 in_flight: Some(in_flight),
             })
             .collect())

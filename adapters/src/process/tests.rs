@@ -279,7 +279,7 @@ async fn the_forwarder_tells_who_gets_requests_and_how_many() {
             instance: InstanceId::new("api-1"),
             receives: true,
             drained: false,
-            requests: 41,
+            requests: Some(41),
             in_flight: Some(2),
         }])
     );

@@ -100,7 +100,8 @@ fn target(name: &str, settings: &TargetSettings) -> Result<(), Unusable> {
     if matches!(settings.metrics, MetricsSettings::Prometheus(_)) && settings.prometheus.is_none() {
         return needs("metrics", "prometheus", "prometheus");
     }
-    if settings.traffic == TrafficSource::Haproxy && settings.haproxy.is_none() {
+    comes_with_the_fleet(settings)?;
+    if settings.traffic() == TrafficSource::Haproxy && settings.haproxy.is_none() {
         return needs("traffic", "haproxy", "haproxy");
     }
     twice("halt.sources", halt)?;
@@ -117,7 +118,7 @@ fn target(name: &str, settings: &TargetSettings) -> Result<(), Unusable> {
     }
     match &settings.fleet {
         FleetSettings::Process(process) => {
-            around(process, settings.traffic)?;
+            around(process, settings.traffic())?;
             if process.directory.as_ref().is_some_and(|directory| !directory.is_absolute()) {
                 return Err(Unusable::new("fleet", "directory must be an absolute path"));
             }
@@ -128,8 +129,47 @@ fn target(name: &str, settings: &TargetSettings) -> Result<(), Unusable> {
                 return Err(Unusable::new("fleet", "load must be from 0 to 10000 requests per second"));
             }
         }
+        FleetSettings::Kubernetes(kubernetes) => {
+            kubernetes.usable().map_err(|Unusable { key, why }| Unusable::new(format!("fleet.{key}"), why))?;
+            within("fleet.time_out", kubernetes.time_out, Duration::from_millis(100), Duration::from_mins(1))?;
+        }
     }
     Ok(())
+}
+
+/// What only one kind of fleet has is named with that kind alone.
+fn comes_with_the_fleet(settings: &TargetSettings) -> Result<(), Unusable> {
+    let is_process = matches!(settings.fleet, FleetSettings::Process(_));
+    let of_processes = |key: &str, name: &str, instead: &str| {
+        let why = format!("{name} is what a fleet of kind process has, and this one is of another kind; {instead}");
+        Err(Unusable::new(key, why))
+    };
+    for (source, name) in
+        [(HaltSourceName::ProcessTable, "process_table"), (HaltSourceName::ProcessSignals, "process_signals")]
+    {
+        if !is_process && settings.halt.sources.contains(&source) {
+            return of_processes("halt.sources", name, "name postgres or redis, or write an empty list");
+        }
+    }
+    for (pool, name) in [(PoolSource::ProcessDatabase, "process_database"), (PoolSource::ProcessRedis, "process_redis")]
+    {
+        if !is_process && settings.pools.contains(&pool) {
+            return of_processes("pools", name, "name postgres or redis, or leave it out");
+        }
+    }
+    if !is_process && settings.chain == Some(ChainSource::Process) {
+        return of_processes("chain", "process", "name postgres, or leave it out");
+    }
+    match settings.traffic() {
+        TrafficSource::Process if !is_process => {
+            of_processes("traffic", "process", "name kubernetes or haproxy, or leave it out")
+        }
+        TrafficSource::Kubernetes if !matches!(settings.fleet, FleetSettings::Kubernetes(_)) => {
+            let why = "kubernetes is what a fleet of kind kubernetes has, and this one is of another kind";
+            Err(Unusable::new("traffic", why))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What is around a fleet of processes is kept by its world, which has to know of all of it.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use scalebot_adapters::settings::length;
-use scalebot_adapters::{conclave, haproxy, postgres, prometheus, redis, scrape};
+use scalebot_adapters::{conclave, haproxy, kubernetes, postgres, prometheus, redis, scrape};
 use serde::Deserialize;
 
 use super::policy::PolicySettings;
@@ -37,9 +37,9 @@ pub(crate) struct TargetSettings {
     /// The connection budgets that every instance draws on.
     #[serde(default)]
     pub(crate) pools: Vec<PoolSource>,
-    /// Who knows which instances get requests, and can change that.
+    /// Who knows which instances get requests, and can change that. `None`: what comes with the fleet.
     #[serde(default)]
-    pub(crate) traffic: TrafficSource,
+    traffic: Option<TrafficSource>,
     /// Whether the complexity budget is asked for.
     #[serde(default = "yes")]
     pub(crate) complexity: bool,
@@ -64,6 +64,16 @@ pub(crate) struct TargetSettings {
     policy: PolicySettings,
 }
 
+impl TargetSettings {
+    /// Who routes requests to its instances.
+    pub(crate) fn traffic(&self) -> TrafficSource {
+        self.traffic.unwrap_or(match self.fleet {
+            FleetSettings::Process(_) => TrafficSource::Process,
+            FleetSettings::Kubernetes(_) => TrafficSource::Kubernetes,
+        })
+    }
+}
+
 fn instance_time_out() -> Duration {
     Duration::from_secs(4)
 }
@@ -78,6 +88,8 @@ fn yes() -> bool {
 pub(crate) enum FleetSettings {
     /// Processes on this machine.
     Process(ProcessSettings),
+    /// A Deployment or a StatefulSet of a Kubernetes cluster.
+    Kubernetes(Box<kubernetes::Settings>),
 }
 
 /// Processes on this machine: a rehearsal's world, for trying the service out before a real fleet is entrusted to it.
@@ -205,12 +217,13 @@ pub(crate) enum PoolSource {
 }
 
 /// Who routes requests to instances.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum TrafficSource {
     /// The forwarder of the fleet of processes.
-    #[default]
     Process,
+    /// The Service of a fleet in Kubernetes.
+    Kubernetes,
     /// The HAProxy of `[targets.NAME.haproxy]`.
     Haproxy,
 }

@@ -294,7 +294,7 @@ fn a_fleet_of_processes_is_started_as_it_is_written() {
     let written =
         LEAST.replace("kind = \"process\"", "kind = \"process\"\ninstances = 2\nload = 5.5\nfault = \"slow\"");
     let config = read(&written).unwrap();
-    let FleetSettings::Process(process) = &config.targets()[0].1.fleet;
+    let FleetSettings::Process(process) = &config.targets()[0].1.fleet else { panic!("{config:?}") };
     let world = process.world();
     assert_eq!((world.instances, world.load, world.seed, world.halted), (2, 5.5, 72, false));
     for (wrong, why) in [("instances = 65", "from 1 to 64"), ("load = -1.0", "from 0 to 10000")] {

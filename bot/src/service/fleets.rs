@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use scalebot_adapters::conclave::{Conclave, ConclaveGovernance, KeyProbe};
 use scalebot_adapters::haproxy::Haproxy;
+use scalebot_adapters::http::Reach;
+use scalebot_adapters::kubernetes::Kubernetes;
 use scalebot_adapters::postgres::Postgres;
 use scalebot_adapters::process::{
     ConnectionPool, EventChain, ForwarderTraffic, HaltSignalStream, HaltTable, ProcessFleet, WorldClient,
@@ -44,6 +46,8 @@ pub(crate) struct Systems {
     pub(crate) prometheus: Option<Prometheus>,
     /// The HAProxy before the fleet.
     pub(crate) haproxy: Option<Haproxy>,
+    /// The cluster that the fleet lives in.
+    pub(crate) kubernetes: Option<Kubernetes>,
 }
 
 /// What a fleet of processes is reached through.
@@ -66,7 +70,7 @@ impl<'a> Processes<'a> {
         settings: &'a ProcessSettings,
         target: &TargetSettings,
     ) -> Result<Self, String> {
-        let haproxy = target.haproxy.as_ref().filter(|_| target.traffic == TrafficSource::Haproxy);
+        let haproxy = target.haproxy.as_ref().filter(|_| target.traffic() == TrafficSource::Haproxy);
         let around = settings.around(haproxy);
         let directory = settings.directory.clone().unwrap_or_else(|| dir.of_target(name).join("world"));
         let client = attach::client_at(&directory).map_err(|error| error.0)?;
@@ -147,12 +151,17 @@ pub(crate) fn systems(
     };
     let postgres = settings.postgres.as_ref().map(Postgres::new).transpose().map_err(unusable("postgres"))?;
     let redis = settings.redis.as_ref().map(Redis::new).transpose().map_err(unusable("redis"))?;
-    let (fleet, processes): (Arc<dyn Fleet>, _) = match &settings.fleet {
+    let (fleet, processes, kubernetes): (Arc<dyn Fleet>, _, _) = match &settings.fleet {
         FleetSettings::Process(process) => {
             let client = Processes::at(dir, name, process, settings)?.client;
-            (Arc::new(ProcessFleet::new(&client)), Some(client))
+            (Arc::new(ProcessFleet::new(&client)), Some(client), None)
+        }
+        FleetSettings::Kubernetes(kubernetes) => {
+            let kubernetes = Kubernetes::new(kubernetes).map_err(unusable("fleet"))?;
+            (Arc::new(kubernetes.clone()), None, Some(kubernetes))
         }
     };
+    let reach = kubernetes.as_ref().map_or(Reach::Address, Kubernetes::reach);
     let haproxy = settings.haproxy.as_ref().map(|haproxy| Haproxy::new(haproxy, Arc::clone(&fleet)));
     let haproxy = haproxy.transpose().map_err(unusable("haproxy"))?;
     let sources = Sources {
@@ -161,11 +170,12 @@ pub(crate) fn systems(
         redis: redis.as_ref(),
         haproxy: haproxy.as_ref(),
         processes: processes.as_ref(),
+        kubernetes: kubernetes.as_ref(),
     };
 
     let backend = settings.backend.clone();
     let asked = [backend.paths.work.clone(), keys_path(&backend.keys)];
-    let conclave = Conclave::new(Arc::clone(clock), settings.instance_time_out, backend)
+    let conclave = Conclave::reaching(Arc::clone(clock), settings.instance_time_out, backend, &reach)
         .map_err(|error| format!("targets.{name}.backend: {error}."))?;
     let prometheus = settings.prometheus.clone().map(|mut prometheus| {
         // What the bot itself asks says nothing about the load.
@@ -179,14 +189,14 @@ pub(crate) fn systems(
             let mut scrape = (**scrape).clone();
             // What the bot itself asks says nothing about the load.
             scrape.leave_out.extend(asked.into_iter().flatten());
-            let scrape = Scrape::start(Arc::clone(&fleet), Arc::clone(clock), scrape);
+            let scrape = Scrape::reaching(Arc::clone(&fleet), Arc::clone(clock), scrape, &reach);
             Arc::new(scrape.map_err(|error| format!("targets.{name}.metrics: {error}."))?)
         }
     };
     let halt = settings.halt.sources.iter().map(|source| sources.halt(*source)).collect::<Result<_, _>>()?;
     let pools = settings.pools.iter().map(|source| sources.pool(*source)).collect::<Result<_, _>>()?;
     let chain = settings.chain.map(|source| sources.chain(source)).transpose()?;
-    let traffic = sources.traffic(settings.traffic)?;
+    let traffic = sources.traffic(settings.traffic())?;
     let governance =
         settings.complexity.then(|| Arc::new(ConclaveGovernance::new(conclave.clone(), Arc::clone(&fleet))) as _);
     let target = Target {
@@ -201,7 +211,7 @@ pub(crate) fn systems(
         governance,
         dashboards: settings.dashboards.clone(),
     };
-    Ok(Systems { target, postgres, redis, prometheus, haproxy })
+    Ok(Systems { target, postgres, redis, prometheus, haproxy, kubernetes })
 }
 
 /// Where an instance is asked whether it reaches its keys.
@@ -219,6 +229,7 @@ struct Sources<'a> {
     redis: Option<&'a Redis>,
     haproxy: Option<&'a Haproxy>,
     processes: Option<&'a WorldClient>,
+    kubernetes: Option<&'a Kubernetes>,
 }
 
 impl Sources<'_> {
@@ -260,6 +271,9 @@ impl Sources<'_> {
     fn traffic(&self, source: TrafficSource) -> Result<Arc<dyn Traffic>, String> {
         Ok(match source {
             TrafficSource::Process => Arc::new(ForwarderTraffic::new(self.processes()?)),
+            TrafficSource::Kubernetes => Arc::new(self.kubernetes.map(Kubernetes::traffic).ok_or_else(|| {
+                format!("targets.{}: only a fleet of kind kubernetes has a Service that sends it requests.", self.name)
+            })?),
             TrafficSource::Haproxy => Arc::new(self.haproxy.cloned().ok_or_else(|| self.missing("haproxy"))?),
         })
     }

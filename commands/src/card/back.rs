@@ -4,17 +4,19 @@ use std::time::Duration;
 
 use super::{Card, Tone, instances, sentence};
 use crate::context::Context;
-use crate::ports::FleetState;
+use crate::ports::{Draining, FleetState};
 use crate::steps::back::{WayBack, WayBackDecided};
 use crate::steps::finish::Trouble;
 use crate::steps::halt_offer::{HaltAnswered, HaltOffered, Halted};
 use crate::units::{Millis, Person};
 
 /// That the fleet is brought back, or that it is not.
-pub fn way_back(cx: &Context<'_>, trouble: &Trouble, way_back: &WayBack) -> Card {
+pub fn way_back(cx: &Context<'_>, trouble: &Trouble, way_back: &WayBack, draining: &Draining) -> Card {
     let to = instances(way_back.to);
     let how = if trouble.plan.to < way_back.to {
         "As many instances are started as are missing."
+    } else if let Draining::AsItEnds { .. } = draining {
+        "The logs of what is new are kept, and it is ended. It gets requests until then."
     } else {
         "What is new gets no requests, its logs are kept, and it is ended."
     };

@@ -51,12 +51,23 @@ pub fn draining(
             Millis::from(whole_seconds(spent))
         ),
     });
-    let row = |work: &Work| {
-        let name = if work.constitutional { "constitutional write" } else { "long-running" };
-        Row::new(Tone::Warn, name, crate::request::quoted(&work.what))
-    };
-    card.rows = work.iter().map(row).collect();
+    card.rows = work.iter().map(work_row).collect();
     card
+}
+
+/// An instance that gets requests until it ends, and works on something that must not be cut off.
+pub fn until_free(cx: &Context<'_>, instance: &InstanceId, work: &[Work], spent: Duration) -> Card {
+    let title = format!("Before {instance} is ended: waiting until it is free");
+    let mut card = Card::new(Tone::Info, title, cx)
+        .line(format!("{} so far.", Millis::from(whole_seconds(spent))))
+        .line("It gets requests until it is ended; it cannot be taken out before.");
+    card.rows = work.iter().map(work_row).collect();
+    card
+}
+
+fn work_row(work: &Work) -> Row {
+    let name = if work.constitutional { "constitutional write" } else { "long-running" };
+    Row::new(Tone::Warn, name, crate::request::quoted(&work.what))
 }
 
 /// One instance, and where it is in its life.

@@ -5,12 +5,14 @@ use serde::{Deserialize, Serialize};
 use super::{Check, Follows, Status};
 use crate::context::Context;
 use crate::patience::{ask_all, within};
-use crate::ports::{FleetState, Instance, InstanceState, Routed, Work};
+use crate::ports::{Draining, FleetState, Instance, InstanceState, Routed, Work};
 use crate::reading::Reading;
+use crate::steps::drain::too_short;
 use crate::units::{InstanceId, Millis};
 
 const NAME: &str = "long-running work";
 const RUNBOOK: &str = "scaling down 1: ensure no instance is handling critical long-running operations";
+const DRAIN: (&str, &str) = ("drain", "scaling down 2: drain instance");
 const BUDGET: (&str, &str) = ("disruption budget", "scaling down 1: verify current load can be handled");
 
 /// An instance that is to be taken away, and why this one.
@@ -129,6 +131,30 @@ pub(super) fn check(cx: &Context<'_>, fleet: &FleetState, told: &[Told], candida
         } else {
             "Without proof that nothing is cut off, nothing is ended. See that they tell, then ask again."
         })
+}
+
+/// How requests to whoever is taken away are stopped, where that cannot be ordered; `None` where it can.
+pub(super) async fn draining(cx: &Context<'_>) -> Option<Check> {
+    let source = cx.ports.target.traffic.describe();
+    let draining = match cx.draining().await {
+        Ok(draining) => draining,
+        Err(error) => {
+            let unknown = Check::unknown(DRAIN.0, DRAIN.1, source, error.to_string(), Follows::Refusal);
+            return Some(unknown.advice("It cannot be told how requests to an instance are stopped. See that it can."));
+        }
+    };
+    let Draining::AsItEnds { how, .. } = &draining else { return None };
+    let figure = format!("an instance gets requests until it ends: {}", crate::request::escaped(how, 200));
+    let check = Check::passed(DRAIN.0, DRAIN.1, source, figure);
+    Some(match too_short(cx, &draining) {
+        Some(why) => check.limit(why).came_to(Status::Fail, Follows::Refusal).advice(
+            "Let instances be taken out before they end, or see that they have the time that policy.drain.unmeasured \
+             gives them. Then ask again.",
+        ),
+        None => check
+            .came_to(Status::Warn, Follows::Nothing)
+            .advice("Its last requests are answered while it ends: waited, not measured."),
+    })
 }
 
 /// Whether others were promised that so many instances stay.

@@ -1,5 +1,7 @@
 //! What is only read: traffic, load, halt, an instance's own word, the hash chain, connection budgets.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +25,15 @@ pub trait Traffic: Send + Sync {
     /// When it is not known whether it was done.
     async fn route(&self, order: &RouteOrder, fence: Fence<'_>) -> Result<OrderAnswer, PortError>;
 
+    /// How new requests to an instance can be stopped, as things are now. [`Self::route`] is only asked for where that
+    /// is by order.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    async fn draining(&self) -> Result<Draining, PortError> {
+        Ok(Draining::ByOrder)
+    }
+
     /// Where that is looked up, as a card says it.
     fn describe(&self) -> String;
 }
@@ -38,6 +49,20 @@ pub struct RouteOrder {
     pub operation: OperationId,
 }
 
+/// How new requests to an instance can be stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Draining {
+    /// By an order of its own, before the instance is told to end, and until it is told otherwise.
+    ByOrder,
+    /// Only by its end: it gets requests until then, and answers its last ones while it ends.
+    AsItEnds {
+        /// How long it has for that at most, before it is killed.
+        grace: Duration,
+        /// Why there is no other way, and how it ends, as a card says it.
+        how: String,
+    },
+}
+
 /// One instance as the load balancer sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Routed {
@@ -47,8 +72,8 @@ pub struct Routed {
     pub receives: bool,
     /// Whether it was told to send it none, whatever state the instance is in.
     pub drained: bool,
-    /// Requests sent to it since the balancer knows it.
-    pub requests: u64,
+    /// Requests sent to it since the balancer knows it; `None` where it does not count them.
+    pub requests: Option<u64>,
     /// Of these, not answered yet; `None` where it does not tell.
     pub in_flight: Option<u32>,
 }

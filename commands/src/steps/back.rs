@@ -22,7 +22,7 @@ use crate::journal::{Acted, Effect, Effected, Fence, Found, Heard, Interrupted, 
 use crate::mutation::mutated;
 use crate::patience::{Deadline, Stopwatch, ask_all, ask_until, within};
 use crate::policy::TakeBack;
-use crate::ports::{FleetState, Instance, InstanceState, PortError, RemoveOrder, ScaleOrder, Slot};
+use crate::ports::{Draining, FleetState, Instance, InstanceState, PortError, RemoveOrder, ScaleOrder, Slot};
 use crate::units::{InstanceId, Millis, OperationId, Person, Replicas, Timestamp};
 
 /// The body of `way_back`: what was found, and whether the fleet is brought back.
@@ -182,7 +182,8 @@ pub async fn decide(
         to: trouble.plan.rollback_to,
         interference,
     };
-    cx.show(Slot::WayBack, card::way_back(cx, trouble, &way_back)).await;
+    let draining = cx.draining().await.unwrap_or(Draining::ByOrder);
+    cx.show(Slot::WayBack, card::way_back(cx, trouble, &way_back, &draining)).await;
     journal.record_step(KEY, way_back).await
 }
 
@@ -296,8 +297,10 @@ async fn newcomers(cx: &Context<'_>, trouble: &Trouble) -> (Vec<InstanceId>, Vec
 /// Who is to get no new requests any more, and who does not.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stopping {
-    /// Who gets none: taken out, or without a process.
+    /// Who gets none: taken out, without a process, or as soon as it ends.
     out: Vec<InstanceId>,
+    /// Who gets requests until it is told to end, because nobody can be taken out before.
+    until_ended: Vec<InstanceId>,
     /// Who was taken out.
     taken: Vec<InstanceId>,
     /// Whether they were told to end, and what became of that is not known.
@@ -331,8 +334,14 @@ async fn out(
     if stopping.out.contains(instance) {
         return Ok(());
     }
+    let key = drain::key("back/", instance);
+    if !drain::is_by_order(cx, journal, &key).await {
+        stopping.out.push(instance.clone());
+        stopping.until_ended.push(instance.clone());
+        return Ok(());
+    }
     let route = Route { cx, instance, receives: false, guard: None };
-    match journal.effect(&format!("back/drain/{instance}"), &route).await? {
+    match journal.effect(&key, &route).await? {
         Effected::Done(_, at) => {
             stopping.since.get_or_insert(at);
             stopping.out.push(instance.clone());
@@ -486,7 +495,15 @@ pub async fn to_known_good(
     for instance in &way_back.newcomers {
         let key = format!("back/drain/{instance}/wait");
         let others = |fleet: &FleetState| changed_since(trouble, fleet);
-        let drained = journal.step(&key, |_| drain::watch(cx, None, &others, instance, since)).await?.body;
+        let as_it_ends = stopping.until_ended.contains(instance);
+        let drained = journal.step(&key, |_| async {
+            if as_it_ends {
+                drain::watch_work(cx, None, &others, instance).await
+            } else {
+                drain::watch(cx, None, &others, instance, since).await
+            }
+        });
+        let drained = drained.await?.body;
         // Who is in good health is not cut off from what takes long; when only asked for, from nothing at all.
         let healthy = !trouble.culprits.contains(instance);
         let others = drained.ended == DrainEnded::Interfered;

@@ -15,7 +15,7 @@ use crate::event::Kind;
 use crate::halt::SourceSays;
 use crate::journal::{Acted, Body, Effect, Effected, Fence, Found, Heard, Interrupted, Journal, Recorded, Stop};
 use crate::patience::{Stopwatch, within};
-use crate::ports::{FleetState, InstanceState, PortError, RouteOrder, Slot, Work};
+use crate::ports::{Draining, FleetState, InstanceState, PortError, RouteOrder, Slot, Work};
 use crate::reading::Reading;
 use crate::units::{InstanceId, Millis, Timestamp};
 
@@ -73,6 +73,8 @@ pub enum DrainEnded {
     Idle,
     /// Nothing tells; by policy a fixed time was waited instead.
     WaitedNotMeasured,
+    /// It gets requests until it is told to end, and has a fixed time to answer its last ones then, which nothing tells.
+    AsItEnds,
     /// It is gone, or was never ready: nothing is to be waited for.
     NothingToWaitFor,
     /// Requests or constitutional writes did not end in time.
@@ -181,6 +183,20 @@ impl Effect for Route<'_> {
     }
 }
 
+/// Whether new requests to an instance are stopped by an order, which is the effect of that key. Where the log goes on it
+/// tells; else the balancer. What cannot be told is tried by order, which fails where there is none.
+pub(super) async fn is_by_order(cx: &Context<'_>, journal: &Journal<'_>, key: &str) -> bool {
+    match journal.may_take(key) {
+        Some(was_taken) => was_taken,
+        None => !matches!(cx.draining().await, Ok(Draining::AsItEnds { .. })),
+    }
+}
+
+/// The effect that sends the instance no new requests.
+pub(super) fn key(prefix: &str, instance: &InstanceId) -> String {
+    format!("{prefix}drain/{instance}")
+}
+
 /// Sends the instance no new requests, as the plan says.
 pub async fn out_of_the_balancer(
     journal: &mut Journal<'_>,
@@ -189,7 +205,7 @@ pub async fn out_of_the_balancer(
     instance: &InstanceId,
 ) -> Result<Effected<Routing>, Interrupted> {
     let route = Route { cx: guard.cx, instance, receives: false, guard: Some(guard) };
-    journal.effect(&format!("{prefix}drain/{instance}"), &route).await
+    journal.effect(&key(prefix, instance), &route).await
 }
 
 /// What became of sending an instance requests again.
@@ -230,6 +246,18 @@ pub async fn last_requests(
     let key = format!("{prefix}drain/{instance}/wait");
     let others = |fleet: &FleetState| guard.interference(fleet);
     journal.step(&key, |heard| watch(guard.cx, Some(heard), &others, instance, since)).await
+}
+
+/// Waits until an instance that gets requests until its end works on nothing that must not be cut off.
+pub async fn until_free(
+    journal: &mut Journal<'_>,
+    prefix: &str,
+    guard: Guard<'_>,
+    instance: &InstanceId,
+) -> Result<Recorded<Drained>, Interrupted> {
+    let key = format!("{prefix}drain/{instance}/wait");
+    let others = |fleet: &FleetState| guard.interference(fleet);
+    journal.step(&key, |heard| watch_work(guard.cx, Some(heard), &others, instance)).await
 }
 
 /// What is seen of an instance that is being drained.
@@ -320,13 +348,80 @@ pub(super) async fn watch(
     }
 }
 
+/// Of one that cannot be taken out of the balancer: its requests are answered as it ends, so only what takes longer is
+/// waited for. On the way back (`heard` is `None`) nobody is asked whether to go on.
+pub(super) async fn watch_work(
+    cx: &Context<'_>,
+    heard: Option<Heard>,
+    others: Others<'_>,
+    instance: &InstanceId,
+) -> Drained {
+    let world = &*cx.ports.world;
+    let rules = &cx.policy.drain;
+    let began = Stopwatch::since(world, world.now());
+    let (mut work, mut problem);
+    let ended = loop {
+        let (seen, draining) = join!(look(cx, others, instance), cx.draining());
+        let spent = began.spent(world);
+        work = seen.work.known().cloned().unwrap_or_default();
+        let untold = seen.work.is_not_served() && rules.unmeasured.is_some();
+        let unsure = seen.work.why().filter(|_| !untold).map(str::to_owned);
+        problem = unsure.or_else(|| draining.map_or_else(|error| Some(error.to_string()), |it| too_short(cx, &it)));
+        if let Some(what) = seen.interference {
+            problem = Some(what);
+            break DrainEnded::Interfered;
+        }
+        if seen.is_nothing {
+            break DrainEnded::NothingToWaitFor;
+        }
+        if problem.is_none() && work.is_empty() {
+            break DrainEnded::AsItEnds;
+        }
+        cx.show(Slot::Progress, card::until_free(cx, instance, &work, spent)).await;
+        if let Some(by) = heard.as_ref().and_then(Heard::cancelled_by) {
+            problem = Some(format!("cancelled by {by}"));
+            break DrainEnded::Cancelled;
+        }
+        let limit = if work.iter().any(|work| work.constitutional) { rules.constitutional } else { rules.in_flight };
+        if spent >= limit {
+            break if problem.is_none() { DrainEnded::StillBusy } else { DrainEnded::Unknown };
+        }
+        world.sleep(cx.policy.time.poll).await;
+    };
+    Drained {
+        instance: instance.clone(),
+        ended,
+        in_flight: None,
+        work: work.iter().map(|work| crate::request::quoted(&work.what)).collect(),
+        waited: began.spent(world).into(),
+        problem,
+    }
+}
+
+/// Why an instance that answers its last requests as it ends must not be ended; `None` when it has the time for it that
+/// policy wants where nothing is measured.
+pub(crate) fn too_short(cx: &Context<'_>, draining: &Draining) -> Option<String> {
+    let Draining::AsItEnds { grace, .. } = draining else { return None };
+    match cx.policy.drain.unmeasured {
+        None => Some("nothing tells when its last requests are answered".to_owned()),
+        Some(wanted) if *grace < wanted => Some(format!(
+            "it has {} for its last requests, and {} are wanted where nothing is measured",
+            Millis::from(*grace),
+            Millis::from(wanted)
+        )),
+        Some(_) => None,
+    }
+}
+
 impl Drained {
     /// Why the instance must not be ended; `None` when it may be.
     pub fn objection(&self) -> Option<String> {
         let instance = &self.instance;
         let waited = Millis::from(Duration::from_secs(self.waited.duration().as_secs()));
         match self.ended {
-            DrainEnded::Idle | DrainEnded::WaitedNotMeasured | DrainEnded::NothingToWaitFor => None,
+            DrainEnded::Idle | DrainEnded::WaitedNotMeasured | DrainEnded::AsItEnds | DrainEnded::NothingToWaitFor => {
+                None
+            }
             DrainEnded::Cancelled | DrainEnded::Interfered => {
                 Some(self.problem.clone().unwrap_or_else(|| "it was told to stop".to_owned()))
             }

@@ -5,6 +5,7 @@ use super::drain::{self, DrainEnded, PutBack};
 use super::guard::Guard;
 use super::permit::{Permit, Rounds};
 use super::precheck::Plan;
+use super::remove::Was;
 use super::scale::Set;
 use super::{Ending, Outcome};
 use super::{reassess, remove};
@@ -188,47 +189,60 @@ pub async fn of_next(
     let guard = Guard { cx, plan, permit, removed, begun: !removed.is_empty() };
 
     // Step 2: Drain Instance
-    let drained = drain::out_of_the_balancer(journal, &prefix, guard, instance).await?;
-    let since = match drained {
-        Effected::Done(_, at) => at,
-        otherwise => {
-            let unknown = matches!(otherwise, Effected::Unknown(_));
-            let kept = Kept::of(otherwise, &format!("send {instance} no new requests"));
-            return if unknown { put_back(cx, journal, &prefix, instance, kept).await } else { Ok(Err(kept)) };
-        }
+    let by_order = drain::is_by_order(cx, journal, &drain::key(&prefix, instance)).await;
+    let was = if by_order { Was::TakenOut } else { Was::LeftIn };
+    let last = if by_order {
+        let since = match drain::out_of_the_balancer(journal, &prefix, guard, instance).await? {
+            Effected::Done(_, at) => at,
+            otherwise => {
+                let unknown = matches!(otherwise, Effected::Unknown(_));
+                let kept = Kept::of(otherwise, &format!("send {instance} no new requests"));
+                return if unknown {
+                    put_back(cx, journal, &prefix, (instance, was), kept).await
+                } else {
+                    Ok(Err(kept))
+                };
+            }
+        };
+        drain::last_requests(journal, &prefix, guard, instance, since).await?.body
+    } else {
+        drain::until_free(journal, &prefix, guard, instance).await?.body
     };
-    let last = drain::last_requests(journal, &prefix, guard, instance, since).await?.body;
     if let Some(why) = last.objection().filter(|_| !mutated!(EndBusy)) {
         let kept = match last.ended {
             DrainEnded::Cancelled => Kept::stopped(Stop::Cancelled(why)),
             DrainEnded::Interfered => Kept::stopped(Stop::Changed(why)),
             _ => Kept::failed(why),
         };
-        return put_back(cx, journal, &prefix, instance, kept).await;
+        return put_back(cx, journal, &prefix, (instance, was), kept).await;
     }
 
     // Step 3: Remove Instance
-    let guard = Guard { begun: true, ..guard };
-    let (halt, at) = match remove::exactly(journal, &prefix, guard, instance).await? {
+    let guard = Guard { begun: guard.begun || by_order, ..guard };
+    let (halt, at) = match remove::exactly(journal, &prefix, guard, instance, was).await? {
         Effected::Done(intent, at) => (intent.halt, at),
         // Whether it is ending is not known, so it gets no requests that it might not answer.
         Effected::Unknown(why) => {
             let mut kept = Kept::failed(format!("it is not known whether {instance} was told to end: {why}"));
-            kept.state = Some(format!("{instance} gets no requests. Look at the fleet before you ask again"));
+            kept.state = Some(match was {
+                Was::TakenOut => format!("{instance} gets no requests. Look at the fleet before you ask again"),
+                Was::LeftIn => "Look at the fleet before you ask again".to_owned(),
+            });
             return Ok(Err(kept));
         }
         otherwise if remove::may_still_end(journal, guard, instance) => {
             let mut kept = Kept::of(otherwise, &format!("end {instance}"));
             gone.on_its_way = Some(Box::new((plan.clone(), permit.clone(), instance.clone())));
             kept.is_not_as_before = true;
+            let without = if by_order { ", so it gets no requests" } else { "" };
             kept.state = Some(format!(
-                "a request to end {instance} may still arrive, so it gets no requests. Look at the fleet before you ask again"
+                "a request to end {instance} may still arrive{without}. Look at the fleet before you ask again"
             ));
             return Ok(Err(kept));
         }
         otherwise => {
             let kept = Kept::of(otherwise, &format!("end {instance}"));
-            return put_back(cx, journal, &prefix, instance, kept).await;
+            return put_back(cx, journal, &prefix, (instance, was), kept).await;
         }
     };
     let seen = remove::gone(journal, &prefix, guard, instance).await?;
@@ -249,10 +263,10 @@ async fn put_back(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
     prefix: &str,
-    instance: &InstanceId,
+    (instance, was): (&InstanceId, Was),
     mut kept: Kept,
 ) -> Result<Result<(), Kept>, Interrupted> {
-    if mutated!(LeaveDrained) {
+    if was == Was::LeftIn || mutated!(LeaveDrained) {
         return Ok(Err(kept));
     }
     kept.state = Some(match drain::put_back(cx, journal, prefix, instance).await? {

@@ -1,5 +1,7 @@
 //! Scaling down, step 3: end exactly the instance that was drained, and see it gone.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use futures::join;
 use serde::{Deserialize, Serialize};
@@ -11,7 +13,7 @@ use crate::event::Kind;
 use crate::halt::SourceSays;
 use crate::journal::{Acted, Effect, Effected, Fence, Found, Heard, Interrupted, Journal, Recorded, Stop};
 use crate::patience::{Stopwatch, within};
-use crate::ports::{PortError, RemoveOrder};
+use crate::ports::{Draining, PortError, RemoveOrder, Routed};
 use crate::units::{InstanceId, Millis, Replicas};
 
 /// The body of `terminating`: the intent to end exactly these instances.
@@ -60,6 +62,16 @@ body!(Terminated, Terminated, 1);
 struct End<'a> {
     guard: Guard<'a>,
     instance: &'a InstanceId,
+    was: Was,
+}
+
+/// What became of an instance's requests before it is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Was {
+    /// It gets none, by an order.
+    TakenOut,
+    /// It gets some until it is told to end, because nobody can be taken out before.
+    LeftIn,
 }
 
 #[async_trait]
@@ -74,6 +86,10 @@ impl Effect for End<'_> {
         self.instance.as_str()
     }
 
+    fn can_wait(&self) -> bool {
+        self.was == Was::LeftIn
+    }
+
     async fn guard(&self, heard: &Heard) -> Result<Terminating, Stop> {
         let Held { fleet, halt, approval } = self.guard.read(heard).await?;
         let cx = self.guard.cx;
@@ -85,10 +101,19 @@ impl Effect for End<'_> {
         if let Some(budget) = budget.map_err(super::guard::unseen)?.filter(|budget| budget.allowed.0 == 0) {
             return Err(Stop::OverLimit(format!("{} allows no instance to be taken away now", budget.source)));
         }
-        // It was drained a moment ago; whoever has let requests in again since did not want it ended.
         let routed = routed.map_err(super::guard::unseen)?;
-        if routed.iter().any(|routed| routed.instance == *self.instance && routed.receives) {
-            return Err(Stop::Changed(format!("somebody else lets {} have requests again", self.instance)));
+        let (ours, mut others): (Vec<&Routed>, Vec<&Routed>) =
+            routed.iter().filter(|routed| routed.receives).partition(|routed| routed.instance == *self.instance);
+        match self.was {
+            // It was drained a moment ago; whoever has let requests in again since did not want it ended.
+            Was::TakenOut if !ours.is_empty() => {
+                return Err(Stop::Changed(format!("somebody else lets {} have requests again", self.instance)));
+            }
+            // Whoever is the last to get requests goes on getting them.
+            Was::LeftIn if others.pop().is_none() => {
+                return Err(Stop::OverLimit(format!("no instance but {} gets requests now", self.instance)));
+            }
+            Was::TakenOut | Was::LeftIn => {}
         }
         Ok(Terminating {
             identity: fleet.identity,
@@ -124,19 +149,20 @@ impl Effect for End<'_> {
     }
 }
 
-/// Ends exactly that instance, which was drained before.
+/// Ends exactly that instance.
 pub async fn exactly(
     journal: &mut Journal<'_>,
     prefix: &str,
     guard: Guard<'_>,
     instance: &InstanceId,
+    was: Was,
 ) -> Result<Effected<Terminating>, Interrupted> {
-    journal.effect(&format!("{prefix}terminate/{instance}"), &End { guard, instance }).await
+    journal.effect(&format!("{prefix}terminate/{instance}"), &End { guard, instance, was }).await
 }
 
 /// Whether a request to end that instance may still arrive, because its answer was lost.
 pub fn may_still_end(journal: &Journal<'_>, guard: Guard<'_>, instance: &InstanceId) -> bool {
-    journal.may_still_arrive(&End { guard, instance })
+    journal.may_still_arrive(&End { guard, instance, was: Was::TakenOut })
 }
 
 /// Whether a request to end that instance, whose answer was lost, has arrived after all.
@@ -145,7 +171,7 @@ pub async fn settle(
     guard: Guard<'_>,
     instance: &InstanceId,
 ) -> Result<Option<Effected<Terminating>>, Interrupted> {
-    journal.settle(&End { guard, instance }).await
+    journal.settle(&End { guard, instance, was: Was::TakenOut }).await
 }
 
 /// Waits until the instance is gone.
@@ -161,12 +187,17 @@ pub async fn gone(
     journal.step(&key, |_| until_gone(guard, vec![instance.clone()])).await
 }
 
-/// Its last requests and writes are over by then, so only the time to exit counts, and that to be seen gone.
+/// Its last writes are over by then, so only the time to exit counts, and that to be seen gone; and the time for its last
+/// requests, where they are answered meanwhile.
 async fn until_gone(guard: Guard<'_>, instances: Vec<InstanceId>) -> Terminated {
     let cx = guard.cx;
     let world = &*cx.ports.world;
     let began = Stopwatch::since(world, world.now());
-    let limit = cx.policy.drain.exit + 2 * cx.policy.time.look;
+    let grace = match cx.draining().await {
+        Ok(Draining::AsItEnds { grace, .. }) => grace,
+        _ => Duration::ZERO,
+    };
+    let limit = cx.policy.drain.exit.max(grace) + 2 * cx.policy.time.look;
     loop {
         let (still_there, interference): (Vec<InstanceId>, _) = match cx.fleet().await {
             // A fleet that cannot be seen tells of nobody that they are gone.

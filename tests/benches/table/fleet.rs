@@ -207,7 +207,7 @@ impl Traffic for InMemory {
             instance: one.id.clone(),
             receives: true,
             drained: false,
-            requests: 1_000,
+            requests: Some(1_000),
             in_flight: Some(0),
         });
         self.look(routed.collect()).await

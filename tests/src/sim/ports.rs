@@ -209,7 +209,7 @@ impl Traffic for Port {
                     instance: one.shown.id.clone(),
                     receives: !one.drained && one.shown.state == InstanceState::Ready,
                     drained: one.drained,
-                    requests: 1,
+                    requests: Some(1),
                     in_flight: Some(one.in_flight),
                 })
                 .collect()

@@ -123,6 +123,7 @@ fn drained(drained: &Drained) -> String {
     let ended = match drained.ended {
         DrainEnded::Idle => "has answered all it had",
         DrainEnded::WaitedNotMeasured => "was waited for, not measured",
+        DrainEnded::AsItEnds => "answers its last requests as it ends, which is waited for and not measured",
         DrainEnded::NothingToWaitFor => "had nothing to answer",
         DrainEnded::StillBusy => "is still busy",
         DrainEnded::Interfered => "was not waited for: somebody else changed the fleet",

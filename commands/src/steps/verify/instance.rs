@@ -53,7 +53,10 @@ pub(super) fn findings(
         Finding::of("ready", false, &required(&answers.ready), readiness),
         Finding::of("routed", false, &required(routed), |routed| {
             match routed.iter().find(|one| one.instance == instance.id) {
-                Some(one) if one.receives => (Status::Pass, format!("routed to, {} requests so far", one.requests)),
+                Some(one) if one.receives => {
+                    let so_far = one.requests.map(|requests| format!(", {requests} requests so far"));
+                    (Status::Pass, format!("routed to{}", so_far.unwrap_or_default()))
+                }
                 Some(_) => (Status::Fail, "the load balancer knows it but sends it nothing".to_owned()),
                 None => (Status::Fail, "the load balancer does not know it".to_owned()),
             }
