@@ -117,10 +117,11 @@ impl Cluster {
     }
 
     /// A kubeconfig file for that user: a token of its own, and the certificate to trust. `administrator` may do
-    /// everything; any other name is the service account of that name, which may do what the applied roles say.
+    /// everything; any other name is the service account of that name in the scene's namespace (`NAMESPACE/NAME`: in
+    /// another one), which may do what the applied roles say.
     pub fn kubeconfig(&self, user: &str) -> PathBuf {
         let token = self.token(user);
-        let file = self.folder.path().join(format!("{user}.kubeconfig"));
+        let file = self.folder.path().join(format!("{}.kubeconfig", user.replace('/', "-")));
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
              clusters:\n- name: test\n  cluster: {{ server: \"{}\", certificate-authority: \"{}\" }}\n\
@@ -133,13 +134,14 @@ impl Cluster {
         file
     }
 
-    /// The token of that user.
+    /// The token of that user, named as for `kubeconfig`.
     pub fn token(&self, user: &str) -> String {
         if user == ADMINISTRATOR {
             return ADMINISTRATOR.to_owned();
         }
         let token = format!("token-of-{user}");
-        let name = format!("system:serviceaccount:{NAMESPACE}:{user}");
+        let (namespace, account) = user.split_once('/').unwrap_or((NAMESPACE, user));
+        let name = format!("system:serviceaccount:{namespace}:{account}");
         self.shared.change(|state| {
             let account = rbac::User { name, may_do_all: false };
             state.tokens.insert(token.clone(), account);

@@ -172,22 +172,25 @@ impl Policies {
     }
 }
 
+/// A write that somebody asks for.
+pub(crate) struct Write<'a> {
+    pub(crate) user: &'a User,
+    pub(crate) resource: &'a Resource,
+    pub(crate) subresource: &'a str,
+    /// `CREATE`, `UPDATE` or `DELETE`.
+    pub(crate) operation: &'a str,
+}
+
 /// What the policies say to a write. One that cannot be evaluated refuses, unless it says otherwise.
-pub(crate) fn policies(
-    all: &Policies,
-    user: &User,
-    resource: &Resource,
-    old: Option<&Value>,
-    new: &Value,
-    operation: &str,
-) -> Result<(), Failure> {
+pub(crate) fn policies(all: &Policies, write: &Write<'_>, old: Option<&Value>, new: &Value) -> Result<(), Failure> {
+    let Write { user, resource, subresource, operation } = write;
     for policy in &all.policies {
         let name = &policy["metadata"]["name"];
         let Some(binding) = all.bindings.iter().find(|binding| binding["spec"]["policyName"] == *name) else {
             continue;
         };
         let denies = binding["spec"]["validationActions"].as_array().into_iter().flatten().any(|one| one == "Deny");
-        if !denies || !constrains(policy, resource, operation) {
+        if !denies || !constrains(policy, write) {
             continue;
         }
         let about = old.unwrap_or(new);
@@ -196,6 +199,7 @@ pub(crate) fn policies(
             "userInfo": { "username": user.name, "groups": ["system:authenticated"] },
             "kind": { "group": resource.group, "version": resource.version, "kind": resource.kind },
             "resource": { "group": resource.group, "version": resource.version, "resource": resource.plural },
+            "subResource": subresource,
         });
         if let Err(why) = evaluate(policy, &request, old, new) {
             let (name, binding) =
@@ -211,14 +215,18 @@ pub(crate) fn policies(
     Ok(())
 }
 
-fn constrains(policy: &Value, resource: &Resource, operation: &str) -> bool {
+fn constrains(policy: &Value, write: &Write<'_>) -> bool {
     let has = |rule: &Value, field: &str, wanted: &str| {
         rule[field].as_array().into_iter().flatten().any(|one| one == "*" || one == wanted)
     };
+    let resource = match write.subresource {
+        "" => write.resource.plural.to_owned(),
+        subresource => format!("{}/{subresource}", write.resource.plural),
+    };
     policy["spec"]["matchConstraints"]["resourceRules"].as_array().into_iter().flatten().any(|rule| {
-        has(rule, "apiGroups", resource.group)
-            && has(rule, "resources", resource.plural)
-            && has(rule, "operations", operation)
+        has(rule, "apiGroups", write.resource.group)
+            && has(rule, "resources", &resource)
+            && has(rule, "operations", write.operation)
     })
 }
 

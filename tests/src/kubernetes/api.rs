@@ -311,12 +311,14 @@ fn proxy(state: &State, asked: &Asked<'_>, target: &Target<'_>) -> Result<Answer
 pub(crate) fn admit(
     state: &State,
     asked: &Asked<'_>,
-    resource: &Resource,
+    target: &Target<'_>,
     old: Option<&Value>,
     new: &Value,
     operation: &str,
 ) -> Result<(), Failure> {
-    admission::policies(&state.policies, &asked.user, resource, old, new, operation)
+    let subresource = target.subresource.unwrap_or_default();
+    let write = admission::Write { user: &asked.user, resource: target.resource, subresource, operation };
+    admission::policies(&state.policies, &write, old, new)
 }
 
 fn pairs(query: &str) -> BTreeMap<String, String> {

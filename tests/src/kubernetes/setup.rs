@@ -170,7 +170,7 @@ spec:
     matchLabels: {{ app.kubernetes.io/name: {NAME} }}
   template:
     metadata:
-      labels: {{ app.kubernetes.io/name: {NAME}, receives: \"yes\" }}
+      labels: {{ app.kubernetes.io/name: {NAME}, receives-requests: \"true\" }}
     spec:
       terminationGracePeriodSeconds: 120
       containers:
@@ -188,7 +188,7 @@ kind: Service
 metadata:
   name: {NAME}
 spec:
-  selector: {{ app.kubernetes.io/name: {NAME}, receives: \"yes\" }}
+  selector: {{ app.kubernetes.io/name: {NAME}, receives-requests: \"true\" }}
   ports: [{{ name: http, port: 80, targetPort: http }}]
 "
     )

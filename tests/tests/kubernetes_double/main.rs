@@ -10,5 +10,6 @@ mod kubectl;
 mod real;
 mod refusals;
 mod scaling;
+mod shipped;
 mod steering;
 mod watching;

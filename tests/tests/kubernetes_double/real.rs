@@ -88,7 +88,7 @@ async fn one_that_leaves_the_slices_gets_no_more_requests() {
     until("both get requests", || forwarded(&cluster).iter().all(|one| one["receives"] == true)).await;
     let client = Client::of(&cluster, "administrator");
     let name = cluster.pods()[0].clone();
-    let drained = json!({ "metadata": { "labels": { "receives": "no" } } });
+    let drained = json!({ "metadata": { "labels": { "receives-requests": "false" } } });
     assert_eq!(client.patch(&format!("{PODS}/{name}"), &drained).await.0, 200);
     until("one is left out", || forwarded(&cluster).iter().filter(|one| one["drained"] == true).count() == 1).await;
     assert_eq!(cluster.pods().len(), 2);

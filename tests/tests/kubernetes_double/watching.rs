@@ -83,10 +83,10 @@ async fn without_a_version_a_watch_begins_with_what_is_there() {
 async fn one_that_is_no_longer_selected_is_gone_for_the_watch() {
     let cluster = Cluster::start(Setup::default()).await;
     let client = Client::of(&cluster, "administrator");
-    let query = format!("labelSelector=receives%3Dyes&resourceVersion={}", version(&client).await);
+    let query = format!("labelSelector=receives-requests%3Dtrue&resourceVersion={}", version(&client).await);
     let mut lines = Lines::of(&client, &query).await;
     let name = cluster.pods()[0].clone();
-    let drained = serde_json::json!({ "metadata": { "labels": { "receives": "no" } } });
+    let drained = serde_json::json!({ "metadata": { "labels": { "receives-requests": "false" } } });
     assert_eq!(client.patch(&format!("{PODS}/{name}"), &drained).await.0, 200);
     assert_eq!(lines.until("DELETED").await["metadata"]["name"], name.as_str());
     // It is out of the Service, and still the workload's own.

@@ -56,7 +56,7 @@ pub(super) fn answer(state: &mut State, asked: &Asked<'_>, target: &Target<'_>, 
     new["metadata"]["resourceVersion"] = wanted["metadata"]["resourceVersion"].take();
     new["metadata"]["uid"] = wanted["metadata"]["uid"].take();
     // A patch without a version is one of what is there now.
-    admit(state, asked, target.resource, Some(&object), &new, "UPDATE")?;
+    admit(state, asked, target, Some(&object), &new, "UPDATE")?;
     let author = Author { manager: &asked.manager, subresource: Some("scale") };
     let done = if asked.query.contains_key("dryRun") {
         new

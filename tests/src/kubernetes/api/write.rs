@@ -57,7 +57,7 @@ pub(super) fn create(state: &mut State, asked: &Asked<'_>, target: &Target<'_>) 
     if *resource == PODS {
         admission::limit_ranges(&state.store, &mut object);
     }
-    admit(state, asked, resource, None, &object, "CREATE")?;
+    admit(state, asked, target, None, &object, "CREATE")?;
     if *resource == PODS {
         admission::quotas(&state.store, &object)?;
     }
@@ -99,7 +99,7 @@ pub(super) fn change(state: &mut State, asked: &Asked<'_>, target: &Target<'_>) 
     if part == Part::Main {
         unchangeable(resource.kind, &key, &old, &new)?;
     }
-    admit(state, asked, resource, Some(&old), &new, "UPDATE")?;
+    admit(state, asked, target, Some(&old), &new, "UPDATE")?;
     let author = Author { manager: &asked.manager, subresource: (part == Part::Status).then_some("status") };
     if asked.query.contains_key("dryRun") {
         return Ok(Answer::Object(200, new));
@@ -170,7 +170,7 @@ pub(super) fn delete(state: &mut State, asked: &Asked<'_>, target: &Target<'_>) 
             return Err(Failure::conflict(target.resource, &key.name, &why));
         }
     }
-    admit(state, asked, target.resource, Some(&object), &Value::Null, "DELETE")?;
+    admit(state, asked, target, Some(&object), &Value::Null, "DELETE")?;
     let grace = options["gracePeriodSeconds"].as_u64();
     let grace = grace.or_else(|| asked.query.get("gracePeriodSeconds").and_then(|text| text.parse().ok()));
     Ok(Answer::Object(200, state.store.delete(target.resource, &key, grace)?))
