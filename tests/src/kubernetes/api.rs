@@ -212,8 +212,7 @@ fn get(state: &State, target: &Target<'_>) -> Result<Answer, Failure> {
 
 /// May this user? That is answered to everybody, about themselves.
 fn review(state: &State, asked: &Asked<'_>) -> Result<Answer, Failure> {
-    let mut review: Value =
-        serde_json::from_slice(&asked.body).map_err(|error| Failure::bad_request(error.to_string()))?;
+    let mut review = write::json_body(asked)?;
     let about = &review["spec"]["resourceAttributes"];
     let text = |field: &str| about[field].as_str().unwrap_or_default();
     let resource = match text("subresource") {

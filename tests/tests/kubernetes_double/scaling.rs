@@ -169,7 +169,9 @@ async fn one_on_its_way_out_leaves_the_slices_before_it_is_gone() {
     assert_eq!(cluster.objects("Pod").len(), 4);
     cluster.pods_linger(false);
     cluster.until_ready(3).await;
-    assert_eq!(cluster.object("EndpointSlice", &slice)["endpoints"].as_array().unwrap().len(), 3);
+    cluster
+        .until("EndpointSlice", &slice, |slice| slice["endpoints"].as_array().is_some_and(|all| all.len() == 3))
+        .await;
 }
 
 #[tokio::test]
