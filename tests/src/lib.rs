@@ -6,6 +6,7 @@
 pub mod binary;
 pub mod changes;
 pub mod discord;
+pub mod kubernetes;
 pub mod run;
 pub mod schemas;
 pub mod services;
