@@ -208,6 +208,12 @@ spec:
     }
 
     #[test]
+    fn a_text_within_the_file_is_no_yaml() {
+        let text = "note: |\n  a table:\n  \tof tabs\n  <<: *x\nspec:\n  replicas: 4\n";
+        assert_eq!(found(text, "spec.replicas").map(|(number, ..)| number), Ok(6));
+    }
+
+    #[test]
     fn of_several_documents_the_one_of_that_kind_and_name_counts() {
         let other = MANIFEST.replace("name: api\n  ann", "name: web\n  ann").replace("replicas: 4", "replicas: 3");
         let both = format!("---\n{other}---\n{MANIFEST}");
