@@ -82,6 +82,7 @@ async fn room_quotas_and_who_else_steers_are_read() {
     // Three nodes of sixteen, four of these used.
     assert_eq!(fleet.headroom(Replicas(100)).await.unwrap().fits, Replicas(44));
     cluster.quota("pods", &json!({ "pods": "6" }));
+    cluster.until("ResourceQuota", "pods", |quota| quota["status"]["used"]["pods"] == "4").await;
     assert_eq!(fleet.headroom(Replicas(10)).await.unwrap().fits, Replicas(2));
     cluster.install_hpa(2, 5);
     assert_eq!(fleet.steered_by().await.unwrap().len(), 1);

@@ -58,8 +58,7 @@ async fn a_pod_is_a_process_with_an_address_of_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_dies_is_started_again_in_the_same_pod() {
     let cluster = Cluster::start(Setup::real(2, 0.0)).await;
-    let fleet: Value = serde_json::from_str(&world_says(cluster.world(), "GET", "/fleet", &Value::Null)).unwrap();
-    let instance = fleet["instances"][0]["id"].clone();
+    let instance = forwarded(&cluster).await[0].instance.to_string();
     world_says(cluster.world(), "POST", "/happen/kill", &json!({ "instance": instance }));
     let pods = cluster
         .until_pods(|pods| pods.iter().any(|pod| pod["status"]["containerStatuses"][0]["restartCount"] == 1))
