@@ -3,6 +3,7 @@
 // Whatever a test meets and did not expect should stop it right there.
 #![allow(clippy::unwrap_used)]
 
+mod adapter;
 mod api;
 mod asking;
 mod faithful;

@@ -2,24 +2,28 @@
 
 use std::time::Duration;
 
+use scalebot_adapters::process::{ForwarderTraffic, WorldClient};
+use scalebot_commands::ports::{Routed, Traffic as _};
 use scalebot_tests::binary::world_says;
 use scalebot_tests::kubernetes::{Cluster, Machines, Real, Setup};
 use serde_json::{Value, json};
 
 use super::asking::{Client, PODS};
 
-fn forwarded(cluster: &Cluster) -> Vec<Value> {
-    serde_json::from_str(&world_says(cluster.world(), "GET", "/traffic", &Value::Null)).unwrap()
+async fn forwarded(cluster: &Cluster) -> Vec<Routed> {
+    let (socket, lock) = (cluster.world().join("world.sock"), cluster.world().join("world.lock"));
+    let world = WorldClient::new(&socket, &lock, Duration::from_secs(20)).unwrap();
+    ForwarderTraffic::new(&world).routed().await.unwrap()
 }
 
-/// Asks again until it is so: the world tells nobody by itself.
-async fn until(what: &str, is: impl Fn() -> bool) {
+/// Asks again until so many are as asked: the world tells nobody by itself.
+async fn until(cluster: &Cluster, many: usize, is: impl Fn(&Routed) -> bool) {
     let so = async {
-        while !is() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        while forwarded(cluster).await.iter().filter(|one| is(one)).count() != many {
+            tokio::task::yield_now().await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_mins(1), so).await.is_ok(), "{what}");
+    assert!(tokio::time::timeout(Duration::from_mins(1), so).await.is_ok(), "{:?}", forwarded(cluster).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,17 +49,16 @@ async fn a_pod_is_a_process_with_an_address_of_its_own() {
     // Up: a process more. Down: the very one whose pod went.
     cluster.kubectl_scale(3);
     cluster.until_ready(3).await;
-    until("three get requests", || forwarded(&cluster).iter().filter(|one| one["receives"] == true).count() == 3).await;
+    until(&cluster, 3, |one| one.receives).await;
     cluster.kubectl_scale(2);
     cluster.until_ready(2).await;
-    until("two get requests", || forwarded(&cluster).iter().filter(|one| one["receives"] == true).count() == 2).await;
+    until(&cluster, 2, |one| one.receives).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_dies_is_started_again_in_the_same_pod() {
     let cluster = Cluster::start(Setup::real(2, 0.0)).await;
-    let fleet: Value = serde_json::from_str(&world_says(cluster.world(), "GET", "/fleet", &Value::Null)).unwrap();
-    let instance = fleet["instances"][0]["id"].clone();
+    let instance = forwarded(&cluster).await[0].instance.to_string();
     world_says(cluster.world(), "POST", "/happen/kill", &json!({ "instance": instance }));
     let pods = cluster
         .until_pods(|pods| pods.iter().any(|pod| pod["status"]["containerStatuses"][0]["restartCount"] == 1))
@@ -85,11 +88,11 @@ async fn new_pods_that_crash_are_seen_to_crash_and_get_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_leaves_the_slices_gets_no_more_requests() {
     let cluster = Cluster::start(Setup::real(2, 20.0)).await;
-    until("both get requests", || forwarded(&cluster).iter().all(|one| one["receives"] == true)).await;
+    until(&cluster, 2, |one| one.receives).await;
     let client = Client::of(&cluster, "administrator");
     let name = cluster.pods()[0].clone();
     let drained = json!({ "metadata": { "labels": { "receives-requests": "false" } } });
     assert_eq!(client.patch(&format!("{PODS}/{name}"), &drained).await.0, 200);
-    until("one is left out", || forwarded(&cluster).iter().filter(|one| one["drained"] == true).count() == 1).await;
+    until(&cluster, 1, |one| one.drained).await;
     assert_eq!(cluster.pods().len(), 2);
 }
