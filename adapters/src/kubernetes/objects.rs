@@ -127,13 +127,13 @@ impl Server {
         manager: &str,
         patch: &Value,
     ) -> Result<Answered<DynamicObject>, PortError> {
-        let path = <DynamicObject as kube::Resource>::url_path(resource, namespace);
-        self.patch_at(&path, name, None, manager, patch).await
+        let at = <DynamicObject as kube::Resource>::url_path(resource, namespace);
+        self.patch_at(&at, name, None, manager, patch).await
     }
 
     async fn patch_at<T: DeserializeOwned>(
         &self,
-        path: &str,
+        at: &str,
         name: &str,
         subresource: Option<&str>,
         manager: &str,
@@ -141,7 +141,7 @@ impl Server {
     ) -> Result<Answered<T>, PortError> {
         let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
         let patch = Patch::Merge(patch);
-        let requests = Request::new(path);
+        let requests = Request::new(at);
         let request = match subresource {
             Some(subresource) => requests.patch_subresource(subresource, name, &params, &patch),
             None => requests.patch(name, &params, &patch),

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::settings::{TIME_OUT, Unusable, length};
 
-/// One Deployment or StatefulSet.
+/// One Deployment or `StatefulSet`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -16,7 +16,7 @@ pub struct Settings {
     /// The Deployment that is the fleet. Either this or `stateful_set`.
     #[serde(default)]
     pub deployment: Option<String>,
-    /// The StatefulSet that is the fleet. Either this or `deployment`.
+    /// The `StatefulSet` that is the fleet. Either this or `deployment`.
     #[serde(default)]
     pub stateful_set: Option<String>,
     /// The Service that sends requests to it.
@@ -69,7 +69,7 @@ pub enum Autoscaler {
     /// It is named, and the operation is refused until a person has settled it.
     #[default]
     Leave,
-    /// An HPA's minimum is raised, a KEDA ScaledObject is paused; put back at the end in any case.
+    /// An HPA's minimum is raised, a KEDA `ScaledObject` is paused; put back at the end in any case.
     Hold,
 }
 
@@ -88,7 +88,7 @@ pub struct DeclaredIn {
 pub(super) enum Workload<'a> {
     /// A Deployment.
     Deployment(&'a str),
-    /// A StatefulSet.
+    /// A `StatefulSet`.
     StatefulSet(&'a str),
 }
 
