@@ -1,8 +1,9 @@
 //! Kubernetes: a Deployment or `StatefulSet` as the fleet, by the API server alone.
 //!
 //! What is asked of it is one file a question. `workload` reads the workload and finds the pods that are its own, `pods` and
-//! `missing` say what they are as instances, `watch` follows them, `scale` and `remove` change the count. Nothing is asked
-//! twice by itself: a failure is the runbook's to deal with.
+//! `missing` say what they are as instances, `watch` follows them, `scale` and `remove` change the count, `endpoints` says
+//! who is sent requests, `reach` is the way to an instance. Nothing is asked twice by itself: a failure is the runbook's to
+//! deal with.
 
 mod choice;
 #[cfg(test)]
@@ -13,6 +14,8 @@ mod doctor;
 mod endpoints;
 mod logs;
 mod missing;
+#[cfg(test)]
+mod named;
 mod objects;
 mod observe;
 mod pods;
@@ -27,8 +30,6 @@ pub mod settings;
 #[cfg(test)]
 mod stand_in;
 mod steering;
-#[cfg(test)]
-mod testing;
 mod watch;
 mod workload;
 

@@ -68,6 +68,10 @@ pub(crate) struct Script {
     pub(crate) warnings: Vec<EarlyWarning>,
     pub(crate) drained: Vec<InstanceId>,
     pub(crate) draining: Answer<Draining>,
+    /// What the balancer says of each instance; `None` where it does not count.
+    pub(crate) in_flight: Option<u32>,
+    /// For how many more looks it sends requests to whoever was taken out.
+    pub(crate) lag: u32,
     pub(crate) work: Vec<(InstanceId, Work)>,
     pub(crate) head: Answer<Option<u64>>,
     pub(crate) pools: [Answer<PoolBudget>; 2],
@@ -218,6 +222,8 @@ impl Stage {
             warnings: vec![],
             drained: vec![],
             draining: Ok(Draining::ByOrder),
+            in_flight: Some(0),
+            lag: 0,
             work: vec![],
             head: Ok(Some(20)),
             pools: [
@@ -556,14 +562,16 @@ impl Fleet for Outside {
 #[async_trait]
 impl Traffic for Outside {
     async fn routed(&self) -> Answer<Vec<Routed>> {
-        let script = self.script();
+        let mut script = self.script();
         script.routing.clone()?;
+        let lags = script.lag > 0 && !script.drained.is_empty();
+        script.lag -= u32::from(lags);
         let routed = |one: &Instance| Routed {
             instance: one.id.clone(),
-            receives: script.ill(one) != Some(Ill::Unrouted) && !script.drained.contains(&one.id),
+            receives: script.ill(one) != Some(Ill::Unrouted) && (lags || !script.drained.contains(&one.id)),
             drained: script.drained.contains(&one.id),
             requests: Some(412),
-            in_flight: Some(0),
+            in_flight: script.in_flight,
         };
         Ok(script.instances().iter().map(routed).collect())
     }

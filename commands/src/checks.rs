@@ -243,9 +243,11 @@ async fn of_the_way(cx: &Context<'_>, known: &FleetState) -> OneWay {
         }
         Direction::Down => {
             let (told, routed, disruption, draining) =
-                join!(ask_work(cx, known), cx.routed(), work::disruption(cx, known), work::draining(cx));
+                join!(ask_work(cx, known), cx.routed(), work::disruption(cx, known), cx.draining());
             // Who is routed to has a check of its own; here it only says whom nobody would miss.
-            let candidates = candidates(cx, known, &told, routed.as_deref().unwrap_or_default());
+            let routed = routed.unwrap_or_default();
+            let candidates = candidates(cx, known, &told, &routed);
+            let draining = work::draining(cx, draining, &routed);
             let before = [work::check(cx, known, &told, &candidates), disruption].into_iter().chain(draining).collect();
             OneWay { before, after: Vec::new(), candidates }
         }

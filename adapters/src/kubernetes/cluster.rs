@@ -16,7 +16,7 @@ use super::Kubernetes;
 use super::choice::COST;
 use super::server::Server;
 use super::settings::Settings;
-use super::testing::Named;
+use super::named::Named;
 use crate::http::testing;
 
 pub(super) const UID: &str = "d1";

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::try_join;
-use http::StatusCode;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, Service};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use scalebot_commands::journal::Fence;
@@ -23,12 +22,12 @@ use scalebot_commands::units::InstanceId;
 use serde_json::json;
 
 use super::objects::Which;
-use super::server::{Answered, Refusal};
-use super::workload::{self, MANAGER, Observed};
-use super::{Inner, Kubernetes};
+use super::server::Refusal;
+use super::workload::{self, Observed};
+use super::{Inner, Kubernetes, scale};
 
 /// The value of the Service's own label by which a pod is out of it.
-pub const OUT: &str = "out-of-service";
+const OUT: &str = "out-of-service";
 
 /// The same, where the Service selects just that.
 const OUT_OTHERWISE: &str = "drained";
@@ -135,11 +134,11 @@ impl Endpoints {
         let value = if order.receives { &*own.value } else { own.out() };
         // Another pod of that name, as a StatefulSet makes them, has another uid and is left alone.
         let patch = json!({ "metadata": { "uid": pod.metadata.uid, "labels": { own.key: value } } });
-        let manager = format!("{MANAGER}{}", order.operation);
+        let manager = scale::manager(&order.operation);
         let namespace = Some(&*self.inner.settings.namespace);
         let name = order.instance.as_str();
         let answer = self.inner.server.patch::<Pod, Pod>(namespace, name, None, &manager, &patch).await?;
-        became(answer)
+        answer.map_or_else(scale::declined, |_| Ok(OrderAnswer::Done))
     }
 
     /// Why no pod can be taken out by a label.
@@ -173,27 +172,6 @@ impl Traffic for Endpoints {
 
     fn describe(&self) -> String {
         format!("Service {}", self.inner.settings.service)
-    }
-}
-
-/// What became of a change.
-///
-/// # Errors
-/// When that is not known.
-fn became<T>(answer: Answered<T>) -> Result<OrderAnswer, PortError> {
-    let refusal = match answer {
-        Ok(_) => return Ok(OrderAnswer::Done),
-        Err(refusal) => refusal,
-    };
-    match refusal.status {
-        StatusCode::CONFLICT => Ok(OrderAnswer::Conflict { detail: refusal.sentence() }),
-        // The request was turned away as a whole before it could do anything.
-        StatusCode::BAD_REQUEST
-        | StatusCode::UNAUTHORIZED
-        | StatusCode::FORBIDDEN
-        | StatusCode::NOT_FOUND
-        | StatusCode::UNPROCESSABLE_ENTITY => Ok(OrderAnswer::Refused { detail: refusal.sentence() }),
-        _ => Err(refusal.error()),
     }
 }
 

@@ -10,9 +10,9 @@ use scalebot_adapters::http::Http;
 use scalebot_adapters::prometheus::Prometheus;
 use scalebot_commands::policy::Policy;
 use scalebot_commands::ports::{
-    Chain, Governance, HaltSource, Instance, Metrics, Pool, PortError, Target, Traffic, World,
+    Chain, Draining, Governance, HaltSource, Instance, Metrics, Pool, PortError, Target, Traffic, World,
 };
-use scalebot_commands::units::{Replicas, TargetName};
+use scalebot_commands::units::{Millis, Replicas, TargetName};
 
 use super::{LIMIT, Look};
 use crate::config::target::{ChainSource, FleetSettings, HaltSourceName, PoolSource, TargetSettings};
@@ -177,11 +177,12 @@ async fn ports(
     let pools = pools.filter(|(source, _)| !matches!(source, PoolSource::Postgres | PoolSource::Redis));
     let pools = futures::future::join_all(pools.map(|(_, pool)| budget(of(&pool.name()), &**pool)));
     let chain = target.chain.as_deref().filter(|_| settings.chain != Some(ChainSource::Postgres));
-    let (halt, pools, chain, traffic, room, load, complexity) = futures::join!(
+    let (halt, pools, chain, traffic, last, room, load, complexity) = futures::join!(
         halt,
         pools,
         head(of("hash chain"), chain, settings.chain.is_some()),
         routed(of("load balancer"), &*target.traffic),
+        last_requests(of("last requests"), policy, &*target.traffic),
         room(of("room"), target),
         load(of("load"), clock, policy, &*target.metrics),
         complexity(of("complexity budget"), target.governance.as_deref()),
@@ -189,7 +190,9 @@ async fn ports(
     let mut found = halt;
     found.extend(pools);
     found.extend(chain);
-    found.extend([traffic, room, load, complexity]);
+    found.push(traffic);
+    found.extend(last);
+    found.extend([room, load, complexity]);
     found
 }
 
@@ -242,6 +245,33 @@ async fn routed(system: String, traffic: &dyn Traffic) -> Finding {
         }
         Err(error) => Finding::unanswered(system, &error),
     }
+}
+
+/// What policy makes of an instance's last requests, where going down is refused for them. That something cannot be told
+/// is said where it is looked up.
+async fn last_requests(system: String, policy: &Policy, traffic: &dyn Traffic) -> Option<Finding> {
+    const REFUSED: &str = "going down is refused";
+    let (draining, routed) = futures::join!(traffic.draining(), traffic.routed());
+    let (why, to_do) = match (draining.ok()?, policy.drain.unmeasured) {
+        (Draining::ByOrder, None) if routed.ok()?.iter().any(|one| one.in_flight.is_none()) => (
+            "nobody counts the requests that an instance has under way".to_owned(),
+            "Set policy.drain.unmeasured: how long is waited instead.",
+        ),
+        (Draining::AsItEnds { .. }, None) => (
+            "an instance answers its last requests as it ends, and nobody counts them".to_owned(),
+            "Set policy.drain.unmeasured: how long it is to have for them.",
+        ),
+        (Draining::AsItEnds { grace, .. }, Some(wanted)) if grace < wanted => (
+            format!(
+                "an instance has {} for its last requests, and policy.drain.unmeasured is {}",
+                Millis::from(grace),
+                Millis::from(wanted)
+            ),
+            "Give instances more time to end, or lower that.",
+        ),
+        _ => return None,
+    };
+    Some(Finding::warn(system, format!("{REFUSED}: {why}"), to_do))
 }
 
 async fn room(system: String, target: &Target) -> Finding {

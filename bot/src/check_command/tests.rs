@@ -21,9 +21,14 @@ impl Host {
 
     /// What is found, with that in the configuration besides.
     async fn found(&self, more: &str) -> Vec<Finding> {
+        self.found_of("kind = \"process\"", more).await
+    }
+
+    /// The same of that fleet.
+    async fn found_of(&self, fleet: &str, more: &str) -> Vec<Finding> {
         let file = self.folder.path().join("scalebot.toml");
         let text = format!(
-            "[state]\ndirectory = \"{}\"\n[targets.api]\nfleet = {{ kind = \"process\" }}\nhalt.sources = []\n{more}",
+            "[state]\ndirectory = \"{}\"\n[targets.api]\nfleet = {{ {fleet} }}\nhalt.sources = []\n{more}",
             self.state().display()
         );
         std::fs::write(&file, text).unwrap();
@@ -140,4 +145,37 @@ async fn an_operation_that_waits_for_a_person_is_named() {
     let log = of(&found, "operational log")[0];
     assert_eq!((log.status, log.text.as_str()), (Status::Warn, "cannot go on by itself: operation 7f3a01 on api"));
     assert!(log.to_do.as_deref().unwrap().contains("scalebot operation list --config "), "{log:?}");
+}
+
+#[tokio::test]
+async fn a_cluster_that_cannot_be_used_or_reached_is_found() {
+    const HTTP: &str = "[http]\nenabled = false\n";
+    let host = Host::new();
+    let kubeconfig = host.folder.path().join("kubeconfig");
+    let fleet = format!(
+        "kind = \"kubernetes\", namespace = \"conclave\", deployment = \"api\", service = \"api\", kubeconfig = \"{}\"",
+        kubeconfig.display()
+    );
+    let found = host.found_of(&fleet, HTTP).await;
+    let absent = of(&found, "fleet api")[0];
+    assert_eq!(absent.status, Status::Failed);
+    assert!(absent.text.starts_with("targets.api.fleet.kubeconfig: "), "{absent:?}");
+
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let contents = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: it\n\
+         clusters: [{{name: it, cluster: {{server: \"http://{nobody}\"}}}}]\n\
+         users: [{{name: it, user: {{token: hidden}}}}]\n\
+         contexts: [{{name: it, context: {{cluster: it, user: it}}}}]\n"
+    );
+    std::fs::write(&kubeconfig, contents).unwrap();
+    let found = host.found_of(&fleet, HTTP).await;
+    let unreached = of(&found, "fleet api")[0];
+    assert_eq!(unreached.status, Status::Failed);
+    assert!(unreached.text.contains("the Kubernetes API cannot be reached"), "{unreached:?}");
+    // What the cluster itself says has lines of its own.
+    let own =
+        found.iter().filter(|finding| finding.system.contains("Kubernetes") || finding.system.contains("conclave"));
+    assert!(own.clone().any(|finding| finding.status == Status::Failed), "{found:?}");
+    assert!(!said(&found).contains("hidden"));
 }

@@ -2,7 +2,7 @@
 //! ones while they do.
 
 use scalebot_commands::policy::Policy;
-use scalebot_commands::ports::Draining;
+use scalebot_commands::ports::{Draining, Slot};
 
 use super::fleet::easy;
 use super::*;
@@ -82,7 +82,7 @@ async fn are_not_ended_where_nobody_else_gets_requests() {
     stage.play_under(DOWN, &policy()).await;
     let (outcome, reason) = ended(&stage);
     assert_eq!((outcome.as_str(), times(&stage, "terminating")), ("refused", 0), "{reason}");
-    assert!(reason.contains("no instance but api-4 gets requests now"), "{reason}");
+    assert!(reason.contains("No instance but api-4 gets requests now"), "{reason}");
     nothing_was_ordered(&stage);
 }
 
@@ -131,4 +131,37 @@ async fn are_taken_back_without_an_order_as_well() {
     assert_eq!(ended(&stage).0, "rolled_back", "{:?}", ended(&stage));
     nothing_was_ordered(&stage);
     assert_eq!(times(&stage, "rolling_back"), 1);
+    let said = format!("{:?}", stage.cards(Slot::WayBack));
+    assert!(said.contains("It gets requests until then.") && !said.contains("gets no requests"), "{said}");
+}
+
+#[tokio::test]
+async fn whose_requests_nobody_counts_are_taken_out_and_given_the_time_that_policy_says() {
+    let stage = Stage::with(|script| script.in_flight = None);
+    stage.play_under(DOWN, &policy()).await;
+    assert_eq!((ended(&stage).0.as_str(), times(&stage, "draining")), ("completed", 1), "{:?}", ended(&stage));
+    assert_eq!(last(&stage, "drained")["ended"], "waited_not_measured");
+    assert_eq!(row(&stage)["status"], "warn");
+
+    // Without that time it is refused before anybody is touched.
+    let stage = Stage::with(|script| script.in_flight = None);
+    stage.play_under(DOWN, &easy()).await;
+    assert_eq!((ended(&stage).0.as_str(), row(&stage)["status"].as_str()), ("refused", Some("fail")));
+    nothing_was_ordered(&stage);
+}
+
+#[tokio::test]
+async fn that_are_sent_requests_for_a_while_after_they_were_taken_out_are_waited_for() {
+    let stage = Stage::with(|script| (script.in_flight, script.lag) = (None, 5));
+    stage.play_under(DOWN, &policy()).await;
+    assert_eq!((ended(&stage).0.as_str(), times(&stage, "interference")), ("completed", 0), "{:?}", ended(&stage));
+    // The time that policy gives begins when nobody sends them any more.
+    let waited = last(&stage, "drained")["waited"].as_u64().unwrap();
+    assert!(waited >= 20_000 + 4 * 500, "{waited} ms");
+
+    let stage = Stage::with(|script| (script.in_flight, script.lag) = (None, 100_000));
+    stage.play_under(DOWN, &policy()).await;
+    let (outcome, reason) = ended(&stage);
+    assert_eq!((outcome.as_str(), times(&stage, "terminating")), ("failed", 0), "{reason}");
+    assert!(reason.contains("is still sent requests") && reason.contains("api-4 gets requests again"), "{reason}");
 }

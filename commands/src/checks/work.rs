@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Check, Follows, Status};
 use crate::context::Context;
 use crate::patience::{ask_all, within};
-use crate::ports::{Draining, FleetState, Instance, InstanceState, Routed, Work};
+use crate::ports::{Draining, FleetState, Instance, InstanceState, PortError, Routed, Work};
 use crate::reading::Reading;
 use crate::steps::drain::too_short;
 use crate::units::{InstanceId, Millis};
@@ -133,20 +133,34 @@ pub(super) fn check(cx: &Context<'_>, fleet: &FleetState, told: &[Told], candida
         })
 }
 
-/// How requests to whoever is taken away are stopped, where that cannot be ordered; `None` where it can.
-pub(super) async fn draining(cx: &Context<'_>) -> Option<Check> {
+/// How the last requests of whoever is taken away are seen to; `None` where the balancer takes orders and counts them.
+pub(super) fn draining(cx: &Context<'_>, draining: Result<Draining, PortError>, routed: &[Routed]) -> Option<Check> {
     let source = cx.ports.target.traffic.describe();
-    let draining = match cx.draining().await {
-        Ok(draining) => draining,
+    let check = |figure: String| Check::passed(DRAIN.0, DRAIN.1, &source, figure);
+    let by_end = match &draining {
         Err(error) => {
             let unknown = Check::unknown(DRAIN.0, DRAIN.1, source, error.to_string(), Follows::Refusal);
             return Some(unknown.advice("It cannot be told how requests to an instance are stopped. See that it can."));
         }
+        Ok(draining @ Draining::AsItEnds { how, .. }) => Some((draining, how)),
+        Ok(Draining::ByOrder) => None,
     };
-    let Draining::AsItEnds { how, .. } = &draining else { return None };
-    let figure = format!("an instance gets requests until it ends: {}", crate::request::escaped(how, 200));
-    let check = Check::passed(DRAIN.0, DRAIN.1, source, figure);
-    Some(match too_short(cx, &draining) {
+    let Some((draining, how)) = by_end else {
+        if routed.iter().all(|one| one.in_flight.is_some()) {
+            return None;
+        }
+        let check = check("the requests that an instance has under way are not counted".to_owned());
+        return Some(match cx.policy.drain.unmeasured {
+            None => check
+                .came_to(Status::Fail, Follows::Refusal)
+                .advice("Set policy.drain.unmeasured: how long is waited instead. Then ask again."),
+            Some(wait) => check
+                .came_to(Status::Warn, Follows::Nothing)
+                .advice(format!("Before each is ended, {} are waited, not measured.", Millis::from(wait))),
+        });
+    };
+    let check = check(format!("an instance gets requests until it ends: {}", crate::request::escaped(how, 200)));
+    Some(match too_short(cx, draining) {
         Some(why) => check.limit(why).came_to(Status::Fail, Follows::Refusal).advice(
             "Let instances be taken out before they end, or see that they have the time that policy.drain.unmeasured \
              gives them. Then ask again.",

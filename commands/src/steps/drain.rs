@@ -15,7 +15,7 @@ use crate::event::Kind;
 use crate::halt::SourceSays;
 use crate::journal::{Acted, Body, Effect, Effected, Fence, Found, Heard, Interrupted, Journal, Recorded, Stop};
 use crate::patience::{Stopwatch, within};
-use crate::ports::{Draining, FleetState, InstanceState, PortError, RouteOrder, Slot, Work};
+use crate::ports::{Draining, FleetState, InstanceState, PortError, RouteOrder, Routed, Slot, Work};
 use crate::reading::Reading;
 use crate::units::{InstanceId, Millis, Timestamp};
 
@@ -263,6 +263,8 @@ pub async fn until_free(
 /// What is seen of an instance that is being drained.
 struct Seen {
     in_flight: Reading<Option<u32>>,
+    /// Whether it was told to get none and gets some all the same: not everybody who sends them knows yet.
+    lags: bool,
     work: Reading<Vec<Work>>,
     /// Whether it is gone, or never was in service.
     is_nothing: bool,
@@ -285,10 +287,12 @@ async fn look(cx: &Context<'_>, others: Others<'_>, id: &InstanceId) -> Seen {
             Some(instance) => (instance.state == InstanceState::Failed, checks::work_of(cx, instance).await),
         },
     };
+    let ours = |routed: &&Routed| routed.instance == *id;
+    let lags = routed.iter().flatten().find(ours).is_some_and(|routed| routed.drained && routed.receives);
     let in_flight = routed.map(|routed| {
         routed.into_iter().find(|routed| routed.instance == *id).map_or(unlisted, |routed| routed.in_flight)
     });
-    Seen { in_flight: in_flight.into(), work, is_nothing, interference }
+    Seen { in_flight: in_flight.into(), lags, work, is_nothing, interference }
 }
 
 /// The bounds count from `since`. On the way back (`heard` is `None`) nobody is asked whether to go on.
@@ -302,10 +306,15 @@ pub(super) async fn watch(
     let world = &*cx.ports.world;
     let rules = &cx.policy.drain;
     let began = Stopwatch::since(world, since);
+    // Since when nobody sends it any.
+    let mut quiet = Stopwatch::since(world, since);
     let (mut in_flight, mut work, mut problem);
     let ended = loop {
         let seen = look(cx, others, instance).await;
-        let spent = began.spent(world);
+        if seen.lags {
+            quiet = Stopwatch::since(world, world.now());
+        }
+        let spent = if seen.lags { began.spent(world) } else { quiet.spent(world) };
         in_flight = seen.in_flight.known().copied().flatten();
         work = seen.work.known().cloned().unwrap_or_default();
         problem =
@@ -319,6 +328,9 @@ pub(super) async fn watch(
         }
         // Who does not tell is given a fixed time, where policy has one; on the way back requests are all that counts.
         let untold = in_flight.is_none() || (heard.is_some() && seen.work.is_not_served());
+        if seen.lags && problem.is_none() {
+            problem = Some("it was taken out and is still sent requests".to_owned());
+        }
         let told = problem.is_none() && (!untold || rules.unmeasured.is_some());
         let waited_enough = !untold || rules.unmeasured.is_some_and(|wait| spent >= wait);
         if told && waited_enough && in_flight.unwrap_or(0) == 0 && work.is_empty() {

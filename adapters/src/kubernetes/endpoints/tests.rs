@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::http::testing::Server as Listening;
-use crate::kubernetes::testing::Named;
+use crate::kubernetes::named::Named;
 
 /// What the cluster holds, and what it was told.
 #[derive(Default)]

@@ -12,7 +12,7 @@ use super::*;
 use crate::conclave::{Conclave, Config};
 use crate::http::Http;
 use crate::http::testing::{ManualWorld, Server as Listening, instance, nobody};
-use crate::kubernetes::testing::Named;
+use crate::kubernetes::named::Named;
 
 /// What was asked of the API server.
 type Asked = Arc<Mutex<Vec<(Method, String, HeaderMap, Vec<u8>)>>>;

@@ -435,6 +435,17 @@ async fn progress() {
 
     api · asked by Olu · operation 7f3a01 · progress
     ");
+    let until_free = under_way(|cx| card::until_free(cx, &api_4, &work, Duration::from_secs(4)));
+    insta::assert_snapshot!(read(&until_free, Slot::Progress), @"
+    · info  Before api-4 is ended: waiting until it is free
+
+    4 s so far.
+    It gets requests until it is ended; it cannot be taken out before.
+
+    ▲ warn  **constitutional write**  ceremony 12
+
+    api · asked by Olu · operation 7f3a01 · progress
+    ");
 }
 
 #[tokio::test]
