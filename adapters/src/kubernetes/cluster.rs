@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 
 use super::Kubernetes;
 use super::choice::COST;
+use super::named::Named;
 use super::server::Server;
 use super::settings::Settings;
-use super::named::Named;
 use crate::http::testing;
 
 pub(super) const UID: &str = "d1";

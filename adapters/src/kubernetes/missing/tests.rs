@@ -94,8 +94,7 @@ fn the_deployments_own_word_serves_where_its_replica_set_says_nothing() {
     let mut given = deployment(6);
     given["status"]["conditions"] =
         json!([{ "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": QUOTA }]);
-    let owners =
-        Owners { uids: vec!["api-7c9f".to_owned()], replica_sets: vec![read(&replica_set("api-7c9f", 6))] };
+    let owners = Owners { uids: vec!["api-7c9f".to_owned()], replica_sets: vec![read(&replica_set("api-7c9f", 6))] };
     let of = from_deployment(read(&given)).unwrap();
     let seen = instances(&of, &owners, &pods(&four()), &settings(), now());
     assert_eq!(names(&seen)[4..], ["api-7c9f-missing-5-of-6", "api-7c9f-missing-6-of-6"]);
