@@ -82,7 +82,7 @@ async fn are_not_ended_where_nobody_else_gets_requests() {
     stage.play_under(DOWN, &policy()).await;
     let (outcome, reason) = ended(&stage);
     assert_eq!((outcome.as_str(), times(&stage, "terminating")), ("refused", 0), "{reason}");
-    assert!(reason.contains("no instance but api-4 gets requests now"), "{reason}");
+    assert!(reason.contains("No instance but api-4 gets requests now"), "{reason}");
     nothing_was_ordered(&stage);
 }
 

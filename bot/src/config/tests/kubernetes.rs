@@ -58,8 +58,8 @@ fn what_cannot_be_meant_of_a_fleet_in_kubernetes_is_refused_where_it_stands() {
     targets.api.fleet.context: it is one of a file's: name the kubeconfig file as well.
     ");
     insta::assert_snapshot!(said("deployment = \"api\"\nreach = \"tunnel\"\n"), @r#"
-    scalebot.toml, line 10:
-    targets.api.fleet.reach: "tunnel" is not known. Known here: address, proxy.
+    scalebot.toml, line 5:
+    targets.api.fleet: "tunnel" is not known. Known here: address, proxy.
     "#);
     insta::assert_snapshot!(said("deployment = \"api\"\nreplicas = 3\n"), @r"
     scalebot.toml, line 10:
