@@ -247,7 +247,7 @@ async fn of_the_way(cx: &Context<'_>, known: &FleetState) -> OneWay {
             // Who is routed to has a check of its own; here it only says whom nobody would miss.
             let routed = routed.unwrap_or_default();
             let candidates = candidates(cx, known, &told, &routed);
-            let draining = work::draining(cx, draining, &routed);
+            let draining = work::draining(cx, &draining, &routed);
             let before = [work::check(cx, known, &told, &candidates), disruption].into_iter().chain(draining).collect();
             OneWay { before, after: Vec::new(), candidates }
         }

@@ -134,10 +134,10 @@ pub(super) fn check(cx: &Context<'_>, fleet: &FleetState, told: &[Told], candida
 }
 
 /// How the last requests of whoever is taken away are seen to; `None` where the balancer takes orders and counts them.
-pub(super) fn draining(cx: &Context<'_>, draining: Result<Draining, PortError>, routed: &[Routed]) -> Option<Check> {
+pub(super) fn draining(cx: &Context<'_>, draining: &Result<Draining, PortError>, routed: &[Routed]) -> Option<Check> {
     let source = cx.ports.target.traffic.describe();
     let check = |figure: String| Check::passed(DRAIN.0, DRAIN.1, &source, figure);
-    let by_end = match &draining {
+    let by_end = match draining {
         Err(error) => {
             let unknown = Check::unknown(DRAIN.0, DRAIN.1, source, error.to_string(), Follows::Refusal);
             return Some(unknown.advice("It cannot be told how requests to an instance are stopped. See that it can."));
