@@ -65,7 +65,7 @@ impl Carrier for PodProxy {
     async fn carry(&self, what: &str, request: Request, limit: Duration) -> Result<Arriving, Unanswered> {
         let deadline = Instant::now() + limit;
         let late = PortError::TimedOut { what: what.to_owned(), limit };
-        let request = self.passed_on(what, request).map_err(Unanswered::Unheard)?;
+        let request = self.passed_on(what, &request).map_err(Unanswered::Unheard)?;
         let passed = timeout_at(deadline, self.server.pass_on(request));
         let answer = passed.await.map_err(|_| Unanswered::Unknown(late.clone()))??;
         let (head, body) = answer.into_parts();
@@ -99,7 +99,7 @@ impl Carrier for PodProxy {
 
 impl PodProxy {
     /// The same request, to the API server.
-    fn passed_on(&self, what: &str, request: Request) -> Result<http::Request<Vec<u8>>, PortError> {
+    fn passed_on(&self, what: &str, request: &Request) -> Result<http::Request<Vec<u8>>, PortError> {
         let wrong = |detail: &str| PortError::Unreadable { what: what.to_owned(), detail: detail.to_owned() };
         let url = request.url();
         let (Some(pod), Some(port)) = (url.host_str(), url.port_or_known_default()) else {

@@ -88,7 +88,7 @@ fn yes() -> bool {
 pub(crate) enum FleetSettings {
     /// Processes on this machine.
     Process(ProcessSettings),
-    /// A Deployment or a StatefulSet of a Kubernetes cluster.
+    /// A Deployment or a `StatefulSet` of a Kubernetes cluster.
     Kubernetes(Box<kubernetes::Settings>),
 }
 

@@ -29,7 +29,7 @@ struct Cluster {
 
 type Held = Arc<Mutex<Cluster>>;
 
-fn pod(name: &str, labels: Value) -> Value {
+fn pod(name: &str, labels: &Value) -> Value {
     let owner =
         json!({ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "api-7c9f", "uid": "rs", "controller": true });
     json!({
@@ -38,14 +38,14 @@ fn pod(name: &str, labels: Value) -> Value {
     })
 }
 
-fn ready(name: &str, conditions: Value) -> Value {
+fn ready(name: &str, conditions: &Value) -> Value {
     json!({
         "addresses": [format!("10.0.0.{}", &name[4..])], "conditions": conditions,
         "targetRef": { "kind": "Pod", "name": name },
     })
 }
 
-fn slice(endpoints: Value) -> Value {
+fn slice(endpoints: &Value) -> Value {
     json!({ "metadata": { "name": "api-abc" }, "addressType": "IPv4", "endpoints": endpoints })
 }
 
@@ -67,11 +67,11 @@ fn cluster(own: bool) -> Cluster {
                 },
             },
         }),
-        slices: json!([slice(json!([
-            ready("api-1", json!({ "ready": true })),
-            ready("api-2", json!({ "ready": true }))
+        slices: json!([slice(&json!([
+            ready("api-1", &json!({ "ready": true })),
+            ready("api-2", &json!({ "ready": true }))
         ]))]),
-        pods: vec![pod("api-1", labels.clone()), pod("api-2", labels)],
+        pods: vec![pod("api-1", &labels), pod("api-2", &labels)],
         ..Cluster::default()
     }
 }
@@ -138,17 +138,17 @@ async fn a_pod_gets_requests_once_a_slice_says_that_it_is_ready_and_until_it_end
         // A Service that publishes those that are not ready calls them ready as they end.
         (json!({ "ready": true, "terminating": true }), false),
     ] {
-        held.lock().unwrap().slices = json!([slice(json!([ready("api-1", conditions.clone())]))]);
+        held.lock().unwrap().slices = json!([slice(&json!([ready("api-1", &conditions)]))]);
         assert_eq!(told(&endpoints.routed().await.unwrap()), [("api-1", receives, false)], "{conditions}");
     }
     // In two slices, as it is with two families of addresses.
-    let (one, other) = (ready("api-1", json!({ "ready": false })), ready("api-1", json!({ "ready": true })));
-    held.lock().unwrap().slices = json!([slice(json!([one])), slice(json!([other]))]);
+    let (one, other) = (ready("api-1", &json!({ "ready": false })), ready("api-1", &json!({ "ready": true })));
+    held.lock().unwrap().slices = json!([slice(&json!([one])), slice(&json!([other]))]);
     assert_eq!(told(&endpoints.routed().await.unwrap()), [("api-1", true, false)]);
     // By address where no pod is named; a stranger stays visible.
     let nameless = |ip: &str| json!({ "addresses": [ip], "conditions": {} });
     held.lock().unwrap().slices =
-        json!([slice(json!([nameless("10.0.0.2"), nameless("192.0.2.7")])), slice(Value::Null)]);
+        json!([slice(&json!([nameless("10.0.0.2"), nameless("192.0.2.7")])), slice(&Value::Null)]);
     assert_eq!(told(&endpoints.routed().await.unwrap()), [("192.0.2.7", true, false), ("api-2", true, false)]);
     // Neither is counted.
     assert!(endpoints.routed().await.unwrap().iter().all(|one| one.requests.is_none() && one.in_flight.is_none()));
@@ -175,7 +175,7 @@ async fn a_pod_is_taken_out_by_the_services_own_label_and_let_in_again() {
     held.lock().unwrap().pods[0]["metadata"]["labels"]["in-service"] = json!("out-of-service");
     // The slices lag behind: it is out, and may still get some.
     assert_eq!(told(&endpoints.routed().await.unwrap()), [("api-1", true, true), ("api-2", true, false)]);
-    held.lock().unwrap().slices = json!([slice(json!([ready("api-2", json!({}))]))]);
+    held.lock().unwrap().slices = json!([slice(&json!([ready("api-2", &json!({}))]))]);
     assert_eq!(told(&endpoints.routed().await.unwrap()), [("api-1", false, true), ("api-2", true, false)]);
 
     assert_eq!(endpoints.order(&order("api-1", false)).await, Ok(OrderAnswer::Done));
