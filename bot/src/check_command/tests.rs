@@ -149,14 +149,16 @@ async fn an_operation_that_waits_for_a_person_is_named() {
 
 #[tokio::test]
 async fn a_cluster_that_cannot_be_used_or_reached_is_found() {
-    const HTTP: &str = "[http]\nenabled = false\n";
+    const MORE: &str = "[http]\nenabled = false\n[discord]\ntoken = \"t\"\napi_base = \"http://127.0.0.1:1\"\nguild = \"1\"\n\
+                        channels = { ops = [\"2\"], governance = \"3\", log = \"4\" }\n\
+                        roles = { operator = [\"5\"], governance_lead = [\"6\"] }\n";
     let host = Host::new();
     let kubeconfig = host.folder.path().join("kubeconfig");
     let fleet = format!(
         "kind = \"kubernetes\", namespace = \"conclave\", deployment = \"api\", service = \"api\", kubeconfig = \"{}\"",
         kubeconfig.display()
     );
-    let found = host.found_of(&fleet, HTTP).await;
+    let found = host.found_of(&fleet, MORE).await;
     let absent = of(&found, "fleet api")[0];
     assert_eq!(absent.status, Status::Failed);
     assert!(absent.text.starts_with("targets.api.fleet.kubeconfig: "), "{absent:?}");
@@ -169,7 +171,7 @@ async fn a_cluster_that_cannot_be_used_or_reached_is_found() {
          contexts: [{{name: it, context: {{cluster: it, user: it}}}}]\n"
     );
     std::fs::write(&kubeconfig, contents).unwrap();
-    let found = host.found_of(&fleet, HTTP).await;
+    let found = host.found_of(&fleet, MORE).await;
     let unreached = of(&found, "fleet api")[0];
     assert_eq!(unreached.status, Status::Failed);
     assert!(unreached.text.contains("the Kubernetes API cannot be reached"), "{unreached:?}");

@@ -52,6 +52,12 @@ pub(super) fn whole(source: &Source, sections: &Sections, policies: &BTreeMap<St
     for (name, settings) in &sections.targets {
         let under = |unusable: Unusable| source.wrong(&format!("targets.{name}.{}", unusable.key), unusable.why);
         target(name, settings).map_err(under)?;
+        if sections.discord.is_none() && !matches!(settings.fleet, FleetSettings::Process(_)) {
+            // Nobody knows who types on standard input: whoever does may speak as anybody, a governance lead included.
+            let why = "without [discord] whoever types on standard input speaks as anybody, so only a fleet of kind \
+                       \"process\" is served then: describe [discord]";
+            return Err(under(Unusable::new("fleet.kind", why)));
+        }
         let Some(policy) = policies.get(name) else { continue };
         let may_be_short = matches!(settings.fleet, FleetSettings::Process(_));
         limits(policy, may_be_short).map_err(|unusable| {

@@ -1,5 +1,5 @@
 //! The front of a service without a chat system: standard input and output, and the people of a rehearsal. It is for
-//! trying a configuration out: whoever types there may speak as anybody, so it serves fleets of processes only.
+//! trying a configuration out: whoever types there may speak as anybody, so a configuration with another fleet is refused without `[discord]`.
 
 use std::io::{ErrorKind, IsTerminal as _};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -5,10 +5,14 @@ use scalebot_adapters::kubernetes::settings::Reach;
 use super::super::target::TrafficSource;
 use super::*;
 
+/// The server without which nobody but a rehearsal is served.
+const DISCORD: &str = "discord = { guild = \"1\", channels = { ops = [\"2\"], governance = \"3\", log = \"4\" }, roles = { \
+                       operator = [\"5\"], governance_lead = [\"6\"] } }";
+
 /// A fleet in Kubernetes, with more in its section.
 fn in_kubernetes(more: &str) -> Result<Config, String> {
     read(&format!(
-        "[state]\ndirectory = \"/var/lib/scalebot\"\n[targets.api]\nhalt.sources = []\n[targets.api.fleet]\n\
+        "{DISCORD}\nstate.directory = \"/var/lib/scalebot\"\n[targets.api]\nhalt.sources = []\n[targets.api.fleet]\n\
          kind = \"kubernetes\"\nnamespace = \"conclave\"\nservice = \"api\"\n{more}"
     ))
 }
@@ -24,7 +28,7 @@ fn a_fleet_in_kubernetes_has_its_service_for_traffic_unless_something_else_is_wr
     let haproxy = "[targets.api.haproxy]\nsocket = \"unix:/run/h.sock\"\nbackend = \"conclave\"\n";
     let environment = [("SCALEBOT_TARGETS__API__TRAFFIC", "haproxy")];
     let text = format!(
-        "[state]\ndirectory = \"/s\"\n[targets.api]\nhalt.sources = []\n[targets.api.fleet]\nkind = \"kubernetes\"\n\
+        "{DISCORD}\nstate.directory = \"/s\"\n[targets.api]\nhalt.sources = []\n[targets.api.fleet]\nkind = \"kubernetes\"\n\
          namespace = \"conclave\"\nservice = \"api\"\nstateful_set = \"api\"\n{haproxy}"
     );
     assert_eq!(read_with(&text, &environment).unwrap().targets()[0].1.traffic(), TrafficSource::Haproxy);
@@ -65,6 +69,17 @@ fn what_cannot_be_meant_of_a_fleet_in_kubernetes_is_refused_where_it_stands() {
     scalebot.toml, line 10:
     targets.api.fleet.replicas is not known. Known here: namespace, deployment, stateful_set, service, container, port, reach, kubeconfig, context, declared, autoscaler, time_out.
     ");
+}
+
+#[test]
+fn where_whoever_types_speaks_as_anybody_only_a_rehearsal_is_served() {
+    let without = "state.directory = \"/s\"\n[targets.api]\nhalt.sources = []\n[targets.api.fleet]\nkind = \"kubernetes\"\n\
+                   namespace = \"n\"\nservice = \"s\"\ndeployment = \"d\"\n";
+    insta::assert_snapshot!(read(without).unwrap_err(), @r#"
+    scalebot.toml, line 5:
+    targets.api.fleet.kind: without [discord] whoever types on standard input speaks as anybody, so only a fleet of kind "process" is served then: describe [discord].
+    "#);
+    assert!(read(&format!("{DISCORD}\n{without}")).is_ok());
 }
 
 #[test]
