@@ -36,6 +36,8 @@ pub(crate) enum Answer {
     Log(Logged),
     /// It is done, and nobody hears of it.
     Lost,
+    /// It is done, and whoever asked waits for the answer.
+    Withheld,
 }
 
 /// A watch: what it has told, and what it goes on with.
@@ -120,8 +122,13 @@ pub(crate) fn answer(state: &mut State, parts: &Parts, body: Bytes) -> Answer {
         }
     };
     let lost = state.lost.iter().position(|part| path.contains(part.as_str()));
+    let withheld = state.withheld.iter().position(|part| path.contains(part.as_str()));
     let mut record = record;
     let answer = match done {
+        _ if withheld.is_some() => {
+            state.withheld.remove(withheld.unwrap_or_default());
+            Answer::Withheld
+        }
         _ if lost.is_some() => {
             state.lost.remove(lost.unwrap_or_default());
             Answer::Lost

@@ -268,6 +268,20 @@ impl Cluster {
         self.shared.change(|state| state.lost.push(part.to_owned()));
     }
 
+    /// The next request with this in its path is done, and its answer does not come before the connection is cut.
+    pub fn holds_next_answer(&self, part: &str) {
+        self.shared.change(|state| state.withheld.push(part.to_owned()));
+    }
+
+    /// Somebody types `kubectl delete`.
+    ///
+    /// # Panics
+    /// Where there is no such kind.
+    pub fn delete(&self, kind: &str, name: &str) {
+        let resource = super::resource::RESOURCES.iter().copied().find(|one| one.kind == kind).expect("such a kind");
+        self.shared.change(|state| state.store.remove(&Key::new(resource, NAMESPACE, name)));
+    }
+
     /// What happened until now is forgotten: a watch that has not read it, and a list under way, are told `Expired`.
     pub fn compact(&self) {
         self.shared.change(|state| state.store.compact());

@@ -78,6 +78,7 @@ async fn take(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Res
         Answer::Watch(watching) => Ok(answered(200, "application/json", watch(shared, watching))),
         Answer::Proxy(proxied) => Ok(proxy(proxied).await),
         Answer::Log(logged) => Ok(log(&shared, logged).await),
+        Answer::Withheld => std::future::pending().await,
         Answer::Lost => Err(io::ErrorKind::ConnectionReset.into()),
     }
 }

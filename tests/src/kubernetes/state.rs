@@ -54,6 +54,8 @@ pub(crate) struct State {
     pub(crate) instead: VecDeque<(String, Failure)>,
     /// Of which requests the next answer is lost, though what they ask for is done.
     pub(crate) lost: Vec<String>,
+    /// Of which requests the next answer does not come.
+    pub(crate) withheld: Vec<String>,
     /// What stands still: the names of controllers.
     pub(crate) held: BTreeSet<&'static str>,
     /// The counts that autoscalers find needed, by namespace and name; within their bounds where they find none.
@@ -76,6 +78,7 @@ impl State {
             has_keda: false,
             instead: VecDeque::new(),
             lost: Vec::new(),
+            withheld: Vec::new(),
             held: BTreeSet::new(),
             needed: BTreeMap::new(),
             policies: super::admission::Policies::default(),
