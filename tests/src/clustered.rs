@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::binary::{kinds, world_says};
+use crate::binary::{kinds, of_kind, world_says};
 use crate::changes::until;
 use crate::kubernetes::{Cluster, Request, Setup};
 use crate::run::{PATIENCE, Service, Serving};
@@ -62,6 +62,8 @@ impl Clustered {
     /// Everything is there; the service does not run yet.
     pub async fn with(scene: Scene) -> Self {
         let (postgres, redis) = halt_sources().await;
+        // As long as what every instance began with, which is what is compared.
+        postgres.runs("INSERT INTO events (event_id) VALUES (NULL), (NULL), (NULL)").await;
         let cluster = Cluster::start(scene.setup).await;
         cluster.patience(PATIENCE);
         for file in &scene.rights {
@@ -77,14 +79,14 @@ impl Clustered {
              [policy.load]\nmemory_limit = \"256MiB\"\nsustained = \"10s\"\np99 = \"20s\"\nbusy = \"100%\"\ncpu = \"100%\"\n\
              [policy.drain]\nunmeasured = \"2s\"\n\
              [policy.triggers]\nevery = \"1h\"\n\
-             [targets.api]\nhalt.sources = [\"postgres\", \"redis\"]\npools = [\"postgres\", \"redis\"]\n\
-             instance_time_out = \"4s\"\n\
+             [targets.api]\nhalt.sources = [\"postgres\", \"redis\"]\nchain = \"postgres\"\n\
+             pools = [\"postgres\", \"redis\"]\ninstance_time_out = \"4s\"\n\
              [targets.api.backend]\npaths.work = \"/v1/operations\"\n\
              keys = {{ path = {{ path = \"/v1/keys/status\", field = \"reachable\" }} }}\n\
              [targets.api.fleet]\nkind = \"kubernetes\"\nnamespace = \"conclave\"\ndeployment = \"api\"\n\
              service = \"api\"\nkubeconfig = \"{kubeconfig}\"\ntime_out = \"1800ms\"\n{fleet}\
              [targets.api.postgres]\nurl = \"postgres://scalebot:{for_postgres}@{database}/postgres\"\n\
-             time_out = \"1800ms\"\n[targets.api.postgres.halt]\n\
+             time_out = \"1800ms\"\n[targets.api.postgres.halt]\n[targets.api.postgres.chain]\n\
              [targets.api.postgres.connections]\nper_instance = 5\nfleet.users = [\"conclave\"]\n\
              [targets.api.redis]\nurl = \"redis://scalebot@{cache}\"\npassword = \"{for_redis}\"\n\
              time_out = \"1800ms\"\n[targets.api.redis.halt]\n\
@@ -127,6 +129,18 @@ impl Clustered {
             serde_json::from_str(&world_says(self.cluster.world(), "GET", "/load", &Value::Null)).unwrap();
         assert_eq!((&load["failed"], &load["dropped"]), (&json!(0), &json!(0)), "a request was lost: {load}");
     }
+}
+
+/// The check of that name in the latest precheck: its figure and its advice.
+///
+/// # Panics
+/// When there is none.
+pub fn check(events: &[Value], name: &str) -> (Value, String) {
+    let prechecked = of_kind(events, "prechecked").into_iter().last().expect("a precheck");
+    let checks = prechecked["checks"].as_array().expect("checks");
+    let check = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no {name}: {checks:#?}"));
+    let text = |field: &str| check[field].as_str().unwrap_or_default().to_owned();
+    (check["status"].clone(), format!("{} {}", text("figure"), text("advice")))
 }
 
 /// A person types commands, each once the operation before has ended.

@@ -241,6 +241,15 @@ impl Cluster {
         self.cut();
     }
 
+    /// Waits until that many connections found nobody.
+    ///
+    /// # Panics
+    /// As `until`.
+    pub async fn until_turned_away(&self, count: u64) {
+        let see = |state: &State| (state.turned_away >= count).then_some(());
+        self.shared.until(&format!("{count} connections that find nobody"), see).await;
+    }
+
     /// It is back, with everything as it was.
     pub fn api_server_is_back(&self) {
         self.shared.away.send_replace(false);

@@ -39,6 +39,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: std::net::TcpListener, 
             continue;
         };
         if *shared.away.borrow() {
+            shared.change(|state| state.turned_away += 1);
             continue;
         }
         let _ = stream.set_nodelay(true);

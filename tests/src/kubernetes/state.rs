@@ -56,6 +56,8 @@ pub(crate) struct State {
     pub(crate) lost: Vec<String>,
     /// Of which requests the next answer does not come.
     pub(crate) withheld: Vec<String>,
+    /// How many connections found nobody.
+    pub(crate) turned_away: u64,
     /// What stands still: the names of controllers.
     pub(crate) held: BTreeSet<&'static str>,
     /// The counts that autoscalers find needed, by namespace and name; within their bounds where they find none.
@@ -79,6 +81,7 @@ impl State {
             instead: VecDeque::new(),
             lost: Vec::new(),
             withheld: Vec::new(),
+            turned_away: 0,
             held: BTreeSet::new(),
             needed: BTreeMap::new(),
             policies: super::admission::Policies::default(),

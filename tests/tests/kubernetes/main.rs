@@ -7,4 +7,11 @@
 // Whatever a test meets and did not expect should stop it right there.
 #![allow(clippy::unwrap_used)]
 
+mod away;
+mod colleague;
+mod doctor;
+mod down;
+mod killed;
+mod refused;
+mod taken_back;
 mod up;
