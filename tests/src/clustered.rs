@@ -86,10 +86,10 @@ impl Clustered {
              [targets.api.fleet]\nkind = \"kubernetes\"\nnamespace = \"conclave\"\ndeployment = \"api\"\n\
              service = \"api\"\nkubeconfig = \"{kubeconfig}\"\ntime_out = \"1800ms\"\n{fleet}\
              [targets.api.postgres]\nurl = \"postgres://scalebot:{for_postgres}@{database}/postgres\"\n\
-             time_out = \"1800ms\"\n[targets.api.postgres.halt]\n[targets.api.postgres.chain]\n\
+             time_out = \"4s\"\n[targets.api.postgres.halt]\n[targets.api.postgres.chain]\n\
              [targets.api.postgres.connections]\nper_instance = 5\nfleet.users = [\"conclave\"]\n\
              [targets.api.redis]\nurl = \"redis://scalebot@{cache}\"\npassword = \"{for_redis}\"\n\
-             time_out = \"1800ms\"\n[targets.api.redis.halt]\n\
+             time_out = \"4s\"\n[targets.api.redis.halt]\n\
              [targets.api.redis.connections]\nper_instance = 5\nfleet.users = [\"conclave\"]\n",
             state = service.state().display(),
             listen = service.listen,
@@ -141,6 +141,16 @@ pub fn check(events: &[Value], name: &str) -> (Value, String) {
     let check = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no {name}: {checks:#?}"));
     let text = |field: &str| check[field].as_str().unwrap_or_default().to_owned();
     (check["status"].clone(), format!("{} {}", text("figure"), text("advice")))
+}
+
+/// Who was ended, in order.
+///
+/// # Panics
+/// When an end does not name them.
+pub fn terminated(events: &[Value]) -> Vec<&str> {
+    let ends = of_kind(events, "terminated").into_iter();
+    let instances = ends.flat_map(|end| end["instances"].as_array().expect("whom it ended"));
+    instances.map(|instance| instance.as_str().expect("a name")).collect()
 }
 
 /// A person types commands, each once the operation before has ended.

@@ -10,7 +10,7 @@ fn stopped(around: &Clustered, events: &[Value], at: u32, sent: usize) {
     assert_eq!((&finished["outcome"], &finished["ended_at"]), (&json!("failed"), &json!(at)), "{finished:#}");
     let what = only(events, "interference")["what"].as_str().unwrap();
     assert!(what.contains("kubectl"), "{what}");
-    assert!(finished["reason"].as_str().unwrap().contains("kubectl"), "{finished:#}");
+    assert!(finished["reason"].as_str().unwrap().to_lowercase().contains("kubectl set the count to"), "{finished:#}");
     assert!(of_kind(events, "rolling_back").is_empty());
     assert_eq!(around.counts_sent(), sent);
     assert_eq!(around.count(), at);

@@ -1,7 +1,7 @@
 //! A scaling down with chosen instances, in the recommended layout and under load.
 
 use scalebot_tests::binary::{of_kind, only};
-use scalebot_tests::clustered::{Clustered, Scene, shipped};
+use scalebot_tests::clustered::{Clustered, Scene, shipped, terminated};
 use serde_json::{Value, json};
 
 /// Who changes who goes first.
@@ -23,7 +23,7 @@ async fn six_become_four_by_those_that_were_chosen_and_no_request_is_lost() {
     assert_eq!((&finished["outcome"], &finished["ended_at"]), (&json!("cancelled"), &json!(4)), "{finished:#}");
 
     // Each was first out of the Service, by its label, and then told to end.
-    let victims: Vec<&str> = of_kind(&events, "terminated").iter().filter_map(|one| one["instance"].as_str()).collect();
+    let victims = terminated(&events);
     assert_eq!(victims.len(), 2, "{victims:?}");
     let changes = around.changes();
     for victim in &victims {

@@ -1,7 +1,7 @@
 //! The bot is killed right after it began something, and started again: it goes on, and nothing is done twice.
 
 use scalebot_tests::binary::{of_kind, only};
-use scalebot_tests::clustered::{Clustered, Scene};
+use scalebot_tests::clustered::{Clustered, Scene, terminated};
 use serde_json::{Value, json};
 
 fn watched(events: &[Value], at: u32) {
@@ -44,7 +44,7 @@ async fn killed_at_every_effect_it_goes_on_and_sets_each_count_once() {
     let events = operator.watched_long_enough();
     watched(&events, 5);
     assert_eq!((around.counts_sent(), around.count()), (4, json!(5)));
-    let gone: Vec<&str> = of_kind(&events, "terminated").iter().filter_map(|one| one["instance"].as_str()).collect();
+    let gone = terminated(&events);
     let stayed: Vec<String> = before.into_iter().filter(|pod| !gone.contains(&pod.as_str())).collect();
     assert_eq!((gone.len(), cluster.pods()), (2, stayed));
     for pod in cluster.objects("Pod") {

@@ -48,7 +48,7 @@ async fn what_has_no_room_and_what_others_steer_is_refused_and_named() {
 
     // Two pods take what a node has, and three nodes are there.
     let said = refused(&mut operator, "/scale up 7 reason:\"campaign\"", "room");
-    says(&said, &["2 more fit, 3 wanted", "CPU", "250m"]);
+    says(&said, &["2 more fit, 3 wanted", "CPU", "0.25 cores"]);
     cluster.cordon("node-1", true);
     cluster.cordon("node-3", true);
     cluster.cordon("node-2", true);
