@@ -1,5 +1,5 @@
 //! The service with a fleet in a cluster: the double with real instances behind its pods, the shipped rights and nothing
-//! else for the bot, private PostgreSQL and Redis as the halt's sources of truth, and somebody who types.
+//! else for the bot, private PostgreSQL and Redis as the halt's sources of truth, and an operator in Discord's double.
 
 use std::path::Path;
 
@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::binary::{kinds, of_kind, world_says};
 use crate::changes::until;
+use crate::discord::Discord;
 use crate::kubernetes::{Cluster, Request, Setup};
 use crate::run::{PATIENCE, Service, Serving};
 use crate::services::postgres::Postgres;
@@ -41,6 +42,8 @@ impl Scene {
 pub struct Clustered {
     /// The service. It ends before what is around it.
     pub service: Service,
+    /// Where it is asked.
+    pub discord: Discord,
     /// The cluster.
     pub cluster: Cluster,
     /// Where the halt table is.
@@ -69,7 +72,10 @@ impl Clustered {
         for file in &scene.rights {
             cluster.apply(&shipped(&format!("rbac/{file}")));
         }
-        let service = Service::with(&["api"], "");
+        let discord = Discord::ready_made();
+        let service = Service::in_discord(&discord, "", "");
+        let usual = std::fs::read_to_string(service.config()).unwrap();
+        let chat = &usual[usual.find("[discord]").expect("its section")..];
         let [for_postgres, for_redis, _] = SECRETS;
         let text = format!(
             "default_target = \"api\"\n[state]\ndirectory = \"{state}\"\n[http]\nlisten = \"{listen}\"\n\
@@ -84,13 +90,13 @@ impl Clustered {
              [targets.api.backend]\npaths.work = \"/v1/operations\"\n\
              keys = {{ path = {{ path = \"/v1/keys/status\", field = \"reachable\" }} }}\n\
              [targets.api.fleet]\nkind = \"kubernetes\"\nnamespace = \"conclave\"\ndeployment = \"api\"\n\
-             service = \"api\"\nkubeconfig = \"{kubeconfig}\"\ntime_out = \"1800ms\"\n{fleet}\
+             service = \"api\"\nkubeconfig = \"{kubeconfig}\"\ntime_out = \"4s\"\n{fleet}\
              [targets.api.postgres]\nurl = \"postgres://scalebot:{for_postgres}@{database}/postgres\"\n\
              time_out = \"4s\"\n[targets.api.postgres.halt]\n[targets.api.postgres.chain]\n\
              [targets.api.postgres.connections]\nper_instance = 5\nfleet.users = [\"conclave\"]\n\
              [targets.api.redis]\nurl = \"redis://scalebot@{cache}\"\npassword = \"{for_redis}\"\n\
              time_out = \"4s\"\n[targets.api.redis.halt]\n\
-             [targets.api.redis.connections]\nper_instance = 5\nfleet.users = [\"conclave\"]\n",
+             [targets.api.redis.connections]\nper_instance = 5\nfleet.users = [\"conclave\"]\n{chat}",
             state = service.state().display(),
             listen = service.listen,
             kubeconfig = cluster.kubeconfig(BOT).display(),
@@ -99,18 +105,24 @@ impl Clustered {
             cache = redis.address(),
         );
         std::fs::write(service.config(), text).unwrap();
-        Self { service, cluster, postgres, redis }
+        Self { service, discord, cluster, postgres, redis }
     }
 
-    /// The service runs, and somebody types.
-    pub fn served(&self) -> Operator<'_> {
-        Operator { around: self, serving: Some(self.service.start_ready()), asked: 0 }
+    /// The service runs, and can be asked.
+    pub async fn served(&self) -> Operator<'_> {
+        let serving = Some(self.service.start_ready());
+        self.discord.until_registered("scale").await;
+        Operator { around: self, serving, asked: 0 }
     }
 
     /// What the bot asked of the API server that changes something, without reviews of its own rights.
     pub fn changes(&self) -> Vec<Request> {
         let is_change = |one: &Request| one.method != "GET" && !one.path.contains("selfsubject");
-        self.cluster.requests().into_iter().filter(|one| one.user.ends_with(":scalebot:scalebot") && is_change(one)).collect()
+        self.cluster
+            .requests()
+            .into_iter()
+            .filter(|one| one.user.ends_with(":scalebot:scalebot") && is_change(one))
+            .collect()
     }
 
     /// How often the bot sent a count.
@@ -153,7 +165,7 @@ pub fn terminated(events: &[Value]) -> Vec<&str> {
     instances.map(|instance| instance.as_str().expect("a name")).collect()
 }
 
-/// A person types commands, each once the operation before has ended.
+/// An operator asks in Discord, each time once the operation before has ended.
 pub struct Operator<'a> {
     around: &'a Clustered,
     serving: Option<Serving>,
@@ -161,21 +173,19 @@ pub struct Operator<'a> {
 }
 
 impl Operator<'_> {
-    /// Asks for something that begins an operation.
-    ///
-    /// # Panics
-    /// While the service is down.
-    pub fn asks(&mut self, command: &str) {
-        self.types(&format!("operator> {command}"));
-        self.asked += 1;
+    /// Asks for that many, more than there are.
+    pub fn up(&mut self, count: u32) {
+        self.asks("up", count, "campaign");
     }
 
-    /// Types a line.
-    ///
-    /// # Panics
-    /// While the service is down.
-    pub fn types(&mut self, line: &str) {
-        self.serving.as_mut().expect("it runs").types(line);
+    /// Asks for that many, fewer than there are.
+    pub fn down(&mut self, count: u32) {
+        self.asks("down", count, "night");
+    }
+
+    fn asks(&mut self, command: &str, count: u32, reason: &str) {
+        self.around.discord.person("operator").command(command, &[("count", json!(count)), ("reason", json!(reason))]);
+        self.asked += 1;
     }
 
     /// The events of the latest operation that was asked for.
@@ -193,18 +203,17 @@ impl Operator<'_> {
     /// # Panics
     /// When they do not come, or it ends without them.
     pub fn until(&self, kind: &str, count: usize) -> Vec<Value> {
-        let of_kind = |events: &[Value]| events.iter().filter(|event| event["kind"] == kind).count();
+        let of_kind = |events: &[Value], kind: &str| events.iter().filter(|event| event["kind"] == kind).count();
         let mut seen = Vec::new();
         let found = until(&self.around.service.state(), PATIENCE, || {
             seen = self.events();
-            (of_kind(&seen) >= count || of_kind_is_over(&seen)).then_some(())
+            (of_kind(&seen, kind) >= count || of_kind(&seen, "finished") > 0).then_some(())
         });
         assert!(
-            found.is_some() && of_kind(&seen) >= count,
-            "no {kind}: {:?}\n{}\n{}\n{}",
+            found.is_some() && of_kind(&seen, kind) >= count,
+            "no {kind}: {:?}\n{}\n{}",
             kinds(&seen),
             seen.last().unwrap_or(&Value::Null),
-            self.said(),
             self.around.cluster.transcript()
         );
         seen
@@ -216,18 +225,19 @@ impl Operator<'_> {
     }
 
     /// Ends the watch, which lasts 15 min in a cluster: the fleet stays as it is.
-    pub fn watched_long_enough(&mut self) -> Vec<Value> {
+    pub fn watched_long_enough(&self) -> Vec<Value> {
         self.until("verified", 1);
-        self.types("operator> cancel");
+        self.around.discord.person("operator").ask("cancel");
         self.ended()
     }
 
-    /// The bot is killed as by a power failure.
+    /// The bot is killed as by a power failure, and Discord has noticed.
     ///
     /// # Panics
     /// When it is down already.
-    pub fn kills_the_bot(&mut self) {
+    pub async fn kills_the_bot(&mut self) {
         self.serving.take().expect("it runs").kill();
+        self.around.discord.until_sessions(0).await;
     }
 
     /// It is started again.
@@ -235,26 +245,21 @@ impl Operator<'_> {
         self.serving = Some(self.around.service.start_ready());
     }
 
-    /// What the program has said.
-    pub fn said(&self) -> String {
-        self.serving.as_ref().map(Serving::said).unwrap_or_default()
-    }
-
-    /// Stops the service: every event is as it should be, and no secret was said.
+    /// Stops the service: every event is as it should be and was told in the log channel, and no secret was said.
     ///
     /// # Panics
     /// When something is not.
-    pub fn leaves(mut self) -> Vec<Value> {
+    pub async fn leaves(mut self) -> Vec<Value> {
+        let Clustered { service, discord, .. } = self.around;
+        // Discord takes only so many posts at a time, and who is told to stop does not wait for all of them.
+        let last = service.events().len();
+        discord.channel("scaling-log").message_with(&format!(" to {last}, hash ")).await;
         let serving = self.serving.take().expect("it runs");
         let said = serving.said();
         assert_eq!(serving.stop(), Some(0));
-        for secret in SECRETS {
+        for secret in SECRETS.into_iter().chain([&*discord.token()]) {
             assert!(!said.contains(secret), "{secret} was said");
         }
-        self.around.service.proved()
+        service.proved()
     }
-}
-
-fn of_kind_is_over(events: &[Value]) -> bool {
-    events.iter().any(|event| event["kind"] == "finished")
 }

@@ -17,7 +17,7 @@ use self::path::{Target, parse};
 use super::admission;
 use super::failure::Failure;
 use super::rbac::{Ask, User, forbidden};
-use super::resource::{ACCESS_REVIEWS, Resource};
+use super::resource::{ACCESS_REVIEWS, Resource, SELF_REVIEWS};
 use super::state::{Request, State};
 use super::store::{Key, Which};
 
@@ -178,6 +178,7 @@ fn dispatch(state: &mut State, asked: &Asked<'_>) -> Result<Answer, Failure> {
         ("get", None | Some("status")) => get(state, &target),
         ("list" | "watch", None) => lists::answer(state, asked, &target, verb == "watch"),
         ("create", None) if *target.resource == ACCESS_REVIEWS => review(state, asked),
+        ("create", None) if *target.resource == SELF_REVIEWS => Ok(who(asked)),
         ("create", None) => write::create(state, asked, &target),
         ("update" | "patch", None | Some("status")) => write::change(state, asked, &target),
         ("delete", None) => write::delete(state, asked, &target),
@@ -215,6 +216,15 @@ pub(crate) fn found(state: &State, target: &Target<'_>) -> Result<(Key, Value), 
 
 fn get(state: &State, target: &Target<'_>) -> Result<Answer, Failure> {
     Ok(Answer::Object(200, found(state, target)?.1))
+}
+
+/// Who is this? That is answered to everybody, about themselves.
+fn who(asked: &Asked<'_>) -> Answer {
+    let review = json!({
+        "kind": SELF_REVIEWS.kind, "apiVersion": SELF_REVIEWS.api_version(), "metadata": { "creationTimestamp": null },
+        "status": { "userInfo": { "username": asked.user.name, "groups": ["system:authenticated"] } },
+    });
+    Answer::Object(201, review)
 }
 
 /// May this user? That is answered to everybody, about themselves.

@@ -13,17 +13,17 @@ fn watched(events: &[Value], at: u32) {
 async fn an_api_server_that_is_away_or_too_busy_is_waited_for_and_a_lost_answer_is_found() {
     let around = Clustered::with(Scene::of(4, 6.0)).await;
     let cluster = &around.cluster;
-    let mut operator = around.served();
+    let mut operator = around.served().await;
 
     // Set, and nobody says so: it is found to be done.
     cluster.loses_next_answer("/scale");
-    operator.asks("/scale up 5 reason:\"campaign\"");
+    operator.up(5);
     watched(&operator.watched_long_enough(), 5);
     assert_eq!(around.counts_sent(), 1);
 
     // Away while it waits, and busy once it is back.
     cluster.hold("replica sets");
-    operator.asks("/scale up 6 reason:\"campaign\"");
+    operator.up(6);
     operator.until("scaling_answered", 1);
     cluster.api_server_goes_away();
     cluster.until_turned_away(10).await;
@@ -39,5 +39,5 @@ async fn an_api_server_that_is_away_or_too_busy_is_waited_for_and_a_lost_answer_
     let waited = next.at.duration_since(busy.at);
     assert!(waited >= jiff::SignedDuration::from_secs(2), "asked again after {waited:?}");
     around.lost_no_request();
-    operator.leaves();
+    operator.leaves().await;
 }

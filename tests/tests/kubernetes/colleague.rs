@@ -20,10 +20,10 @@ fn stopped(around: &Clustered, events: &[Value], at: u32, sent: usize) {
 async fn a_colleagues_kubectl_scale_stops_the_wait_and_the_watch_and_is_named() {
     let around = Clustered::with(Scene::of(4, 6.0)).await;
     let cluster = &around.cluster;
-    let mut operator = around.served();
+    let mut operator = around.served().await;
 
     cluster.hold("replica sets");
-    operator.asks("/scale up 6 reason:\"campaign\"");
+    operator.up(6);
     operator.until("scaling_answered", 1);
     cluster.kubectl_scale(5);
     let events = operator.ended();
@@ -32,11 +32,11 @@ async fn a_colleagues_kubectl_scale_stops_the_wait_and_the_watch_and_is_named() 
     stopped(&around, &events, 5, 1);
     cluster.until_ready(5).await;
 
-    operator.asks("/scale up 6 reason:\"campaign\"");
+    operator.up(6);
     operator.until("verified", 1);
     cluster.kubectl_scale(7);
     let events = operator.ended();
     assert_eq!(only(&events, "monitored")["ended"], "interfered");
     stopped(&around, &events, 7, 2);
-    operator.leaves();
+    operator.leaves().await;
 }

@@ -16,8 +16,8 @@ async fn six_become_four_by_those_that_were_chosen_and_no_request_is_lost() {
     scene.setup.manifest = Some(six);
     let around = Clustered::with(scene).await;
     let before = around.cluster.pods();
-    let mut operator = around.served();
-    operator.asks("/scale down 4 reason:\"night\"");
+    let mut operator = around.served().await;
+    operator.down(4);
     let events = operator.watched_long_enough();
     let finished = only(&events, "finished");
     assert_eq!((&finished["outcome"], &finished["ended_at"]), (&json!("cancelled"), &json!(4)), "{finished:#}");
@@ -44,5 +44,5 @@ async fn six_become_four_by_those_that_were_chosen_and_no_request_is_lost() {
         assert_eq!(pod["metadata"]["labels"]["receives-requests"], "true", "{}", pod["metadata"]);
     }
     around.lost_no_request();
-    operator.leaves();
+    operator.leaves().await;
 }

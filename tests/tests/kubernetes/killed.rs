@@ -14,32 +14,32 @@ fn watched(events: &[Value], at: u32) {
 async fn killed_at_every_effect_it_goes_on_and_sets_each_count_once() {
     let around = Clustered::with(Scene::of(4, 6.0)).await;
     let cluster = &around.cluster;
-    let mut operator = around.served();
+    let mut operator = around.served().await;
 
     // The count is set, and the answer still on its way.
     cluster.holds_next_answer("/scale");
-    operator.asks("/scale up 6 reason:\"campaign\"");
+    operator.up(6);
     operator.until("scaling", 1);
-    operator.kills_the_bot();
+    operator.kills_the_bot().await;
     operator.starts_the_bot();
     watched(&operator.watched_long_enough(), 6);
     assert_eq!((around.counts_sent(), around.count()), (1, json!(6)));
 
-    operator.asks("/scale up 7 reason:\"campaign\"");
+    operator.up(7);
     operator.until("scaling_answered", 1);
-    operator.kills_the_bot();
+    operator.kills_the_bot().await;
     operator.starts_the_bot();
     watched(&operator.watched_long_enough(), 7);
     assert_eq!((around.counts_sent(), around.count()), (2, json!(7)));
 
     let before = cluster.pods();
-    operator.asks("/scale down 5 reason:\"night\"");
+    operator.down(5);
     operator.until("draining", 1);
-    operator.kills_the_bot();
+    operator.kills_the_bot().await;
     cluster.holds_next_answer("/scale");
     operator.starts_the_bot();
     operator.until("terminating", 1);
-    operator.kills_the_bot();
+    operator.kills_the_bot().await;
     operator.starts_the_bot();
     let events = operator.watched_long_enough();
     watched(&events, 5);
@@ -51,5 +51,5 @@ async fn killed_at_every_effect_it_goes_on_and_sets_each_count_once() {
         assert_eq!(pod["metadata"]["annotations"]["controller.kubernetes.io/pod-deletion-cost"], Value::Null);
     }
     around.lost_no_request();
-    operator.leaves();
+    operator.leaves().await;
 }

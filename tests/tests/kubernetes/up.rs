@@ -16,10 +16,10 @@ fn but_its_count(workload: &Value) -> Value {
 }
 
 /// From 4 to 6 and into the watch: only the count was changed, once, under the operation's mark.
-fn goes_up(around: &Clustered) {
+async fn goes_up(around: &Clustered) {
     let before = around.cluster.object("Deployment", "api");
-    let mut operator = around.served();
-    operator.asks("/scale up 6 reason:\"campaign\"");
+    let mut operator = around.served().await;
+    operator.up(6);
     operator.until("verified", 1);
     let sent = around.changes();
     assert_eq!(sent.len(), 1, "{sent:?}");
@@ -42,18 +42,18 @@ fn goes_up(around: &Clustered) {
     assert_eq!(only(&events, "scaling_answered")["result"], "done");
     assert_eq!(of_kind(&events, "verified").len(), 1);
     around.lost_no_request();
-    operator.leaves();
+    operator.leaves().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_become_six_asked_at_their_pods_own_addresses() {
-    goes_up(&Clustered::with(Scene::of(4, 8.0)).await);
+    goes_up(&Clustered::with(Scene::of(4, 8.0)).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_become_six_asked_through_the_api_server() {
     let around = Clustered::with(Scene { fleet: "reach = \"proxy\"\n", ..Scene::of(4, 8.0) }).await;
-    goes_up(&around);
+    goes_up(&around).await;
     let through = around.cluster.requests().iter().filter(|one| one.path.contains("/proxy/v1/")).count();
     assert!(through > 0, "nobody was asked through it");
 }
