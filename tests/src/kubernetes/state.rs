@@ -116,6 +116,8 @@ pub(crate) struct Shared {
     /// Whether new connections are refused.
     pub(crate) away: watch::Sender<bool>,
     patience: Mutex<Duration>,
+    /// How pods are reached through the API server. Made once: it reads all of a machine's certificates.
+    pub(crate) proxy: reqwest::Client,
 }
 
 impl Shared {
@@ -126,6 +128,7 @@ impl Shared {
             cut: watch::Sender::new(0),
             away: watch::Sender::new(false),
             patience: Mutex::new(Duration::from_mins(1)),
+            proxy: super::server::to_pods(),
         })
     }
 

@@ -39,9 +39,9 @@ async fn what_has_no_room_and_what_others_steer_is_refused_and_named() {
     let cluster = &around.cluster;
     let mut operator = around.served().await;
 
-    // How much room there is may not be asked.
+    // How much room there is may not be asked: neither for the nodes nor for who is on them.
     let said = refused(&mut operator, 6, "room");
-    says(&said, &["cannot list resource \"nodes\"", "system:serviceaccount:scalebot:scalebot"]);
+    says(&said, &["User \"system:serviceaccount:scalebot:scalebot\" cannot list resource", "at the cluster scope"]);
     cluster.apply(&shipped("rbac/nodes.yaml"));
 
     // Two pods take what a node has, and three nodes are there.
