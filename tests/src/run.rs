@@ -17,7 +17,7 @@ use crate::changes::until;
 use crate::discord::Discord;
 
 /// How long anything may take, on a machine that is busy with others.
-const PATIENCE: Duration = Duration::from_mins(3);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A service to be run, with a directory of its own.
 pub struct Service {

@@ -63,11 +63,7 @@ impl Surrounded {
     /// configuration.
     pub async fn with(more: &str) -> Self {
         let [for_postgres, for_redis, for_prometheus] = SECRETS;
-        let postgres = Postgres::new();
-        postgres.runs(TABLES).await;
-        postgres.runs(GRANT).await;
-        postgres.runs(&format!("ALTER ROLE scalebot PASSWORD '{for_postgres}'")).await;
-        let redis = Redis::new(&users(for_redis));
+        let (postgres, redis) = halt_sources().await;
         let prometheus = Prometheus::with_credentials(&[]);
         let haproxy = Haproxy::before(&["option httpchk GET /v1/ready".to_owned()]);
         let to_postgres = Way::to(postgres.address()).await;
@@ -144,6 +140,16 @@ impl Surrounded {
         }
         whole.exec_async(&mut connection).await.unwrap();
     }
+}
+
+/// The halt's sources of truth, which nobody has halted, for a bot with the shipped rights and its passwords.
+pub(crate) async fn halt_sources() -> (Postgres, Redis) {
+    let [for_postgres, for_redis, _] = SECRETS;
+    let postgres = Postgres::new();
+    postgres.runs(TABLES).await;
+    postgres.runs(GRANT).await;
+    postgres.runs(&format!("ALTER ROLE scalebot PASSWORD '{for_postgres}'")).await;
+    (postgres, Redis::new(&users(for_redis)))
 }
 
 /// The operator's users, with a password, and the instances' one.

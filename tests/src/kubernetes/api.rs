@@ -17,7 +17,7 @@ use self::path::{Target, parse};
 use super::admission;
 use super::failure::Failure;
 use super::rbac::{Ask, User, forbidden};
-use super::resource::{ACCESS_REVIEWS, Resource};
+use super::resource::{ACCESS_REVIEWS, Resource, SELF_REVIEWS};
 use super::state::{Request, State};
 use super::store::{Key, Which};
 
@@ -36,6 +36,8 @@ pub(crate) enum Answer {
     Log(Logged),
     /// It is done, and nobody hears of it.
     Lost,
+    /// It is done, and whoever asked waits for the answer.
+    Withheld,
 }
 
 /// A watch: what it has told, and what it goes on with.
@@ -120,8 +122,13 @@ pub(crate) fn answer(state: &mut State, parts: &Parts, body: Bytes) -> Answer {
         }
     };
     let lost = state.lost.iter().position(|part| path.contains(part.as_str()));
+    let withheld = state.withheld.iter().position(|part| path.contains(part.as_str()));
     let mut record = record;
     let answer = match done {
+        _ if withheld.is_some() => {
+            state.withheld.remove(withheld.unwrap_or_default());
+            Answer::Withheld
+        }
         _ if lost.is_some() => {
             state.lost.remove(lost.unwrap_or_default());
             Answer::Lost
@@ -171,6 +178,7 @@ fn dispatch(state: &mut State, asked: &Asked<'_>) -> Result<Answer, Failure> {
         ("get", None | Some("status")) => get(state, &target),
         ("list" | "watch", None) => lists::answer(state, asked, &target, verb == "watch"),
         ("create", None) if *target.resource == ACCESS_REVIEWS => review(state, asked),
+        ("create", None) if *target.resource == SELF_REVIEWS => Ok(who(asked)),
         ("create", None) => write::create(state, asked, &target),
         ("update" | "patch", None | Some("status")) => write::change(state, asked, &target),
         ("delete", None) => write::delete(state, asked, &target),
@@ -208,6 +216,15 @@ pub(crate) fn found(state: &State, target: &Target<'_>) -> Result<(Key, Value), 
 
 fn get(state: &State, target: &Target<'_>) -> Result<Answer, Failure> {
     Ok(Answer::Object(200, found(state, target)?.1))
+}
+
+/// Who is this? That is answered to everybody, about themselves.
+fn who(asked: &Asked<'_>) -> Answer {
+    let review = json!({
+        "kind": SELF_REVIEWS.kind, "apiVersion": SELF_REVIEWS.api_version(), "metadata": { "creationTimestamp": null },
+        "status": { "userInfo": { "username": asked.user.name, "groups": ["system:authenticated"] } },
+    });
+    Answer::Object(201, review)
 }
 
 /// May this user? That is answered to everybody, about themselves.

@@ -241,6 +241,15 @@ impl Cluster {
         self.cut();
     }
 
+    /// Waits until that many connections found nobody.
+    ///
+    /// # Panics
+    /// As `until`.
+    pub async fn until_turned_away(&self, count: u64) {
+        let see = |state: &State| (state.turned_away >= count).then_some(());
+        self.shared.until(&format!("{count} connections that find nobody"), see).await;
+    }
+
     /// It is back, with everything as it was.
     pub fn api_server_is_back(&self) {
         self.shared.away.send_replace(false);
@@ -266,6 +275,20 @@ impl Cluster {
     /// The next request with this in its path is done, and its answer is lost.
     pub fn loses_next_answer(&self, part: &str) {
         self.shared.change(|state| state.lost.push(part.to_owned()));
+    }
+
+    /// The next request with this in its path is done, and its answer does not come before the connection is cut.
+    pub fn holds_next_answer(&self, part: &str) {
+        self.shared.change(|state| state.withheld.push(part.to_owned()));
+    }
+
+    /// Somebody types `kubectl delete`.
+    ///
+    /// # Panics
+    /// Where there is no such kind.
+    pub fn delete(&self, kind: &str, name: &str) {
+        let resource = super::resource::RESOURCES.iter().copied().find(|one| one.kind == kind).expect("such a kind");
+        self.shared.change(|state| state.store.remove(&Key::new(resource, NAMESPACE, name)));
     }
 
     /// What happened until now is forgotten: a watch that has not read it, and a list under way, are told `Expired`.

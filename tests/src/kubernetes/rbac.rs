@@ -55,8 +55,8 @@ impl Rbac {
                 }
             }
             match kind.as_str() {
-                "Role" | "ClusterRole" => self.roles.push(document),
-                "RoleBinding" | "ClusterRoleBinding" => self.bindings.push(document),
+                "Role" | "ClusterRole" => put(&mut self.roles, document),
+                "RoleBinding" | "ClusterRoleBinding" => put(&mut self.bindings, document),
                 _ => others.push(document),
             }
         }
@@ -87,9 +87,19 @@ impl Rbac {
     }
 }
 
+/// In the place of the one of the same name.
+fn put(all: &mut Vec<Value>, new: Value) {
+    let name =
+        |one: &Value| (one["kind"].clone(), one["metadata"]["namespace"].clone(), one["metadata"]["name"].clone());
+    all.retain(|one| name(one) != name(&new));
+    all.push(new);
+}
+
 /// What is granted to whoever is known at all.
 fn everybody_may(ask: &Ask<'_>) -> bool {
-    ask.verb == "create" && ask.group == "authorization.k8s.io" && ask.resource == "selfsubjectaccessreviews"
+    let about_themselves =
+        [("authorization.k8s.io", "selfsubjectaccessreviews"), ("authentication.k8s.io", "selfsubjectreviews")];
+    ask.verb == "create" && about_themselves.contains(&(ask.group, ask.resource))
 }
 
 fn is(subject: &Value, user: &User) -> bool {

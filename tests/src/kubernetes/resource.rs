@@ -106,9 +106,13 @@ pub(crate) static ACCESS_REVIEWS: Resource = Resource {
     namespaced: false,
     ..of("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "selfsubjectaccessreview", "SelfSubjectAccessReview")
 };
+pub(crate) static SELF_REVIEWS: Resource = Resource {
+    namespaced: false,
+    ..of("authentication.k8s.io", "v1", "selfsubjectreviews", "selfsubjectreview", "SelfSubjectReview")
+};
 
 /// Every type.
-pub(crate) static RESOURCES: [&Resource; 15] = [
+pub(crate) static RESOURCES: [&Resource; 16] = [
     &PODS,
     &SERVICES,
     &EVENTS,
@@ -124,6 +128,7 @@ pub(crate) static RESOURCES: [&Resource; 15] = [
     &AUTOSCALERS,
     &SCALED_OBJECTS,
     &ACCESS_REVIEWS,
+    &SELF_REVIEWS,
 ];
 
 impl Resource {

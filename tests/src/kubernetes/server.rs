@@ -39,6 +39,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: std::net::TcpListener, 
             continue;
         };
         if *shared.away.borrow() {
+            shared.change(|state| state.turned_away += 1);
             continue;
         }
         let _ = stream.set_nodelay(true);
@@ -76,8 +77,9 @@ async fn take(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Res
         }
         Answer::Text(status, kind, text) => Ok(answered(status, kind, Body::from(text))),
         Answer::Watch(watching) => Ok(answered(200, "application/json", watch(shared, watching))),
-        Answer::Proxy(proxied) => Ok(proxy(proxied).await),
+        Answer::Proxy(proxied) => Ok(proxy(&shared.proxy, proxied).await),
         Answer::Log(logged) => Ok(log(&shared, logged).await),
+        Answer::Withheld => std::future::pending().await,
         Answer::Lost => Err(io::ErrorKind::ConnectionReset.into()),
     }
 }
@@ -193,18 +195,22 @@ fn told(watching: &Watching, happened: &Happened) -> Option<Value> {
     Some(json!({ "type": fate, "object": happened.object }))
 }
 
-async fn proxy(proxied: Proxied) -> Response<Body> {
-    let unreachable = |why: &str| {
-        let message = format!("error trying to reach service: dial tcp {}: {why}", proxied.address);
-        refused(&Failure::unavailable(message))
-    };
-    let client = reqwest::Client::builder()
+/// The way to pods.
+pub(crate) fn to_pods() -> reqwest::Client {
+    reqwest::Client::builder()
         .no_proxy()
         .pool_max_idle_per_host(0)
         .redirect(reqwest::redirect::Policy::none())
         .timeout(PROXY)
-        .build();
-    let Ok(client) = client else { return unreachable("no client") };
+        .build()
+        .unwrap()
+}
+
+async fn proxy(client: &reqwest::Client, proxied: Proxied) -> Response<Body> {
+    let unreachable = |why: &str| {
+        let message = format!("error trying to reach service: dial tcp {}: {why}", proxied.address);
+        refused(&Failure::unavailable(message))
+    };
     let url = format!("http://{}{}", proxied.address, proxied.path);
     let mut request = client.request(proxied.method.clone(), url).body(proxied.body.clone());
     if let Some(kind) = &proxied.content_type {

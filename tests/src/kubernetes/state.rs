@@ -54,6 +54,10 @@ pub(crate) struct State {
     pub(crate) instead: VecDeque<(String, Failure)>,
     /// Of which requests the next answer is lost, though what they ask for is done.
     pub(crate) lost: Vec<String>,
+    /// Of which requests the next answer does not come.
+    pub(crate) withheld: Vec<String>,
+    /// How many connections found nobody.
+    pub(crate) turned_away: u64,
     /// What stands still: the names of controllers.
     pub(crate) held: BTreeSet<&'static str>,
     /// The counts that autoscalers find needed, by namespace and name; within their bounds where they find none.
@@ -76,6 +80,8 @@ impl State {
             has_keda: false,
             instead: VecDeque::new(),
             lost: Vec::new(),
+            withheld: Vec::new(),
+            turned_away: 0,
             held: BTreeSet::new(),
             needed: BTreeMap::new(),
             policies: super::admission::Policies::default(),
@@ -110,6 +116,8 @@ pub(crate) struct Shared {
     /// Whether new connections are refused.
     pub(crate) away: watch::Sender<bool>,
     patience: Mutex<Duration>,
+    /// How pods are reached through the API server. Made once: it reads all of a machine's certificates.
+    pub(crate) proxy: reqwest::Client,
 }
 
 impl Shared {
@@ -120,6 +128,7 @@ impl Shared {
             cut: watch::Sender::new(0),
             away: watch::Sender::new(false),
             patience: Mutex::new(Duration::from_mins(1)),
+            proxy: super::server::to_pods(),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::{
     apps::v1::{Deployment, ReplicaSet, StatefulSet},
+    authentication::v1::SelfSubjectReview,
     authorization::v1::SelfSubjectAccessReview,
     autoscaling::v1::Scale,
     autoscaling::v2::HorizontalPodAutoscaler,
@@ -22,6 +23,7 @@ pub fn reread(kind: &str, object: &Value) -> Result<Value, String> {
         "Deployment" => round::<Deployment>(object),
         "ReplicaSet" => round::<ReplicaSet>(object),
         "StatefulSet" => round::<StatefulSet>(object),
+        "SelfSubjectReview" => round::<SelfSubjectReview>(object),
         "SelfSubjectAccessReview" => round::<SelfSubjectAccessReview>(object),
         "HorizontalPodAutoscaler" => round::<HorizontalPodAutoscaler>(object),
         "Event" => round::<Event>(object),

@@ -59,7 +59,7 @@ fn types(state: &State, group: &str, version: &str) -> Option<Value> {
     let mut types = Vec::new();
     for one in served(state).filter(|one| one.group == group && one.version == version) {
         let verbs = match one.plural {
-            "selfsubjectaccessreviews" => json!(["create"]),
+            "selfsubjectaccessreviews" | "selfsubjectreviews" => json!(["create"]),
             _ => json!(["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]),
         };
         types.push(json!({

@@ -93,6 +93,8 @@ struct Memory {
     orders: u64,
     /// Whether each of the first instances has found its pod.
     begun: bool,
+    /// Whether every one of them was in a slice: until then the world sends them requests as it began.
+    routed: bool,
     pinged: Option<Instant>,
 }
 
@@ -153,7 +155,7 @@ fn look(state: &mut State, memory: &mut Memory, fleet: &FleetState, tasks: &mut 
     if memory.begun {
         tasks.stop.append(&mut free);
     }
-    routes(state, tasks);
+    routes(state, memory, tasks);
     changed
 }
 
@@ -308,7 +310,7 @@ fn exit_of(detail: &str) -> (i32, &'static str) {
 }
 
 /// Who gets requests: whose address is in a slice as ready.
-fn routes(state: &State, tasks: &mut Tasks) {
+fn routes(state: &State, memory: &mut Memory, tasks: &mut Tasks) {
     let ready: BTreeSet<String> = state
         .store
         .all(&ENDPOINT_SLICES)
@@ -317,6 +319,10 @@ fn routes(state: &State, tasks: &mut Tasks) {
         .filter_map(|endpoint| endpoint["targetRef"]["uid"].as_str().map(ToOwned::to_owned))
         .collect();
     let Some(machine) = &state.pods.real else { return };
+    memory.routed |= memory.begun && machine.instances.keys().all(|uid| ready.contains(uid));
+    if !memory.routed {
+        return;
+    }
     tasks.routed.extend(machine.instances.iter().map(|(uid, instance)| (instance.clone(), ready.contains(uid))));
 }
 
