@@ -12,6 +12,8 @@ pub fn after(kind: Kind) -> Option<&'static str> {
         Kind::Approved => "approved, checking once more",
         Kind::Overridden => "lifted by a governance lead, checking once more",
         Kind::Quiesced => "about to take instances out of service",
+        Kind::Holding | Kind::HoldingAnswered => "holding still who else steers the count",
+        Kind::Releasing | Kind::ReleasingAnswered => "putting back who was held still",
         Kind::Scaling => "setting the count",
         Kind::ScalingAnswered => "waiting for new instances to become ready",
         Kind::Scaled => "verifying every instance",
