@@ -37,8 +37,8 @@ pub struct Bound {
     pub rollback_to: Replicas,
     /// Who is taken away.
     pub victims: Vec<InstanceId>,
-    /// Who else steers the count and is held still meanwhile, by name. Left out where there is nobody.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Who else steers the count and is held still meanwhile, by name. Missing in what an earlier version wrote.
+    #[serde(default)]
     pub holds: Vec<String>,
     /// What each halt source says.
     pub halt: Vec<BoundHalt>,

@@ -224,6 +224,10 @@ mod tests {
         approved              Before
         rejected              Before
         expired               Before
+        holding               Before
+        holding_answered      Before
+        releasing             Over
+        releasing_answered    Over
         scaling               Changed
         scaling_answered      Changed
         quiesced              Before

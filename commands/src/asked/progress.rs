@@ -87,6 +87,10 @@ mod tests {
         approved              approved, checking once more
         rejected              ending
         expired               ending
+        holding               holding still who else steers the count
+        holding_answered      holding still who else steers the count
+        releasing             putting back who was held still
+        releasing_answered    putting back who was held still
         scaling               setting the count
         scaling_answered      waiting for new instances to become ready
         quiesced              about to take instances out of service

@@ -41,8 +41,8 @@ pub struct Plan {
     pub triggers: Vec<String>,
     /// On the way down, who is taken away, in this order.
     pub victims: Vec<Victim>,
-    /// Who else steers the count and is held still meanwhile, by name. Left out where there is nobody.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Who else steers the count and is held still meanwhile, by name. Missing in what an earlier version wrote.
+    #[serde(default)]
     pub holds: Vec<String>,
 }
 
