@@ -38,10 +38,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use scalebot_commands::journal::Fence;
 use scalebot_commands::ports::{
-    Declared, DisruptionBudget, Fleet, FleetState, Headroom, OrderAnswer, PortError, Precondition, RemoveOrder,
-    ScaleOrder, Steering,
+    Declared, DisruptionBudget, Fleet, FleetState, Headroom, Held, HoldOrder, OrderAnswer, PortError, Precondition,
+    ReleaseOrder, RemoveOrder, ScaleOrder, Steering,
 };
-use scalebot_commands::units::{InstanceId, Replicas};
+use scalebot_commands::units::{InstanceId, OperationId, Replicas};
 
 use self::server::Server;
 pub use self::settings::Settings;
@@ -117,6 +117,21 @@ impl Fleet for Kubernetes {
         let Inner { server, settings, .. } = &*self.inner;
         let workload = workload::read(server, settings).await?;
         steering::steered_by(server, settings, &workload).await
+    }
+
+    async fn hold(&self, order: &HoldOrder, _fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        let Inner { server, settings, .. } = &*self.inner;
+        steering::hold(server, settings, order).await
+    }
+
+    async fn held_by(&self, operation: &OperationId) -> Result<Vec<Held>, PortError> {
+        let Inner { server, settings, .. } = &*self.inner;
+        steering::held_by(server, settings, operation).await
+    }
+
+    async fn release(&self, order: &ReleaseOrder, _fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        let Inner { server, settings, .. } = &*self.inner;
+        steering::release(server, settings, order).await
     }
 
     async fn declared(&self) -> Result<Option<Declared>, PortError> {

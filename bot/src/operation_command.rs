@@ -163,7 +163,7 @@ async fn abandon(OperationArgs { id, state }: &OperationArgs, reason: String) ->
     let done = break_glass::abandon(&log.ledger, &log.system, log.epoch, &operation, &abandoned).await;
     let ended = match done {
         Ok(finished) => {
-            let left = log.ledger.events_of(&operation).await.map(|events| break_glass::out_of_service(&events));
+            let left = log.ledger.events_of(&operation).await.map(|events| break_glass::left_behind(&events));
             Ended::Done(words::abandoned(dir, &operation, &finished, left.as_deref().ok()))
         }
         Err(refused @ (NotDone::Unknown(_) | NotDone::Ended(..))) => Ended::Otherwise(refused.to_string()),

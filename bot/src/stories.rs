@@ -70,6 +70,7 @@ fn the_database_fills(script: &mut Script) {
 mod cut;
 mod ending;
 mod fleet;
+mod held;
 mod people;
 
 mod checks_have_an_age {

@@ -56,6 +56,13 @@ pub(crate) struct Script {
     pub(crate) arrive: (InstanceState, Option<String>),
     pub(crate) headroom: Answer<Headroom>,
     pub(crate) steered_by: Answer<Vec<Steering>>,
+    /// What becomes of an order to hold somebody still, and of one to put them back.
+    pub(crate) hold: Answer<OrderAnswer>,
+    pub(crate) release: Answer<OrderAnswer>,
+    /// Who is held still, and under whose mark.
+    pub(crate) held: Answer<Vec<(OperationId, Steering)>>,
+    /// What somebody else has changed of them.
+    pub(crate) held_changed: Option<String>,
     pub(crate) declared: Answer<Option<Declared>>,
     pub(crate) routing: Answer<()>,
     /// Who can be ended.
@@ -212,6 +219,10 @@ impl Stage {
             arrive: (InstanceState::Ready, None),
             headroom: Ok(Headroom { fits: Replicas(60), runs_out: None, source: "the rehearsal's world".into() }),
             steered_by: Ok(vec![]),
+            hold: Ok(OrderAnswer::Done),
+            release: Ok(OrderAnswer::Done),
+            held: Ok(vec![]),
+            held_changed: None,
             declared: Ok(None),
             routing: Ok(()),
             choice: Choice::Any,
@@ -555,6 +566,49 @@ impl Fleet for Outside {
 
     async fn steered_by(&self) -> Answer<Vec<Steering>> {
         self.script().steered_by.clone()
+    }
+
+    async fn hold(&self, order: &HoldOrder, _: Fence<'_>) -> Answer<OrderAnswer> {
+        self.touch("hold");
+        let mut script = self.script();
+        let answer = script.hold.clone();
+        if answer == Ok(OrderAnswer::Done) {
+            let still = |one: &Steering| one.hold.as_ref().is_some_and(|hold| hold.name == order.hold.name);
+            let mut steering = script.steered_by.clone()?;
+            let at = steering.iter().position(still).unwrap();
+            script.held.as_mut().unwrap().push((order.operation.clone(), steering.remove(at)));
+            script.steered_by = Ok(steering);
+        }
+        answer
+    }
+
+    async fn held_by(&self, operation: &OperationId) -> Answer<Vec<Held>> {
+        let script = self.script();
+        let held = script.held.clone()?.into_iter().filter(|(by, _)| by == operation);
+        let of = held.filter_map(|(_, steering)| steering.hold);
+        let as_held = |hold: Hold| Held {
+            name: hold.name,
+            identity: hold.identity,
+            version: hold.version,
+            undo: hold.before,
+            changed: script.held_changed.clone(),
+        };
+        Ok(of.map(as_held).collect())
+    }
+
+    async fn release(&self, order: &ReleaseOrder, _: Fence<'_>) -> Answer<OrderAnswer> {
+        self.touch("release");
+        let mut script = self.script();
+        let answer = script.release.clone();
+        if answer == Ok(OrderAnswer::Done) {
+            let mut held = script.held.clone()?;
+            let still = |one: &Steering| one.hold.as_ref().is_some_and(|hold| hold.name == order.held.name);
+            let at = held.iter().position(|(by, one)| *by == order.operation && still(one)).unwrap();
+            let (_, steering) = held.remove(at);
+            script.steered_by.as_mut().unwrap().push(steering);
+            script.held = Ok(held);
+        }
+        answer
     }
 
     async fn declared(&self) -> Answer<Option<Declared>> {

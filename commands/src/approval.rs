@@ -37,6 +37,9 @@ pub struct Bound {
     pub rollback_to: Replicas,
     /// Who is taken away.
     pub victims: Vec<InstanceId>,
+    /// Who else steers the count and is held still meanwhile, by name. Missing in what an earlier version wrote.
+    #[serde(default)]
+    pub holds: Vec<String>,
     /// What each halt source says.
     pub halt: Vec<BoundHalt>,
     /// The status of each check that asks for an approval, and of who else steers.
@@ -99,6 +102,7 @@ impl Bound {
             to: plan.to,
             rollback_to: plan.rollback_to,
             victims: plan.victims.iter().map(|victim| victim.instance.clone()).collect(),
+            holds: plan.holds.clone(),
             halt: BoundHalt::of(&checked.halt),
             statuses: checked.checks.iter().filter(binding).map(|check| (check.name.clone(), check.status)).collect(),
             lifts: checked.lifts.clone(),
@@ -133,6 +137,8 @@ impl Bound {
         differs("the wanted count", self.to.to_string(), now.to.to_string());
         differs("the count to go back to", self.rollback_to.to_string(), now.rollback_to.to_string());
         differs("the instances taken away", names(&self.victims), names(&now.victims));
+        let held = |holds: &[String]| if holds.is_empty() { "nobody".to_owned() } else { holds.join(", ") };
+        differs("who is held still meanwhile", held(&self.holds), held(&now.holds));
         for source in self.halt.iter().chain(&now.halt) {
             let says = |all: &[BoundHalt]| {
                 let found = all.iter().find(|one| one.source == source.source);
@@ -465,6 +471,7 @@ mod tests {
             to: Replicas(6),
             rollback_to: Replicas(4),
             victims: vec![],
+            holds: vec![],
             halt: vec![BoundHalt { source: "halt table".into(), halted: Some(true), since: Some(at(0)) }],
             statuses: BTreeMap::from([("complexity budget".to_owned(), Status::Pass)]),
             lifts: vec![],

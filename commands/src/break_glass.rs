@@ -7,13 +7,13 @@ mod out;
 use serde_json::{Map, Value};
 
 pub use self::out::out_of_service;
-
 use crate::card::in_lines;
 use crate::desk::Abandoned;
 use crate::event::{Claim, Event, Kind};
 use crate::journal::{Appender, CancelRequested, Interrupted};
 use crate::outbox::gist;
 use crate::ports::{Ledger, LedgerError, World};
+use crate::steps::hold::still_held;
 use crate::steps::{Finished, Outcome};
 use crate::units::{Epoch, OperationId, Person, Replicas, TargetName};
 
@@ -70,6 +70,11 @@ pub async fn abandon(
         log.note(Kind::Abandoned, abandoned).await?;
     }
     Ok(end(ledger, &mut log, operation).await?)
+}
+
+/// What an operation that is given up leaves for people to put right, a sentence each, by its log alone.
+pub fn left_behind(events: &[Event]) -> Vec<String> {
+    out_of_service(events).into_iter().chain(still_held(events)).collect()
 }
 
 /// Whether somebody has asked for the operation to stop.
@@ -136,7 +141,7 @@ async fn end(ledger: &dyn Ledger, log: &mut Appender<'_>, operation: &OperationI
         reason: in_lines(
             [known.abandoned, known.last]
                 .into_iter()
-                .chain(out_of_service(log.events()))
+                .chain(left_behind(log.events()))
                 .chain(["look at the fleet before anything else is asked for".to_owned()]),
         ),
     };

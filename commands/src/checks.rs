@@ -21,7 +21,7 @@ pub(crate) use self::work::{Told, ask as ask_work, candidates, of as work_of, wh
 use crate::context::Context;
 use crate::figures::Load;
 use crate::halt::SourceSays;
-use crate::ports::FleetState;
+use crate::ports::{FleetState, Hold};
 use crate::reading::Reading;
 use crate::request::Direction;
 use crate::units::{Millis, elapsed};
@@ -174,6 +174,8 @@ pub struct Round {
     pub halt: Vec<SourceSays>,
     /// On the way down: who may be taken away, the first ones first.
     pub candidates: Vec<Victim>,
+    /// Who else steers the count and can be held still meanwhile.
+    pub holds: Vec<Hold>,
 }
 
 impl Round {
@@ -191,7 +193,7 @@ impl Round {
 /// Looks at everything at once. Each look has its own time-out, so a round costs what its slowest look costs.
 /// `known` is the fleet as the assessment found it: whom to ask, and since when its count has been so.
 pub async fn round(cx: &Context<'_>, known: &FleetState) -> Round {
-    let (fleet, load, (halt, sources), complexity, warnings, ways, routing, steering, declared, last) = join!(
+    let (fleet, load, (halt, sources), complexity, warnings, ways, routing, (steering, holds), declared, last) = join!(
         count::observe(cx),
         carried(cx, known),
         halt::check(cx, known),
@@ -216,7 +218,7 @@ pub async fn round(cx: &Context<'_>, known: &FleetState) -> Round {
     checks.extend(after);
     checks.push(steering);
     checks.push(declared);
-    Round { checks, fleet, halt: sources, candidates }
+    Round { checks, fleet, halt: sources, candidates, holds }
 }
 
 /// The load: a reason to go up; going down, what those that stay will have to carry.

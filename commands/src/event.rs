@@ -80,6 +80,14 @@ kinds! {
     Rejected = "rejected", Weighty;
     /// Nobody decided in time, or the request lapsed otherwise.
     Expired = "expired", Weighty;
+    /// The intent to hold somebody still who steers the count as well, for the time of the operation.
+    Holding = "holding", Routine;
+    /// What became of that intent.
+    HoldingAnswered = "holding_answered", Routine;
+    /// The intent to put somebody back who was held still.
+    Releasing = "releasing", Routine;
+    /// What became of that intent.
+    ReleasingAnswered = "releasing_answered", Routine;
     /// The intent to set the fleet's count: the last thing written before it is tried.
     Scaling = "scaling", Routine;
     /// What became of that intent.

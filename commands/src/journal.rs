@@ -310,6 +310,11 @@ impl<'a> Journal<'a> {
             .collect()
     }
 
+    /// Every event of the operation, oldest first.
+    pub(crate) fn events(&self) -> &[Event] {
+        &self.recorded
+    }
+
     /// How many events the operation has.
     pub fn length(&self) -> u64 {
         self.recorded.len() as u64

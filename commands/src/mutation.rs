@@ -36,6 +36,8 @@ mutations! {
     EndOld;
     /// An instance that is kept is not sent requests again.
     LeaveDrained;
+    /// Whoever was held still is not put back.
+    LeaveHeld;
 }
 
 #[cfg(feature = "mutation")]

@@ -14,8 +14,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 pub use self::fleet::{
-    Choice, Declared, DisruptionBudget, Fleet, FleetState, Headroom, Instance, InstanceState, OrderAnswer,
-    Precondition, RemoveOrder, ScaleOrder, Steering,
+    Bounds, Choice, Declared, DisruptionBudget, Fleet, FleetState, Headroom, Held, Hold, HoldOrder, Instance,
+    InstanceState, OrderAnswer, Precondition, ReleaseOrder, RemoveOrder, ScaleOrder, Steering,
 };
 pub use self::ledger::{AppendError, ClaimHeld, Ledger, LedgerError, Post, Posts, Samples};
 pub use self::people::{Announced, Documents, LogChannel, Role, Room, Slot};

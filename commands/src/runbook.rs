@@ -12,8 +12,8 @@ use crate::steps::precheck::Plan;
 use crate::steps::removal::{self, Gone};
 use crate::steps::scale::Set;
 use crate::steps::{
-    Ending, Finished, ask, assess, back, document, escalate, finish, halt_offer, interference, monitor, permit, quiet,
-    scale, verify, wait,
+    Ending, Finished, ask, assess, back, document, escalate, finish, halt_offer, hold, interference, monitor, permit,
+    quiet, scale, verify, wait,
 };
 
 /// The version of this sequence of steps; `requested` records it.
@@ -41,6 +41,9 @@ pub async fn carry_out(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Fi
         ending = to_known_good(cx, journal, &trouble, ending).await?;
     }
 
+    // Whoever was held still for the time of it is put back, however it ends
+    let ending = hold::put_back(cx, journal, ending).await?;
+
     // Step 6: Document Scaling Event
     if ending.changed_the_fleet {
         document::record(cx, journal, &ending).await?;
@@ -59,7 +62,11 @@ async fn up(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Ending, Inter
     let mut earlier = None;
     let (plan, set) = loop {
         // Step 2: Pre-Scaling Validation. During a halt: governance approval
-        let (plan, permit) = match permit::obtain(cx, journal, &assessed, &mut rounds).await? {
+        let permitted = permit::obtain(cx, journal, &assessed, &mut rounds).await?;
+        // Who else steers the count is held still meanwhile, where policy says so
+        let permitted = hold::others_still(cx, journal, permitted, &mut rounds).await?;
+        let Some(permitted) = permitted else { continue };
+        let (plan, permit) = match permitted {
             Ok(permitted) => permitted,
             Err(ending) => match scale::unless_done_after_all(cx, journal, earlier, ending).await? {
                 Ok(done) => break done,
@@ -96,7 +103,11 @@ async fn down(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Ending, Int
     let mut gone = Gone::default();
     let plan = 'asked: loop {
         removal::what_arrived(cx, journal, &mut gone).await?;
-        let (plan, permit) = match permit::obtain(cx, journal, &assessed, &mut rounds).await? {
+        let permitted = permit::obtain(cx, journal, &assessed, &mut rounds).await?;
+        // Who else steers the count is held still meanwhile, where policy says so
+        let permitted = hold::others_still(cx, journal, permitted, &mut rounds).await?;
+        let Some(permitted) = permitted else { continue };
+        let (plan, permit) = match permitted {
             Ok(permitted) => permitted,
             Err(ending) => return removal::so_far(cx, journal, gone, ending).await,
         };

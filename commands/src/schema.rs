@@ -13,8 +13,8 @@ use crate::follow_up::FollowUpClosed;
 use crate::journal::{Answered, Body, CancelRequested, ClockJump, Parked, PersonsAnswer, Resumed};
 use crate::request::Requested;
 use crate::steps::{
-    Finished, ask, assess, back, document, drain, escalate, halt_offer, interference, monitor, permit, precheck, quiet,
-    reassess, remove, scale, verify, wait,
+    Finished, ask, assess, back, document, drain, escalate, halt_offer, hold, interference, monitor, permit, precheck,
+    quiet, reassess, remove, scale, verify, wait,
 };
 use crate::trigger::{Dismissed, Proposed};
 use crate::witness::WitnessGap;
@@ -36,6 +36,8 @@ pub fn of(kind: Kind) -> Schema {
         Kind::Requested => plain::<Requested>(kind),
         Kind::Assessed => step::<assess::Assessed>(kind),
         Kind::Prechecked => step::<precheck::Prechecked>(kind),
+        Kind::Holding => step::<hold::Holding>(kind),
+        Kind::Releasing => step::<hold::Releasing>(kind),
         Kind::Scaling => step::<scale::Scaling>(kind),
         Kind::Scaled | Kind::NotReady => step::<wait::Waited>(kind),
         Kind::Verified => step::<verify::Verified>(kind),
@@ -74,6 +76,8 @@ pub fn of(kind: Kind) -> Schema {
         Kind::Interference => step::<interference::Interference>(kind),
         Kind::Overridden => step::<permit::Overridden>(kind),
         Kind::ScalingAnswered
+        | Kind::HoldingAnswered
+        | Kind::ReleasingAnswered
         | Kind::DrainingAnswered
         | Kind::ReadmittingAnswered
         | Kind::TerminatingAnswered

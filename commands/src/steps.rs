@@ -10,6 +10,7 @@ pub mod escalate;
 pub mod finish;
 pub mod guard;
 pub mod halt_offer;
+pub mod hold;
 pub mod interference;
 pub mod monitor;
 pub mod permit;

@@ -16,6 +16,7 @@ mod model;
 mod ports;
 mod process;
 mod script;
+mod steering;
 
 use std::collections::BTreeMap;
 

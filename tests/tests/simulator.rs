@@ -25,9 +25,10 @@ fn seeds() -> std::ops::Range<u64> {
 }
 
 /// What a thousand seeds have to come to, or they prove nothing about it.
-const REACHED: [&str; 34] = [
+const REACHED: [&str; 41] = [
     "a post that came twice",
     "adopted",
+    "changed while it is held",
     "approved",
     "conflict",
     "death",
@@ -45,13 +46,19 @@ const REACHED: [&str; 34] = [
     "found late",
     "halt answered",
     "halted by a lead",
+    "held",
+    "held to the end, and named",
+    "held, as was seen",
     "interference",
     "late",
     "not drained in time",
+    "not released",
     "not rolled back",
     "overridden",
     "put back",
+    "put back by hand",
     "refused by the orchestrator",
+    "released",
     "request lands late",
     "request lands twice",
     "resumed",

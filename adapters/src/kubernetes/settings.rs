@@ -69,7 +69,7 @@ pub enum Autoscaler {
     /// It is named, and the operation is refused until a person has settled it.
     #[default]
     Leave,
-    /// An HPA's minimum is raised, a KEDA `ScaledObject` is paused; put back at the end in any case.
+    /// An HPA's policies are disabled, a KEDA `ScaledObject` is paused; put back at the end in any case.
     Hold,
 }
 

@@ -6,15 +6,17 @@
 
 mod autoscaler;
 mod gitops;
+mod hold;
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use kube::core::ApiResource;
+use kube::core::{ApiResource, DynamicObject};
 use scalebot_commands::ports::{PortError, Steering};
 use scalebot_commands::request::quoted;
 
+pub(super) use self::hold::{held_by, hold, release};
 use super::objects::Which;
 use super::server::{Refusal, Server, unreadable};
-use super::settings::Settings;
+use super::settings::{Autoscaler, Settings};
 use super::workload::Observed;
 
 /// Everybody and everything that was found.
@@ -26,6 +28,27 @@ pub(super) async fn steered_by(
     settings: &Settings,
     workload: &Observed,
 ) -> Result<Vec<Steering>, PortError> {
+    let (scalers, objects) = everybody(server, settings).await?;
+    let at = At {
+        namespace: &settings.namespace,
+        kind: workload.kind(),
+        name: workload.name(),
+        autoscaler: settings.autoscaler,
+    };
+    let mut found = autoscaler::keda(&objects, &at);
+    found.extend(autoscaler::horizontal(&scalers, &at, workload.wanted()));
+    found.extend(gitops::from_a_repository(workload, &at).map_err(|why| unreadable(&why))?);
+    found.extend(gitops::by_a_controller(workload, &at));
+    found.extend(owner(workload, &at));
+    found.extend(in_the_way(workload, &at));
+    Ok(found)
+}
+
+/// Every autoscaler of the namespace, whatever it steers: Kubernetes' own and KEDA's.
+async fn everybody(
+    server: &Server,
+    settings: &Settings,
+) -> Result<(Vec<HorizontalPodAutoscaler>, Vec<DynamicObject>), PortError> {
     let here = Which { namespace: Some(&settings.namespace), ..Which::default() };
     let keda = keda();
     let (scalers, objects) =
@@ -37,14 +60,7 @@ pub(super) async fn steered_by(
         Err(refusal) if refusal.is_not_found() => Vec::new(),
         Err(refusal) => return Err(refusal.error()),
     };
-    let at = At { namespace: &settings.namespace, kind: workload.kind(), name: workload.name() };
-    let mut found = autoscaler::keda(&objects, &at);
-    found.extend(autoscaler::horizontal(&scalers, &at, workload.wanted()));
-    found.extend(gitops::from_a_repository(workload, &at).map_err(|why| unreadable(&why))?);
-    found.extend(gitops::by_a_controller(workload, &at));
-    found.extend(owner(workload, &at));
-    found.extend(in_the_way(workload, &at));
-    Ok(found)
+    Ok((scalers, objects))
 }
 
 /// KEDA's type, which this program knows by its name only.
@@ -63,6 +79,8 @@ struct At<'a> {
     namespace: &'a str,
     kind: &'static str,
     name: &'a str,
+    /// What becomes of an autoscaler.
+    autoscaler: Autoscaler,
 }
 
 impl At<'_> {
@@ -87,6 +105,7 @@ fn owner(workload: &Observed, at: &At<'_>) -> Option<Steering> {
         by: format!("{kind} {name}"),
         effect: format!("owns {} and sets its count to what {kind} {name} says", at.object()),
         settled_by: at.kubectl(&format!("edit {}{group}/{name}", kind.to_lowercase())) + ", and change the count there",
+        hold: None,
     })
 }
 
@@ -95,13 +114,19 @@ fn in_the_way(workload: &Observed, at: &At<'_>) -> Option<Steering> {
     let by = format!("{} {}", at.kind, quoted(at.name));
     if workload.paused() {
         let effect = "is paused: new pods may be of an earlier version than its template says".to_owned();
-        return Some(Steering { by, effect, settled_by: at.kubectl(&format!("rollout resume {}", at.object())) });
+        return Some(Steering {
+            by,
+            effect,
+            settled_by: at.kubectl(&format!("rollout resume {}", at.object())),
+            hold: None,
+        });
     }
     let under_way = workload.rollout_under_way()?;
     Some(Steering {
         by: format!("a rollout of {by}"),
         effect: format!("is under way ({under_way})"),
         settled_by: at.kubectl(&format!("rollout status {}", at.object())) + ", which waits until it is through",
+        hold: None,
     })
 }
 

@@ -155,7 +155,12 @@ async fn steering(system: String, target: &Target) -> Finding {
         Ok(steering) if steering.is_empty() => Finding::ok(system, "nobody was found"),
         Ok(steering) => {
             let who: Vec<_> = steering.iter().map(|one| format!("{}: {}", one.by, one.effect)).collect();
-            Finding::warn(system, who.join(", "), "Scaling is refused until that is settled: /scale plan names how.")
+            let advice = if steering.iter().all(|one| one.hold.is_some()) {
+                "It is held still for the time of an operation, and put back afterwards."
+            } else {
+                "Scaling is refused until that is settled: /scale plan names how."
+            };
+            Finding::warn(system, who.join(", "), advice)
         }
         Err(error) => Finding::unanswered(system, &error),
     }

@@ -385,6 +385,7 @@ mod prechecks {
                 by: "HorizontalPodAutoscaler archon72-api".into(),
                 effect: "would set the count back to at most 4".into(),
                 settled_by: "kubectl patch hpa archon72-api -p '{\"spec\":{\"maxReplicas\":6}}'".into(),
+                hold: None,
             }]);
         });
         insta::assert_snapshot!(said(&steered.await), @r#"
@@ -764,6 +765,7 @@ mod progress {
             precondition: scalebot_commands::ports::Precondition::Enforced,
             triggers: vec![],
             victims: vec![],
+            holds: vec![],
         };
         let fleet = FleetState {
             instances: vec![

@@ -84,7 +84,9 @@ pub fn point(last: Kind) -> Option<Point> {
         | Kind::Rejected
         | Kind::Expired
         | Kind::Overridden
-        | Kind::Quiesced => Point::Before,
+        | Kind::Quiesced
+        | Kind::Holding
+        | Kind::HoldingAnswered => Point::Before,
         Kind::Scaling
         | Kind::ScalingAnswered
         | Kind::Scaled
@@ -103,6 +105,8 @@ pub fn point(last: Kind) -> Option<Point> {
         }
         Kind::NotReady
         | Kind::Monitored
+        | Kind::Releasing
+        | Kind::ReleasingAnswered
         | Kind::Documented
         | Kind::HaltAnswered
         | Kind::Halting
@@ -220,6 +224,10 @@ mod tests {
         approved              Before
         rejected              Before
         expired               Before
+        holding               Before
+        holding_answered      Before
+        releasing             Over
+        releasing_answered    Over
         scaling               Changed
         scaling_answered      Changed
         quiesced              Before

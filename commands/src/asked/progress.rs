@@ -12,6 +12,8 @@ pub fn after(kind: Kind) -> Option<&'static str> {
         Kind::Approved => "approved, checking once more",
         Kind::Overridden => "lifted by a governance lead, checking once more",
         Kind::Quiesced => "about to take instances out of service",
+        Kind::Holding | Kind::HoldingAnswered => "holding still who else steers the count",
+        Kind::Releasing | Kind::ReleasingAnswered => "putting back who was held still",
         Kind::Scaling => "setting the count",
         Kind::ScalingAnswered => "waiting for new instances to become ready",
         Kind::Scaled => "verifying every instance",
@@ -85,6 +87,10 @@ mod tests {
         approved              approved, checking once more
         rejected              ending
         expired               ending
+        holding               holding still who else steers the count
+        holding_answered      holding still who else steers the count
+        releasing             putting back who was held still
+        releasing_answered    putting back who was held still
         scaling               setting the count
         scaling_answered      waiting for new instances to become ready
         quiesced              about to take instances out of service

@@ -4,7 +4,7 @@
 use super::{Check, Follows, Status};
 use crate::context::Context;
 use crate::patience::within;
-use crate::ports::{FleetState, InstanceState};
+use crate::ports::{Bounds, FleetState, Hold, InstanceState};
 use crate::units::Replicas;
 
 const ROUTING: (&str, &str) = ("load balancer", "2: ensure load balancer can route to new instances");
@@ -64,22 +64,44 @@ pub(super) async fn room(cx: &Context<'_>, known: &FleetState) -> Check {
     }
 }
 
-pub(super) async fn steering(cx: &Context<'_>) -> Check {
+/// Besides the check: who can be held still for the time of the operation. Nobody where somebody else cannot be.
+pub(super) async fn steering(cx: &Context<'_>) -> (Check, Vec<Hold>) {
     let fleet = &cx.ports.target.fleet;
     let source = fleet.describe();
-    match within(&*cx.ports.world, cx.policy.time.look, &source, fleet.steered_by()).await {
-        Err(error) => Check::unknown(STEERING.0, STEERING.1, source, error.to_string(), Follows::Nothing)
-            .advice("If an autoscaler or a deployment tool changes the count as well, it may take this change back."),
-        Ok(others) if others.is_empty() => {
-            Check::passed(STEERING.0, STEERING.1, source, "nobody else changes the count")
+    let others = match within(&*cx.ports.world, cx.policy.time.look, &source, fleet.steered_by()).await {
+        Ok(others) => others,
+        Err(error) => {
+            let unknown = Check::unknown(STEERING.0, STEERING.1, source, error.to_string(), Follows::Nothing).advice(
+                "If an autoscaler or a deployment tool changes the count as well, it may take this change back.",
+            );
+            return (unknown, Vec::new());
         }
-        Ok(others) => {
-            let who: Vec<String> = others.iter().map(|other| format!("{} {}", other.by, other.effect)).collect();
-            let settle: Vec<&str> = others.iter().map(|other| other.settled_by.as_str()).collect();
-            Check::passed(STEERING.0, STEERING.1, source, who.join("; "))
-                .came_to(Status::Fail, Follows::Refusal)
-                .advice(format!("What settles it: {} (then ask again)", settle.join("; ")))
+    };
+    if others.is_empty() {
+        return (Check::passed(STEERING.0, STEERING.1, source, "nobody else changes the count"), Vec::new());
+    }
+    let who: Vec<String> = others.iter().map(|other| format!("{} {}", other.by, other.effect)).collect();
+    let found = Check::passed(STEERING.0, STEERING.1, source, who.join("; "));
+    let to_settle: Vec<&str> =
+        others.iter().filter(|other| other.hold.is_none()).map(|other| other.settled_by.as_str()).collect();
+    if !to_settle.is_empty() {
+        let advice = format!("What settles it: {} (then ask again)", to_settle.join("; "));
+        return (found.came_to(Status::Fail, Follows::Refusal).advice(advice), Vec::new());
+    }
+    let holds: Vec<Hold> = others.into_iter().filter_map(|other| other.hold).collect();
+    let words: Vec<String> = holds.iter().map(|hold| held(hold, cx.request.to)).collect();
+    (found.came_to(Status::Warn, Follows::Nothing).advice(words.join(" ")), holds)
+}
+
+/// What is done about one who can be held still, and what that does not change.
+fn held(hold: &Hold, to: Replicas) -> String {
+    let held = format!("{} is held still for the operation ({}), and put back afterwards.", hold.who, hold.how);
+    match hold.bounds {
+        Some(bounds) if !bounds.include(to) => {
+            let Bounds { least, most } = bounds;
+            format!("{held} Then it keeps {least} to {most} again, and {to} does not last: change its bounds first.")
         }
+        _ => format!("{held} Then it may change the count again."),
     }
 }
 

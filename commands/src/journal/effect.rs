@@ -369,8 +369,12 @@ impl Journal<'_> {
 
     /// Whether a request of that effect, whose answer was lost and of which nothing was to be seen, may still arrive.
     pub fn may_still_arrive<E: Effect>(&self, effect: &E) -> bool {
-        let same = |one: &Unanswered| one.answered == effect.answered() && one.subject == effect.subject();
-        self.unanswered.iter().any(same)
+        self.may_be_on_its_way(effect.answered(), effect.subject())
+    }
+
+    /// The same, of an effect with answers of that kind about that subject.
+    pub(crate) fn may_be_on_its_way(&self, answered: Kind, subject: &str) -> bool {
+        self.unanswered.iter().any(|one| one.answered == answered && one.subject == subject)
     }
 
     /// What the log holds of that.

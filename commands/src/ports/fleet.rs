@@ -49,6 +49,29 @@ pub trait Fleet: Send + Sync {
     /// Who or what else changes the count, and what settles that. Empty when nobody was found.
     async fn steered_by(&self) -> Result<Vec<Steering>, PortError>;
 
+    /// Makes somebody who steers the count leave it alone, for as long as an operation lasts, and keeps with them who did
+    /// so and how they were before. Tried once.
+    ///
+    /// # Errors
+    /// When it is not known whether they are held.
+    async fn hold(&self, _order: &HoldOrder, _fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        Ok(OrderAnswer::Refused { detail: "nobody who steers can be held still here".to_owned() })
+    }
+
+    /// Who is held still under the mark of that operation, wherever that is written down; nobody's memory is needed for it.
+    async fn held_by(&self, _operation: &OperationId) -> Result<Vec<Held>, PortError> {
+        Ok(Vec::new())
+    }
+
+    /// Puts somebody who is held still back to exactly what they were before, if they are still as [`Self::held_by`] saw
+    /// them. Tried once.
+    ///
+    /// # Errors
+    /// When it is not known whether they are put back.
+    async fn release(&self, _order: &ReleaseOrder, _fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        Ok(OrderAnswer::Refused { detail: "nobody who steers is held still here".to_owned() })
+    }
+
     /// The count that is written down where the next deployment takes it from; `None` when no such place is configured.
     async fn declared(&self) -> Result<Option<Declared>, PortError>;
 
@@ -239,6 +262,88 @@ pub struct Steering {
     pub effect: String,
     /// The exact change that settles it.
     pub settled_by: String,
+    /// How they can be held still for the time of an operation; `None` where they cannot be, or are to be left alone.
+    pub hold: Option<Hold>,
+}
+
+/// Somebody who steers and can be held still, as they are now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Hold {
+    /// Names them within the place of the fleet: "hpa/archon72-api".
+    pub name: String,
+    /// Who, as a person finds them: "`HorizontalPodAutoscaler` archon72-api".
+    pub who: String,
+    /// Who that is beyond the name (a UID).
+    pub identity: String,
+    /// Changes with every change of anything of them; an order that names an old one is refused.
+    pub version: String,
+    /// Between which counts they keep the fleet; `None` where they have no bounds.
+    pub bounds: Option<Bounds>,
+    /// All that is put back afterwards, as the adapter writes it for itself.
+    pub before: String,
+    /// What holds them, in words: "it is paused".
+    pub how: String,
+    /// The exact command by which a person puts them back.
+    pub undone_by: String,
+}
+
+/// Between which counts somebody keeps the fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Bounds {
+    /// The smallest.
+    pub least: Replicas,
+    /// The largest.
+    pub most: Replicas,
+}
+
+impl Bounds {
+    /// Whether they leave that count as it is.
+    pub fn include(&self, count: Replicas) -> bool {
+        (self.least..=self.most).contains(&count)
+    }
+}
+
+/// "Leave the count alone for as long as this operation lasts, if you are still as the guard saw you."
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldOrder {
+    /// Who, as the guard saw them an instant before.
+    pub hold: Hold,
+    /// The count now.
+    pub from: Replicas,
+    /// The count that it may become.
+    pub to: Replicas,
+    /// Our mark, kept with them.
+    pub operation: OperationId,
+}
+
+/// Somebody who is held still under an operation's mark, as they are now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Held {
+    /// As in [`Hold`].
+    pub name: String,
+    /// As in [`Hold`].
+    pub identity: String,
+    /// As in [`Hold`].
+    pub version: String,
+    /// All that puts them back, as the adapter writes it for itself.
+    pub undo: String,
+    /// What somebody else has changed of them since they are held; `None` where nobody has, so that they can be put back.
+    pub changed: Option<String>,
+}
+
+/// "Be again what you were before, if you are still as the guard saw you."
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleaseOrder {
+    /// Who, as the guard saw them an instant before.
+    pub held: Held,
+    /// Whose mark they bear.
+    pub operation: OperationId,
 }
 
 /// The count as written down outside the running fleet.

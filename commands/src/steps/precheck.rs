@@ -41,6 +41,9 @@ pub struct Plan {
     pub triggers: Vec<String>,
     /// On the way down, who is taken away, in this order.
     pub victims: Vec<Victim>,
+    /// Who else steers the count and is held still meanwhile, by name. Missing in what an earlier version wrote.
+    #[serde(default)]
+    pub holds: Vec<String>,
 }
 
 impl Plan {
@@ -232,6 +235,7 @@ fn concluded(cx: &Context<'_>, round: Round) -> Prechecked {
             .take(fleet.wanted.0.saturating_sub(cx.request.to.0) as usize)
             .cloned()
             .collect(),
+        holds: round.holds.iter().map(|hold| hold.name.clone()).collect(),
     });
     let lifted = |check: &&Check| decision == Decision::Approval && check.follows == Follows::Override;
     let lifts = round.checks.iter().filter(lifted).map(|check| check.name.clone()).collect();

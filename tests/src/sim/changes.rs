@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::fleet::SimFleet;
 use super::model::{Model, Ordered, SimHalt};
+use super::steering::SeenSteering;
 
 /// What has been seen of one operation's changes, apart from setting the count on the way up.
 #[derive(Default)]
@@ -28,6 +29,8 @@ pub(super) struct Changes {
     way_back: Option<bool>,
     /// What became of the way back, in words, where it was not finished.
     not_back: Option<String>,
+    /// Who else steers.
+    pub(super) steering: SeenSteering,
 }
 
 struct Intent {
@@ -56,6 +59,7 @@ fn texts(value: &Value) -> Vec<String> {
 impl Changes {
     pub(super) fn planned(&mut self, body: &Value) {
         let plan = &body["plan"];
+        self.steering.planned(plan);
         let victims = plan["victims"].as_array().map(Vec::as_slice).unwrap_or_default();
         self.victims.extend(victims.iter().filter_map(|one| one["instance"].as_str().map(ToOwned::to_owned)));
         if let Some(from) = plan["from"].as_u64() {
@@ -74,6 +78,8 @@ impl Changes {
         let about = match kind {
             Kind::Draining | Kind::Readmitting => body["instance"].as_str().unwrap_or_default().to_owned(),
             Kind::Terminating | Kind::RollingBack => "count".to_owned(),
+            Kind::Holding => body["hold"]["name"].as_str().unwrap_or_default().to_owned(),
+            Kind::Releasing => body["held"]["name"].as_str().unwrap_or_default().to_owned(),
             Kind::Drained => return (None, Some(drained(body))),
             Kind::Terminated => {
                 let there = |id: &String| fleet.instances.iter().any(|one| one.shown.id.as_str() == id);
@@ -94,6 +100,7 @@ impl Changes {
                 self.not_back = (!done).then(|| body["problem"].as_str().unwrap_or_default().to_owned());
                 return (None, Some(if done { "rolled back" } else { "not rolled back" }));
             }
+            Kind::HoldingAnswered | Kind::ReleasingAnswered => return (None, self.steering.appended(kind, body)),
             Kind::HaltAnswered => return (None, Some("halt answered")),
             Kind::HaltingAnswered => return (None, Some("halted by a lead")),
             Kind::Overridden => return (None, Some("overridden")),
@@ -118,6 +125,8 @@ impl Changes {
             Ordered::Remove(_) => {
                 vec![(Kind::RollingBack, "count".to_owned()), (Kind::Terminating, "count".to_owned())]
             }
+            Ordered::Hold(order) => vec![(Kind::Holding, order.hold.name.clone())],
+            Ordered::Release(order) => vec![(Kind::Releasing, order.held.name.clone())],
             Ordered::Scale(_) => vec![(Kind::RollingBack, "count".to_owned())],
         };
         let key = keys.into_iter().find(|key| self.intents.get(key).is_some_and(|intent| intent.process == process))?;
@@ -133,6 +142,7 @@ impl Changes {
     /// An order leaves. What is wrong about that.
     pub(super) fn acts(&mut self, process: usize, order: &Ordered, known: &Known<'_, '_>) -> Vec<String> {
         let (victims, plans) = (self.victims.clone(), self.plans.clone());
+        let may_change = self.steering.may_change();
         let Some((kind, intent)) = self.intent_of(process, order) else {
             return vec![format!("{order} leaves, and no intent names it")];
         };
@@ -160,7 +170,8 @@ impl Changes {
             let known = plans.is_empty() || plans.iter().any(|(from, _)| body["to"] == *from);
             must(known, "the way back leads to another count than planned");
         }
-        let on_the_way_back = kind == Kind::RollingBack || body["way_back"] == true;
+        must(may_change || order.is_steering(), "somebody steers who was to be held still before");
+        let on_the_way_back = matches!(kind, Kind::RollingBack | Kind::Releasing) || body["way_back"] == true;
         if on_the_way_back {
             return wrong;
         }

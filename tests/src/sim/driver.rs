@@ -237,6 +237,7 @@ impl Driver {
             }
             Happening::Idle(id) => model.is_idle(&id),
             Happening::Work(id, works) => model.works(&id, works),
+            Happening::Meddle(puts_back) => model.meddle(puts_back),
             Happening::Calm => {
                 model.calm = true;
                 self.calm_since = Some(model.now);

@@ -107,6 +107,8 @@ impl Model {
             Ordered::Scale(order) => self.land_scale(order),
             Ordered::Remove(order) => self.land_remove(order),
             Ordered::Route(order) => self.land_route(order),
+            Ordered::Hold(order) => self.land_hold(order),
+            Ordered::Release(order) => self.land_release(order),
         }
     }
 

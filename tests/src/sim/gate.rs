@@ -102,7 +102,7 @@ impl Port {
     pub(super) fn fate(&self, what: &'static str) -> Fate {
         // Effects and what is written about them are where a fault tells most.
         let weight: u32 = match what {
-            "fleet.scale" | "fleet.remove" => 40,
+            "fleet.scale" | "fleet.remove" | "fleet.hold" | "fleet.release" => 40,
             "traffic.route" => 10,
             "ledger.append" | "channel.post" | "posts.plan" | "posts.confirm" => 8,
             _ => 1,

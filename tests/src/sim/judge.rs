@@ -168,7 +168,7 @@ impl Model {
         if seen.finished {
             wrong.push(format!("{} after the end", event.kind));
         }
-        let mut tally = None;
+        let (mut tally, mut named) = (None, None);
         match Kind::parse(&event.kind) {
             Some(Kind::Prechecked) => {
                 let count = |name: &str| body["plan"][name].as_u64();
@@ -244,6 +244,7 @@ impl Model {
             }
             Some(Kind::Finished) => {
                 seen.finished = true;
+                named = seen.changes.steering.appended(Kind::Finished, &body);
                 tally = Some(match body["outcome"].as_str() {
                     Some("completed") => "finished: completed",
                     Some("cancelled") => "finished: cancelled",
@@ -272,12 +273,13 @@ impl Model {
         }
         if is(event, Kind::Finished) {
             wrong.extend(self.judge.operations[&id].changes.ended(&id, &body, &self.fleet));
+            wrong.extend(self.judge_held(&id));
         }
         if self.book.claims.len() > 1 {
             wrong.push("two operations hold the target".to_owned());
         }
         self.judge.violations.extend(wrong.into_iter().map(|what| format!("operation {id}: {what}")));
-        if let Some(tally) = tally {
+        for tally in tally.into_iter().chain(named) {
             self.count(tally);
         }
     }
@@ -314,6 +316,7 @@ impl Model {
         must(intent.epoch == fence.epoch(), "the fence is of another epoch than the intent".to_owned());
         must(fence.operation() == &order.operation, "the fence is another operation's".to_owned());
         must(!intent.acted, "one intent is acted on twice".to_owned());
+        must(seen.changes.steering.may_change(), "somebody steers who was to be held still before".to_owned());
         intent.acted = true;
         let planned = seen.plan == Some((u64::from(order.from.0), u64::from(order.to.0)));
         must(planned, format!("{} → {} is not what was planned", order.from, order.to));
@@ -351,6 +354,9 @@ impl Model {
                 LIMIT.as_secs() / 60
             ));
         }
+        // A request to hold it may have arrived after the end.
+        let held = self.holder().and_then(|operation| self.judge_held(operation));
+        wrong.extend(held.map(|what| format!("when all is at rest: {what}")));
         if self.judge.proof.head() != head(&self.book.events) {
             wrong.push("the chain was not proved to its end".to_owned());
         }

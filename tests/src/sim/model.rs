@@ -8,7 +8,9 @@ use std::time::Duration;
 use futures::channel::mpsc::UnboundedSender;
 use scalebot_commands::journal::{Signal, Signals};
 use scalebot_commands::policy::{Policy, TakeBack};
-use scalebot_commands::ports::{HaltReading, OrderAnswer, Post, RemoveOrder, RouteOrder, ScaleOrder};
+use scalebot_commands::ports::{
+    HaltReading, HoldOrder, OrderAnswer, Post, ReleaseOrder, RemoveOrder, RouteOrder, ScaleOrder,
+};
 use scalebot_commands::request::Request;
 use scalebot_commands::units::{OperationId, Person, Timestamp};
 
@@ -16,6 +18,7 @@ use super::book::Book;
 use super::fleet::SimFleet;
 use super::gate::Weather;
 use super::judge::Judge;
+use super::steering::SimSteering;
 
 /// What happens in the world at a moment, whatever the bot does.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ pub(super) enum Happening {
     Idle(String),
     /// That instance works on something that takes long, or no longer.
     Work(String, bool),
+    /// Somebody puts the autoscaler back by hand, or changes it otherwise.
+    Meddle(bool),
     /// The faults stop.
     Calm,
 }
@@ -65,6 +70,8 @@ pub(super) enum Ordered {
     Scale(ScaleOrder),
     Remove(RemoveOrder),
     Route(RouteOrder),
+    Hold(HoldOrder),
+    Release(ReleaseOrder),
 }
 
 impl Ordered {
@@ -74,12 +81,19 @@ impl Ordered {
             Self::Scale(order) => &order.operation,
             Self::Remove(order) => &order.operation,
             Self::Route(order) => &order.operation,
+            Self::Hold(order) => &order.operation,
+            Self::Release(order) => &order.operation,
         }
     }
 
     /// Whether it only changes who gets requests.
     pub(super) fn is_routing(&self) -> bool {
         matches!(self, Self::Route(_))
+    }
+
+    /// Whether it is about who else steers, and leaves the fleet itself as it is.
+    pub(super) fn is_steering(&self) -> bool {
+        matches!(self, Self::Hold(_) | Self::Release(_))
     }
 }
 
@@ -90,6 +104,8 @@ impl std::fmt::Display for Ordered {
             Self::Remove(order) => write!(f, "{} → {} without {:?}", order.from, order.to, order.instances),
             Self::Route(order) if order.receives => write!(f, "{} in", order.instance),
             Self::Route(order) => write!(f, "{} out", order.instance),
+            Self::Hold(order) => write!(f, "{} held", order.hold.name),
+            Self::Release(order) => write!(f, "{} released", order.held.name),
         }
     }
 }
@@ -127,6 +143,7 @@ pub(super) struct Model {
     serial: u64,
     pub(super) book: Book,
     pub(super) fleet: SimFleet,
+    pub(super) steering: SimSteering,
     pub(super) in_flight: Vec<InFlight>,
     pub(super) halts: Vec<SimHalt>,
     pub(super) people: People,
@@ -175,6 +192,7 @@ impl Model {
             serial: 0,
             book: Book::default(),
             fleet,
+            steering: SimSteering::draw(seed),
             in_flight: Vec::new(),
             halts: halts.into_iter().map(|reading| SimHalt { reading, since: Duration::ZERO }).collect(),
             people,

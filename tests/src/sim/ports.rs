@@ -12,10 +12,10 @@ use scalebot_commands::figures::{BACKEND_BOUNDS_MS, Histogram, InstanceLoad, Loa
 use scalebot_commands::journal::Fence;
 use scalebot_commands::ports::{
     Announced, AppendError, Chain, ChainLink, ClaimHeld, ComplexityBudget, Declared, DisruptionBudget, Documents,
-    EarlyWarning, Fleet, FleetState, Governance, HaltOrder, HaltReading, HaltSource, Headroom, Instance, InstanceState,
-    Ledger, LedgerError, LogChannel, Metrics, NamedCheck, OrderAnswer, Pool, PoolBudget, PortError, Ports, Post, Posts,
-    Precondition, Probe, Readiness, RemoveOrder, Role, Room, RouteOrder, Routed, Samples, ScaleOrder, Slot, Steering,
-    Target, Traffic, Work, World,
+    EarlyWarning, Fleet, FleetState, Governance, HaltOrder, HaltReading, HaltSource, Headroom, Held, HoldOrder,
+    Instance, InstanceState, Ledger, LedgerError, LogChannel, Metrics, NamedCheck, OrderAnswer, Pool, PoolBudget,
+    PortError, Ports, Post, Posts, Precondition, Probe, Readiness, ReleaseOrder, RemoveOrder, Role, Room, RouteOrder,
+    Routed, Samples, ScaleOrder, Slot, Steering, Target, Traffic, Work, World,
 };
 use scalebot_commands::units::{
     Epoch, InstanceId, Millis, OperationId, Person, Replicas, TargetName, Timestamp, elapsed,
@@ -94,12 +94,12 @@ impl Port {
             let wrong = model.judge_act(self.process, &order, &fence);
             model.judge.violations.extend(wrong);
             let ticket = model.in_flight.len();
-            let routing = order.is_routing();
+            let (routing, steering) = (order.is_routing(), order.is_steering());
             let flight = InFlight { process: self.process, order, answer: None, landed: false };
             model.in_flight.push(flight);
             if !routing && !model.calm && model.chance(25) {
-                // Something of the fleet changes just then, and the order no longer fits.
-                model.fleet.touched();
+                // Something of what it is about changes just then, and the order no longer fits.
+                if steering { model.steering.touched() } else { model.fleet.touched() }
             }
             let arrives = model.now + before;
             match way {
@@ -183,7 +183,19 @@ impl Fleet for Port {
     }
 
     async fn steered_by(&self) -> Result<Vec<Steering>, PortError> {
-        self.ask("fleet.steered_by", |_| Vec::new()).await
+        self.ask("fleet.steered_by", |model| model.steering.steered_by()).await
+    }
+
+    async fn hold(&self, order: &HoldOrder, fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        self.send("fleet.hold", Ordered::Hold(order.clone()), fence).await
+    }
+
+    async fn held_by(&self, operation: &OperationId) -> Result<Vec<Held>, PortError> {
+        self.ask("fleet.held_by", |model| model.steering.held_by(operation)).await
+    }
+
+    async fn release(&self, order: &ReleaseOrder, fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        self.send("fleet.release", Ordered::Release(order.clone()), fence).await
     }
 
     async fn declared(&self) -> Result<Option<Declared>, PortError> {

@@ -64,6 +64,7 @@ impl Model {
         rare(self, 200, Happening::Signal(None, cancel()));
         rare(self, 200, Happening::Kill);
         rare(self, 250, Happening::Usurp);
+        self.draw_steering(longest);
     }
 
     pub(super) fn halt(&mut self, source: usize, halted: bool) {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use scalebot_adapters::kubernetes::{Kubernetes, Settings};
 use scalebot_commands::journal::Fence;
 use scalebot_commands::ports::{
-    Fleet as _, FleetState, InstanceState, OrderAnswer, PortError, ScaleOrder, Traffic as _,
+    Fleet as _, FleetState, HoldOrder, InstanceState, OrderAnswer, PortError, ReleaseOrder, ScaleOrder, Traffic as _,
 };
 use scalebot_commands::units::{OperationId, Replicas};
 use scalebot_tests::kubernetes::{Cluster, Fate, Setup};
@@ -14,13 +14,18 @@ use scalebot_tests::services::orders::{Order, given};
 use serde_json::json;
 
 async fn cluster() -> (Cluster, Kubernetes) {
+    with(&["observe-and-scale.yaml", "victims.yaml", "nodes.yaml"], "leave").await
+}
+
+async fn with(rights: &[&str], autoscaler: &str) -> (Cluster, Kubernetes) {
     let cluster = Cluster::start(Setup::default()).await;
-    for file in ["observe-and-scale.yaml", "victims.yaml", "nodes.yaml"] {
+    for file in rights {
         cluster.apply_file(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubernetes/rbac").join(file));
     }
     let settings = json!({
         "namespace": "conclave", "deployment": "api", "service": "api",
         "kubeconfig": cluster.kubeconfig("scalebot/scalebot"), "time_out": "20s",
+        "autoscaler": autoscaler,
     });
     let settings: Settings = serde_json::from_value(settings).unwrap();
     let fleet = Kubernetes::new(&settings).unwrap();
@@ -103,4 +108,60 @@ async fn a_crash_is_told_in_words() {
     assert_ne!(crashed.state, InstanceState::Ready);
     let said = crashed.detail.clone().unwrap_or_default();
     assert!(said.contains("137") && said.contains("memory"), "{said}");
+}
+
+struct Holding<'a>(&'a Kubernetes, HoldOrder);
+
+#[async_trait]
+impl Order for Holding<'_> {
+    async fn give(&self, fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        self.0.hold(&self.1, fence).await
+    }
+}
+
+struct Releasing<'a>(&'a Kubernetes, ReleaseOrder);
+
+#[async_trait]
+impl Order for Releasing<'_> {
+    async fn give(&self, fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        self.0.release(&self.1, fence).await
+    }
+}
+
+/// Holds the only autoscaler, for a change from four to eight.
+async fn hold(fleet: &Kubernetes) -> OrderAnswer {
+    let hold = fleet.steered_by().await.unwrap().remove(0).hold.unwrap();
+    let order = HoldOrder { hold, from: Replicas(4), to: Replicas(8), operation: OperationId::new("op-7") };
+    given(&Holding(fleet, order)).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_autoscaler_is_held_still_while_the_count_changes_and_sets_it_again_once_it_is_put_back() {
+    let rights = ["observe-and-scale.yaml", "victims.yaml", "nodes.yaml", "autoscalers.yaml"];
+    let (cluster, fleet) = with(&rights, "hold").await;
+    cluster.install_hpa(2, 5);
+    let before = cluster.object("HorizontalPodAutoscaler", "api")["spec"].clone();
+    assert_eq!(hold(&fleet).await, OrderAnswer::Done);
+    assert!(fleet.steered_by().await.unwrap().is_empty());
+    // It finds that fewer are needed, and does nothing about it.
+    cluster.hpa_needs(3);
+    let seen = fleet.observe().await.unwrap();
+    assert_eq!(scale(&fleet, &seen, 8).await.unwrap(), OrderAnswer::Done);
+    cluster.until_ready(8).await;
+    assert_eq!(fleet.observe().await.unwrap().changed_by.as_deref(), Some("op-7"));
+    let held = fleet.held_by(&OperationId::new("op-7")).await.unwrap().remove(0);
+    assert_eq!(held.changed, None);
+    let order = ReleaseOrder { held, operation: OperationId::new("op-7") };
+    assert_eq!(given(&Releasing(&fleet, order)).await.unwrap(), OrderAnswer::Done);
+    assert_eq!(cluster.object("HorizontalPodAutoscaler", "api")["spec"], before);
+    assert!(fleet.held_by(&OperationId::new("op-7")).await.unwrap().is_empty());
+    cluster.until_ready(3).await;
+}
+
+#[tokio::test]
+async fn without_the_right_to_it_nobody_is_held() {
+    let (cluster, fleet) = with(&["observe-and-scale.yaml", "victims.yaml", "nodes.yaml"], "hold").await;
+    cluster.install_hpa(2, 5);
+    let OrderAnswer::Refused { detail } = hold(&fleet).await else { panic!("it was held") };
+    assert!(detail.contains("horizontalpodautoscalers"), "{detail}");
 }

@@ -1,18 +1,19 @@
 //! Autoscalers: Kubernetes' own, and KEDA, which makes one of Kubernetes' own for each of its objects.
 
 use k8s_openapi::api::autoscaling::v2::{CrossVersionObjectReference, HorizontalPodAutoscaler};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DynamicObject;
 use scalebot_commands::ports::Steering;
 use scalebot_commands::request::quoted;
 use scalebot_commands::units::Replicas;
 
-use super::At;
+use super::{At, hold};
 
 /// KEDA's annotation that stops an object of its.
-const PAUSED: &str = "autoscaling.keda.sh/paused";
+pub(super) const PAUSED: &str = "autoscaling.keda.sh/paused";
 
 /// The one that holds the count at a number.
-const PAUSED_AT: &str = "autoscaling.keda.sh/paused-replicas";
+pub(super) const PAUSED_AT: &str = "autoscaling.keda.sh/paused-replicas";
 
 /// The patch after which an autoscaler leaves a count within its bounds alone.
 const DISABLED: &str =
@@ -46,7 +47,8 @@ fn one(scaler: &HorizontalPodAutoscaler, at: &At<'_>, count: Replicas) -> Option
     if is_disabled {
         let effect = format!("sets the count back into its bounds, {bounds}");
         let settled_by = at.kubectl(&format!("edit hpa {name}")) + ", and change minReplicas or maxReplicas";
-        return Some(Steering { by, effect, settled_by });
+        let settled_by = settled(&scaler.metadata, "hpa", settled_by, at);
+        return Some(Steering { by, effect, settled_by, hold: hold::of_horizontal(scaler, at) });
     }
     let effect = if least == most {
         format!("keeps the count at {least} and would put ours back within a minute")
@@ -56,7 +58,18 @@ fn one(scaler: &HorizontalPodAutoscaler, at: &At<'_>, count: Replicas) -> Option
     let patch = at.kubectl(&format!("patch hpa {name} --type=merge -p '{DISABLED}'"));
     let settled_by =
         format!("{patch}; for a count outside {least} to {most} change minReplicas or maxReplicas as well");
-    Some(Steering { by, effect, settled_by })
+    let settled_by = settled(&scaler.metadata, "hpa", settled_by, at);
+    Some(Steering { by, effect, settled_by, hold: hold::of_horizontal(scaler, at) })
+}
+
+/// What settles it. Of one that an operation has held still and that steers all the same, what it was is put back first.
+fn settled(meta: &ObjectMeta, kind: &str, settled_by: String, at: &At<'_>) -> String {
+    let Some(operation) = hold::holder(meta) else { return settled_by };
+    let operation = quoted(operation);
+    match hold::left_behind(meta, kind, at) {
+        Some(command) => format!("{command}, which puts back what operation {operation} held still; then {settled_by}"),
+        None => format!("look at what operation {operation} held still of it; then {settled_by}"),
+    }
 }
 
 /// KEDA's objects that steer this workload.
@@ -71,7 +84,8 @@ fn of_keda(object: &DynamicObject, at: &At<'_>) -> Option<Steering> {
     if let Some(held) = annotation(PAUSED_AT) {
         let effect = format!("holds the count at {}", quoted(held));
         let annotate = format!("annotate scaledobject {name} --overwrite {PAUSED}=true {PAUSED_AT}-");
-        return Some(Steering { by, effect, settled_by: at.kubectl(&annotate) });
+        let settled_by = settled(&object.metadata, "scaledobject", at.kubectl(&annotate), at);
+        return Some(Steering { by, effect, settled_by, hold: hold::of_keda(object, at) });
     }
     // Anything that is not a clear yes leaves it at work.
     if annotation(PAUSED).is_some_and(|paused| paused.eq_ignore_ascii_case("true")) {
@@ -82,7 +96,13 @@ fn of_keda(object: &DynamicObject, at: &At<'_>) -> Option<Steering> {
     Some(Steering {
         by,
         effect: format!("keeps {bounds} instances by its triggers and would change our count"),
-        settled_by: at.kubectl(&format!("annotate scaledobject {name} --overwrite {PAUSED}=true")),
+        settled_by: settled(
+            &object.metadata,
+            "scaledobject",
+            at.kubectl(&format!("annotate scaledobject {name} --overwrite {PAUSED}=true")),
+            at,
+        ),
+        hold: hold::of_keda(object, at),
     })
 }
 

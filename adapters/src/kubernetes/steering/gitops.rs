@@ -41,6 +41,7 @@ pub(super) fn from_a_repository(workload: &Observed, at: &At<'_>) -> Result<Opti
             ),
             effect,
             settled_by: format!("take spec.replicas out of the manifest that it applies, then: argocd app sync{name}"),
+            hold: None,
         }));
     }
     let off = |key: &str| annotations.get(key).is_some_and(|value| value.eq_ignore_ascii_case("disabled"));
@@ -52,6 +53,7 @@ pub(super) fn from_a_repository(workload: &Observed, at: &At<'_>) -> Result<Opti
             by: named("Flux HelmRelease", release),
             effect,
             settled_by: at.kubectl(&format!("annotate {} {key}=disabled", at.object())),
+            hold: None,
         }));
     }
     let kustomization = flux("kustomize");
@@ -61,6 +63,7 @@ pub(super) fn from_a_repository(workload: &Observed, at: &At<'_>) -> Result<Opti
             by: named("Flux Kustomization", kustomization),
             effect,
             settled_by: at.kubectl(&format!("annotate {} {key}=disabled", at.object())),
+            hold: None,
         }));
     }
     Ok(None)
@@ -80,6 +83,7 @@ pub(super) fn by_a_controller(workload: &Observed, at: &At<'_>) -> Vec<Steering>
             "stop it from doing so, then set the count once by hand: {}",
             at.kubectl(&format!("scale {} --replicas=N", at.object()))
         ),
+        hold: None,
     };
     names.map(one).collect()
 }

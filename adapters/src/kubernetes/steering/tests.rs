@@ -15,7 +15,9 @@ async fn asked(cluster: Cluster) -> Result<Vec<Steering>, PortError> {
 async fn only(cluster: Cluster) -> (String, String) {
     let mut found = asked(cluster).await.unwrap();
     assert_eq!(found.len(), 1, "{found:?}");
-    let Steering { by, effect, settled_by } = found.remove(0);
+    let Steering { by, effect, settled_by, hold } = found.remove(0);
+    // Where policy says nothing else, everybody is left alone.
+    assert_eq!(hold, None);
     (format!("{by} {effect}"), settled_by)
 }
 

@@ -11,6 +11,7 @@ use crate::follow_up::FollowUpClosed;
 use crate::steps::back::{LogsSaved, RolledBack, RollingBack, WayBack, WayBackAsked, WayBackDecided};
 use crate::steps::drain::{DrainEnded, Drained, Routing};
 use crate::steps::halt_offer::{HaltAnswered, HaltOffered, Halting};
+use crate::steps::hold::{Holding, Releasing};
 use crate::steps::interference::Interference;
 use crate::steps::permit::Overridden;
 use crate::steps::quiet::{Busy, Quiesced, QuietEnded};
@@ -21,6 +22,13 @@ use crate::units::Person;
 
 pub(super) fn words(kind: Kind, body: &Map<String, Value>) -> Option<String> {
     Some(match kind {
+        Kind::Holding => {
+            let hold = read::<Holding>(body)?.hold;
+            format!("about to hold {} still: {}", safe(&hold.who, TEXT), safe(&hold.how, TEXT))
+        }
+        Kind::HoldingAnswered => answered(&read(body)?, "held still for the operation"),
+        Kind::Releasing => format!("about to put {} back", safe(&read::<Releasing>(body)?.held.name, TEXT)),
+        Kind::ReleasingAnswered => answered(&read(body)?, "put back to what it was before"),
         Kind::Quiesced => quiesced(&read(body)?),
         Kind::Reassessed => reassessed(&read(body)?),
         Kind::Draining => format!("about to send {} no new requests", read::<Routing>(body)?.instance),

@@ -32,7 +32,11 @@ pub(super) fn step(state: &mut State) -> bool {
         // None at all is how a person switches it off.
         let needed =
             state.needed.get(&format!("{}/{}", key.namespace, key.name)).map_or(is, |needed| i64::from(*needed));
-        let wanted = if is == 0 { 0 } else { needed.clamp(least, most) };
+        let disabled = |direction: &str| autoscaler["spec"]["behavior"][direction]["selectPolicy"] == "Disabled";
+        let up_to = if disabled("scaleUp") { needed.min(is) } else { needed };
+        let allowed = if disabled("scaleDown") { up_to.max(is) } else { up_to };
+        // Its bounds count even where its policies are disabled.
+        let wanted = if is == 0 { 0 } else { allowed.clamp(least, most) };
         let mut changed = false;
         if wanted != is {
             let mut new = workload.clone();
