@@ -95,13 +95,13 @@ pub(super) async fn steering(cx: &Context<'_>) -> (Check, Vec<Hold>) {
 
 /// What is done about one who can be held still, and what that does not change.
 fn held(hold: &Hold, to: Replicas) -> String {
-    let held = format!("{} is held still for the operation ({}), and put back afterwards.", hold.who, hold.how);
+    let said = format!("{} is held still for the operation ({}), and put back afterwards.", hold.who, hold.how);
     match hold.bounds {
         Some(bounds) if !bounds.include(to) => {
             let Bounds { least, most } = bounds;
-            format!("{held} Then it keeps {least} to {most} again, and {to} does not last: change its bounds first.")
+            format!("{said} Then it keeps {least} to {most} again, and {to} does not last: change its bounds first.")
         }
-        _ => format!("{held} Then it may change the count again."),
+        _ => format!("{said} Then it may change the count again."),
     }
 }
 

@@ -238,10 +238,10 @@ pub async fn put_back(cx: &Context<'_>, journal: &mut Journal<'_>, mut ending: E
                 ending.afterwards.push(format!("{who} was put back by somebody else."));
                 continue;
             }
-            Effected::Stopped(Stop::Gone(_)) => match may_come(journal, &hold) {
-                true => "a request to hold it still may yet arrive".to_owned(),
-                false => continue,
-            },
+            Effected::Stopped(Stop::Gone(_)) if may_come(journal, &hold) => {
+                "a request to hold it still may yet arrive".to_owned()
+            }
+            Effected::Stopped(Stop::Gone(_)) => continue,
             Effected::Stopped(Stop::Changed(why)) => format!("{why}, so it was left as it is"),
             otherwise => otherwise.why_not().unwrap_or_default(),
         };
@@ -306,15 +306,15 @@ fn announced(events: &[Event]) -> Vec<Announced> {
 }
 
 /// What an answer means for whoever it is about; no answer, that it is not known.
-fn note(held: &mut BTreeMap<String, Announced>, hold: &Hold, result: Option<&str>) {
+fn note(known: &mut BTreeMap<String, Announced>, hold: &Hold, result: Option<&str>) {
     let certain = match result {
         Some("done") => true,
         // An earlier request of which nothing was known may have arrived all the same.
         Some("conflict" | "late" | "refused" | "stopped") => return,
         _ => false,
     };
-    let before = held.get(&hold.name).is_some_and(|before| before.certain);
-    held.insert(hold.name.clone(), Announced { hold: hold.clone(), certain: certain || before });
+    let before = known.get(&hold.name).is_some_and(|before| before.certain);
+    known.insert(hold.name.clone(), Announced { hold: hold.clone(), certain: certain || before });
 }
 
 /// What is to be done about each whom an operation that is given up left held still, a sentence each, by its log alone; none

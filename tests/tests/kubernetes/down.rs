@@ -1,6 +1,6 @@
 //! A scaling down with chosen instances, in the recommended layout and under load.
 
-use scalebot_tests::binary::{of_kind, only};
+use scalebot_tests::binary::only;
 use scalebot_tests::clustered::{Clustered, Scene, shipped, terminated};
 use serde_json::{Value, json};
 

@@ -292,7 +292,7 @@ fn differs(spec: &Map<String, Value>, kept: &Kept) -> Option<String> {
             return Some(format!("the policies of {direction} are not disabled"));
         }
         // Where it had no rules before, they are the server's own.
-        let Some(rules) = before.as_object() else { return None };
+        let rules = before.as_object()?;
         match rules.get("selectPolicy") {
             Some(policy) => now["selectPolicy"] = policy.clone(),
             None => drop(now.as_object_mut().map(|now| now.remove("selectPolicy"))),

@@ -156,14 +156,14 @@ async fn an_autoscaler_is_held_with_both_counts_within_its_bounds_and_put_back_t
     assert_eq!((&*hold.name, &*hold.who), ("hpa/api", "HorizontalPodAutoscaler api"));
     assert_eq!(hold.bounds, Some(Bounds { least: Replicas(2), most: Replicas(5) }));
     around.hold_all(8).await;
-    let held = around.object();
-    assert_eq!((&held["spec"]["minReplicas"], &held["spec"]["maxReplicas"]), (&json!(2), &json!(8)));
-    let behavior = &held["spec"]["behavior"];
+    let found = around.object();
+    assert_eq!((&found["spec"]["minReplicas"], &found["spec"]["maxReplicas"]), (&json!(2), &json!(8)));
+    let behavior = &found["spec"]["behavior"];
     assert_eq!(
         (&behavior["scaleUp"], &behavior["scaleDown"]["selectPolicy"]),
         (&json!({"selectPolicy": "Disabled"}), &json!("Disabled"))
     );
-    assert_eq!(held["metadata"]["annotations"][HELD_BY], "op-1");
+    assert_eq!(found["metadata"]["annotations"][HELD_BY], "op-1");
     let patch = around.api.cluster().asked.iter().find(|asked| asked.method == "PATCH").unwrap().clone();
     assert_eq!(patch.query.get("fieldManager").map(String::as_str), Some("scalebot-op-1"));
     // The count is within its bounds, and it does nothing: nobody steers now.
@@ -253,8 +253,8 @@ async fn one_that_changed_since_it_was_looked_at_is_a_conflict_and_a_refusal_is_
     assert!(matches!(around.holds(other, 6).await, Ok(OrderAnswer::Refused { .. })));
     assert_eq!(around.object(), before);
     around.hold_all(6).await;
-    let held = around.held().await.remove(0);
-    let stale = Held { version: "70".into(), ..held };
+    let found = around.held().await.remove(0);
+    let stale = Held { version: "70".into(), ..found };
     assert!(matches!(around.releases(stale).await, Ok(OrderAnswer::Conflict { .. })));
 }
 
