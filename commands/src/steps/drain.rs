@@ -187,7 +187,8 @@ impl Effect for Route<'_> {
 /// tells; else the balancer. What cannot be told is tried by order, which fails where there is none.
 pub(super) async fn is_by_order(cx: &Context<'_>, journal: &Journal<'_>, key: &str) -> bool {
     match journal.may_take(key) {
-        Some(was_taken) => was_taken,
+        // A guard may have stopped it before anything was announced.
+        Some(was_taken) => was_taken || journal.may_take(&format!("{key}/stopped")) == Some(true),
         None => !matches!(cx.draining().await, Ok(Draining::AsItEnds { .. })),
     }
 }
