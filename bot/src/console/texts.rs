@@ -527,7 +527,7 @@ mod approvals {
           ✖ fail  halt signals  halted since 2026-01-08 02:41:00 UTC
           · info  reason        planned campaign
 
-          api · asked by operator · operation 7f3a01 · request 30e2eb20
+          api · asked by operator · operation 7f3a01 · request e7de0f83
         ");
         insta::assert_snapshot!(text(first, PHONE), @"
         ▲ warn  A governance lead has to decide:
@@ -554,7 +554,7 @@ mod approvals {
                   planned campaign
 
           api · asked by operator · operation
-          7f3a01 · request 30e2eb20
+          7f3a01 · request e7de0f83
         ");
     }
 
@@ -590,7 +590,7 @@ mod approvals {
           ✔ pass  halt signals  not halted
           · info  reason        none given
 
-          api · asked by operator · operation 7f3a01 · request 08265832
+          api · asked by operator · operation 7f3a01 · request cfdc561b
         ");
     }
 
@@ -608,7 +608,7 @@ mod approvals {
           Scaling during a halt needs a governance lead's approval.
           The count to go back to, should it make things worse: 4.
           Decide within 15 min: 2 ✅ approve it, one ❌ rejects it.
-          api · asked by operator · operation 7f3a01 · request 1029068c
+          api · asked by operator · operation 7f3a01 · request 261a2c91
         ");
     }
 
@@ -626,19 +626,19 @@ mod approvals {
           Approved by lead.
           It holds for 10 min, and for exactly this.
           Everything is checked once more just before; what has changed makes it void.
-          api · asked by operator · operation 7f3a01 · request 30e2eb20
+          api · asked by operator · operation 7f3a01 · request e7de0f83
         ");
         insta::assert_snapshot!(decided(|script, _, card| script.vote(card, "lead", Mark::Reject)).await, @"
         ✖ fail  Rejected: 4 → 6 (2 more)
           Rejected by lead.
           Nothing was changed.
-          api · asked by operator · operation 7f3a01 · request 30e2eb20
+          api · asked by operator · operation 7f3a01 · request e7de0f83
         ");
         insta::assert_snapshot!(decided(|_, _, _| ()).await, @"
         ✖ fail  Expired: 4 → 6 (2 more)
           No governance lead decided within 15 min.
           Nothing was changed. Ask again.
-          api · asked by operator · operation 7f3a01 · request 30e2eb20
+          api · asked by operator · operation 7f3a01 · request e7de0f83
         ");
         let cancelled = decided(|script, _, card| {
             if card.ask.is_some() {
@@ -649,7 +649,7 @@ mod approvals {
         ▲ warn  Cancelled: 4 → 6 (2 more)
           Cancelled by operator.
           Nothing was changed.
-          api · asked by operator · operation 7f3a01 · request 30e2eb20
+          api · asked by operator · operation 7f3a01 · request e7de0f83
         ");
     }
 }

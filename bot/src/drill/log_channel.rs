@@ -83,19 +83,19 @@ async fn a_scaling_during_a_halt_that_was_approved() {
 
     2026-01-08 03:12:00 UTC  7f3a01  prechecked  needs approval: halt state (15 checks)
 
-    2026-01-08 03:12:00 UTC  7f3a01  approval requested  4 → 6, within 15 min, request 30e2eb20. Halt state: halt table and halt signals say halted since 2026-01-08 02:41:00 UTC (consensus_failure). Scaling during a halt needs a governance lead's approval.
+    2026-01-08 03:12:00 UTC  7f3a01  approval requested  4 → 6, within 15 min, request e7de0f83. Halt state: halt table and halt signals say halted since 2026-01-08 02:41:00 UTC (consensus_failure). Scaling during a halt needs a governance lead's approval.
 
     2026-01-08 03:12:00 UTC  7f3a01  escalated  CRITICAL to the governance lead: scaling during halt. Halt state: halt table and halt signals say halted since 2026-01-08 02:41:00 UTC (consensus_failure). Scaling during a halt needs a governance lead's approval.
 
-    2026-01-08 03:12:00 UTC  7f3a01  vote cast  viewer: approve, request 30e2eb20
-    2026-01-08 03:12:00 UTC  7f3a01  vote cast  lead: approve, request 30e2eb20
+    2026-01-08 03:12:00 UTC  7f3a01  vote cast  viewer: approve, request e7de0f83
+    2026-01-08 03:12:00 UTC  7f3a01  vote cast  lead: approve, request e7de0f83
     2026-01-08 03:12:00 UTC  7f3a01  vote refused  viewer: Only a governance lead may decide on this request. Nothing was done. Ask a governance lead.
 
-    2026-01-08 03:12:00 UTC  7f3a01  approved  Approved by lead. Request 30e2eb20
+    2026-01-08 03:12:00 UTC  7f3a01  approved  Approved by lead. Request e7de0f83
 
     2026-01-08 03:12:00 UTC  7f3a01  prechecked  needs approval: halt state (15 checks)
 
-    2026-01-08 03:12:00 UTC  7f3a01  scaling  about to set the count: 4 → 6, approved by request 30e2eb20
+    2026-01-08 03:12:00 UTC  7f3a01  scaling  about to set the count: 4 → 6, approved by request e7de0f83
     2026-01-08 03:12:00 UTC  7f3a01  scaling answered  the count is set
 
     2026-01-08 03:12:03 UTC  7f3a01  scaled  6 of 6 ready after 3 s
@@ -177,13 +177,13 @@ async fn what_was_refused_rejected_expired_or_cancelled() {
     insta::assert_snapshot!(rejected.await, @"
     2026-01-08 03:12:00 UTC  7f3a01  prechecked  needs approval: halt state (15 checks)
     2026-01-08 03:12:00 UTC  7f3a01  escalated  CRITICAL to the governance lead: scaling during halt. Halt state: halt table and halt signals say halted since 2026-01-08 02:41:00 UTC (consensus_failure). Scaling during a halt needs a governance lead's approval.
-    2026-01-08 03:12:00 UTC  7f3a01  rejected  Rejected by lead. Nothing was changed. Request 30e2eb20
+    2026-01-08 03:12:00 UTC  7f3a01  rejected  Rejected by lead. Nothing was changed. Request e7de0f83
     2026-01-08 03:12:00 UTC  7f3a01  finished  rejected: 4 → 6, 4 now. Rejected by lead. Nothing was changed.
     ");
     insta::assert_snapshot!(of(&ends, "/scale up 6", both).await, @"
     2026-01-08 03:12:00 UTC  7f3a01  prechecked  needs approval: halt state (15 checks)
     2026-01-08 03:12:00 UTC  7f3a01  escalated  CRITICAL to the governance lead: scaling during halt. Halt state: halt table and halt signals say halted since 2026-01-08 02:41:00 UTC (consensus_failure). Scaling during a halt needs a governance lead's approval.
-    2026-01-08 03:27:00 UTC  7f3a01  expired  No governance lead decided within 15 min. Nothing was changed. Ask again. Request 30e2eb20
+    2026-01-08 03:27:00 UTC  7f3a01  expired  No governance lead decided within 15 min. Nothing was changed. Ask again. Request e7de0f83
     2026-01-08 03:27:00 UTC  7f3a01  finished  expired: 4 → 6, 4 now. No governance lead decided within 15 min. Nothing was changed. Ask again.
     ");
     let cancelled = of(&ends, "/scale up 6", |script| {

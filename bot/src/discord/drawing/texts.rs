@@ -217,21 +217,21 @@ async fn an_approval_that_is_asked_for() {
         {
           "components": [
             {
-              "custom_id": "s1:approve:019b9b3a-7f3a-7000-8000-0000007f3a01:MOLrIFqsXZq4ZKGhMBbJgZM96subFxUnQmNvXnn1kbUA",
+              "custom_id": "s1:approve:019b9b3a-7f3a-7000-8000-0000007f3a01:594Pg7GP7BJXROZUJoykyZIZcfyzdbF7U0yQbGAEfoIA",
               "disabled": false,
               "label": "Approve",
               "style": 3,
               "type": 2
             },
             {
-              "custom_id": "s1:reject:019b9b3a-7f3a-7000-8000-0000007f3a01:MOLrIFqsXZq4ZKGhMBbJgZM96subFxUnQmNvXnn1kbUA",
+              "custom_id": "s1:reject:019b9b3a-7f3a-7000-8000-0000007f3a01:594Pg7GP7BJXROZUJoykyZIZcfyzdbF7U0yQbGAEfoIA",
               "disabled": false,
               "label": "Reject",
               "style": 4,
               "type": 2
             },
             {
-              "custom_id": "s1:why:019b9b3a-7f3a-7000-8000-0000007f3a01:MOLrIFqsXZq4ZKGhMBbJgZM96subFxUnQmNvXnn1kbUA",
+              "custom_id": "s1:why:019b9b3a-7f3a-7000-8000-0000007f3a01:594Pg7GP7BJXROZUJoykyZIZcfyzdbF7U0yQbGAEfoIA",
               "disabled": false,
               "label": "Approve and say why",
               "style": 2,
@@ -247,7 +247,7 @@ async fn an_approval_that_is_asked_for() {
           "color": 15113984,
           "description": "Halt state: halt table and halt signals say halted since 2026-01-08 02:41:00 UTC (<t:1767840060:R>) (consensus\\_failure).\nScaling during a halt needs a governance lead's approval.\nThe count to go back to, should it make things worse: 4.\nDecide within 15 min (<t:1767842820:R>): one ✅ approves it, one ❌ rejects it.\n<@80351110224678912> asked for it, so somebody else has to approve.\n\n✖ fail  **halt table**  halted since 2026-01-08 02:41:00 UTC (<t:1767840060:R>)\n✖ fail  **halt signals**  halted since 2026-01-08 02:41:00 UTC (<t:1767840060:R>)\n· info  **reason**  planned campaign",
           "footer": {
-            "text": "api · asked by Olu · operation 7f3a01 · request 30e2eb20 · approval"
+            "text": "api · asked by Olu · operation 7f3a01 · request e7de0f83 · approval"
           },
           "title": "▲ warn  A governance lead has to decide: 4 → 6 (2 more)",
           "type": "rich"
@@ -298,7 +298,7 @@ async fn an_approval_that_was_given_or_not() {
           "color": 40563,
           "description": "Approved by <@80351110224678913>.\nIt holds for 10 min (<t:1767842520:R>), and for exactly this.\nEverything is checked once more just before; what has changed makes it void.",
           "footer": {
-            "text": "api · asked by Olu · operation 7f3a01 · request 30e2eb20 · approval"
+            "text": "api · asked by Olu · operation 7f3a01 · request e7de0f83 · approval"
           },
           "title": "✔ pass  Approved: 4 → 6 (2 more)",
           "type": "rich"
@@ -316,7 +316,7 @@ async fn an_approval_that_was_given_or_not() {
     Rejected by <@80351110224678913>.
     Nothing was changed.
 
-    api · asked by Olu · operation 7f3a01 · request 30e2eb20 · approval
+    api · asked by Olu · operation 7f3a01 · request e7de0f83 · approval
     ");
     insta::assert_snapshot!(read(&decided(|_, _, _| ()).await, Slot::Approval), @"
     ✖ fail  Expired: 4 → 6 (2 more)
@@ -324,7 +324,7 @@ async fn an_approval_that_was_given_or_not() {
     No governance lead decided within 15 min.
     Nothing was changed. Ask again.
 
-    api · asked by Olu · operation 7f3a01 · request 30e2eb20 · approval
+    api · asked by Olu · operation 7f3a01 · request e7de0f83 · approval
     ");
 }
 
