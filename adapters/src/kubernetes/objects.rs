@@ -115,6 +115,22 @@ impl Server {
         self.patch_at(&K::url_path(&(), namespace), name, subresource, manager, patch).await
     }
 
+    /// The same, of a type that this program does not know.
+    ///
+    /// # Errors
+    /// As [`Self::patch`].
+    pub(super) async fn patch_of(
+        &self,
+        resource: &ApiResource,
+        namespace: Option<&str>,
+        name: &str,
+        manager: &str,
+        patch: &Value,
+    ) -> Result<Answered<DynamicObject>, PortError> {
+        let at = <DynamicObject as kube::Resource>::url_path(resource, namespace);
+        self.patch_at(&at, name, None, manager, patch).await
+    }
+
     async fn patch_at<T: DeserializeOwned>(
         &self,
         at: &str,
