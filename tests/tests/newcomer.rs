@@ -21,7 +21,9 @@ const TOKEN: &str = "/etc/scalebot/discord.token";
 
 /// What the README has put at the configuration's end.
 fn block() -> &'static str {
-    let mut blocks = README.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    let (_, section) = README.split_once("## Put it in your server\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let mut blocks = section.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
     let block = blocks.next().unwrap();
     assert_eq!(blocks.next(), None, "which one is meant?");
     block
