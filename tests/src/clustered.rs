@@ -238,7 +238,7 @@ impl Operator<'_> {
     /// When it is down already.
     pub async fn kills_the_bot(&mut self) {
         self.serving.take().expect("it runs").kill();
-        self.around.discord.until_sessions(0).await;
+        self.around.discord.until_the_bot_is_gone().await;
     }
 
     /// It is started again.

@@ -153,6 +153,11 @@ impl Limits {
         }
     }
 
+    /// Another process has the token now: what one was told, the next cannot know.
+    pub(crate) fn nobody_was_told(&mut self) {
+        self.told_to_wait.clear();
+    }
+
     /// Counts an answer that was 401, 403 or 429.
     pub(crate) fn count_invalid(&mut self, now: Timestamp) {
         self.invalid.push_back(now);

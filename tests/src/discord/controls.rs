@@ -191,6 +191,13 @@ impl Discord {
         self.shared.look(|world| world.gateway.identifies.clone())
     }
 
+    /// Waits until a bot that was ended is gone. The next process with its token was told nothing of what this one was: it
+    /// may ask before the time, once, and is refused as Discord would.
+    pub async fn until_the_bot_is_gone(&self) {
+        self.until_sessions(0).await;
+        self.shared.change(|world| world.limits.nobody_was_told());
+    }
+
     /// RESUMEs so far.
     pub fn resumes(&self) -> u64 {
         self.shared.look(|world| world.gateway.resumes)

@@ -46,7 +46,7 @@ impl Stage {
     /// Kills the program as a power failure would, and waits until Discord has noticed.
     pub(crate) async fn is_killed(&mut self) {
         self.serving.take().unwrap().kill();
-        self.discord.until_sessions(0).await;
+        self.discord.until_the_bot_is_gone().await;
     }
 
     /// Somebody asks for that many, with a reason.

@@ -23,7 +23,8 @@ async fn until(cluster: &Cluster, many: usize, is: impl Fn(&Routed) -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_mins(1), so).await.is_ok(), "{:?}", forwarded(cluster).await);
+    let came = tokio::time::timeout(Duration::from_mins(1), so).await;
+    assert!(came.is_ok(), "{:?}\n{}", forwarded(cluster).await, cluster.transcript());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::super::resource::{ENDPOINT_SLICES, PODS};
+use super::super::controllers::is_ready;
+use super::super::resource::{ENDPOINT_SLICES, PODS, SERVICES};
+use super::super::selector::Labels;
 use super::super::state::{Shared, State};
 use super::super::store::Key;
 use super::{Container, Exit, Seen, back_off, back_off_seconds, last_exit, status, uid, without_image};
@@ -93,7 +95,7 @@ struct Memory {
     orders: u64,
     /// Whether each of the first instances has found its pod.
     begun: bool,
-    /// Whether every one of them was in a slice: until then the world sends them requests as it began.
+    /// Whether of every one it is known who sends it requests: until then the world sends them as it began.
     routed: bool,
     pinged: Option<Instant>,
 }
@@ -319,11 +321,24 @@ fn routes(state: &State, memory: &mut Memory, tasks: &mut Tasks) {
         .filter_map(|endpoint| endpoint["targetRef"]["uid"].as_str().map(ToOwned::to_owned))
         .collect();
     let Some(machine) = &state.pods.real else { return };
-    memory.routed |= memory.begun && machine.instances.keys().all(|uid| ready.contains(uid));
+    let left_out: BTreeSet<String> = state
+        .store
+        .all(&PODS)
+        .filter(|(_, pod)| is_ready(pod) && !is_selected(state, pod))
+        .map(|(_, pod)| uid(pod))
+        .collect();
+    let settled = |uid: &String| ready.contains(uid) || left_out.contains(uid);
+    memory.routed |= memory.begun && machine.instances.keys().all(settled);
     if !memory.routed {
         return;
     }
     tasks.routed.extend(machine.instances.iter().map(|(uid, instance)| (instance.clone(), ready.contains(uid))));
+}
+
+/// Whether a Service sends its requests there.
+fn is_selected(state: &State, pod: &Value) -> bool {
+    let selector = |service: &Value| Labels::of(&json!({ "matchLabels": service["spec"]["selector"] }));
+    state.store.all(&SERVICES).filter_map(|(_, service)| selector(service)).any(|selector| selector.selects(pod))
 }
 
 async fn carry_out(world: &WorldClient, memory: &mut Memory, fleet: &FleetState, tasks: Tasks) {
