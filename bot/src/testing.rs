@@ -92,6 +92,8 @@ pub(crate) struct Script {
     pub(crate) dismissed: Vec<&'static str>,
     /// What was told to one person only.
     pub(crate) told: Vec<(String, String)>,
+    /// How many cards the chat system does not take, the next ones.
+    pub(crate) refuses_cards: u32,
     /// Called with every card that is shown.
     pub(crate) on_show: fn(&mut Script, Slot, &Card),
     /// Called with every event once it is written.
@@ -255,6 +257,7 @@ impl Stage {
             untold: BTreeMap::new(),
             dismissed: vec![],
             told: vec![],
+            refuses_cards: 0,
             on_show: |_, _, _| (),
             on_event: |_, _| (),
             on_look: |_| (),
@@ -819,6 +822,10 @@ impl Room for Outside {
     async fn show(&self, _: &OperationId, slot: Slot, card: &Card) -> Answer<()> {
         self.touch("show");
         let mut script = self.script();
+        if script.refuses_cards > 0 {
+            script.refuses_cards -= 1;
+            return unreachable("the chat system");
+        }
         script.shown.push((slot, card.clone()));
         let on_show = script.on_show;
         on_show(&mut script, slot, card);

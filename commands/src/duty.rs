@@ -129,6 +129,8 @@ struct State {
 
 struct Offer {
     proposed: Proposed,
+    /// Whether its card was taken by the chat system. One that was not is shown again with the next look.
+    shown: bool,
     /// How many looks in a row found that it no longer holds.
     missed: u32,
 }
@@ -379,6 +381,9 @@ impl Duty {
             match holds.iter().find(|holds| holds.trigger == offer.proposed.trigger) {
                 Some(holds) if !differs(&offer.proposed, holds) => {
                     offer.missed = 0;
+                    if !offer.shown {
+                        offer.shown = self.show_offer(&offer.proposed, holds).await;
+                    }
                     return Ok(());
                 }
                 Some(_) => {}
@@ -408,15 +413,19 @@ impl Duty {
 
     /// Puts it before people: as the proposal that was made before, where that is the same still.
     async fn offer(&self, state: &mut State, past: &Past, holds: &Holds) -> Result<(), DutyError> {
-        let quiet = self.policy.triggers.quiet;
         let proposed = match self.made_before(state, past, holds) {
             Some(proposed) => proposed,
             None => self.record(holds).await?,
         };
-        let card = card::duty::proposed(&proposed, holds, quiet);
-        self.show(&place(&proposed), Slot::Question, card).await;
-        state.offer = Some(Offer { proposed, missed: 0 });
+        let shown = self.show_offer(&proposed, holds).await;
+        state.offer = Some(Offer { proposed, shown, missed: 0 });
         Ok(())
+    }
+
+    /// Whether it is before people now.
+    async fn show_offer(&self, proposed: &Proposed, holds: &Holds) -> bool {
+        let card = card::duty::proposed(proposed, holds, self.policy.triggers.quiet);
+        self.show(&place(proposed), Slot::Question, card).await
     }
 
     async fn record(&self, holds: &Holds) -> Result<Proposed, DutyError> {
@@ -604,12 +613,14 @@ impl Duty {
         })
     }
 
-    /// Shows a card; what cannot be shown is logged, and the log channel tells it anyway.
-    async fn show(&self, operation: &OperationId, slot: Slot, card: Card) {
+    /// Shows a card: whether it was taken. What cannot be shown is logged, and the log channel tells it anyway.
+    async fn show(&self, operation: &OperationId, slot: Slot, card: Card) -> bool {
         let shown = self.ports.room.show(operation, slot, &card);
-        if let Err(error) = within(&*self.ports.world, self.policy.time.look, "the chat system", shown).await {
+        let shown = within(&*self.ports.world, self.policy.time.look, "the chat system", shown).await;
+        if let Err(error) = &shown {
             tracing::warn!(%operation, %error, "a card could not be shown");
         }
+        shown.is_ok()
     }
 }
 

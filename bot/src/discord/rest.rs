@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use self::fault::Refusal;
 pub(crate) use self::fault::{Fault, code};
-use self::limits::{Limits, Route, Told, Turn};
+use self::limits::{Limits, Route, Ticket, Told, Turn};
 pub(crate) use self::posted::Posted;
 pub(crate) use self::routes::Place;
 
@@ -232,7 +232,7 @@ impl Rest {
             let now = Instant::now();
             let turn = self.limits().ask(&call.route, now);
             match turn {
-                Turn::Go => return Ok(InTurn { rest: self, route: &call.route, told: None }),
+                Turn::Go(ticket) => return Ok(InTurn { rest: self, route: &call.route, ticket, told: None }),
                 Turn::At(moment) if moment >= given_up_at => return Err(Fault::Busy(moment - now)),
                 Turn::At(moment) => sleep_until(moment).await,
                 Turn::AfterAnother => answered.await,
@@ -293,6 +293,7 @@ impl Rest {
 struct InTurn<'a> {
     rest: &'a Rest,
     route: &'a Route,
+    ticket: Ticket,
     told: Option<Told>,
 }
 
@@ -304,7 +305,7 @@ impl InTurn<'_> {
 
 impl Drop for InTurn<'_> {
     fn drop(&mut self) {
-        self.rest.limits().answered(self.route, self.told.as_ref(), Instant::now());
+        self.rest.limits().answered(self.route, &self.ticket, self.told.as_ref(), Instant::now());
         self.rest.0.answered.notify_waiters();
     }
 }

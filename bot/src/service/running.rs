@@ -15,7 +15,8 @@ use scalebot_commands::request::{self, quoted};
 use scalebot_commands::steps::Finished;
 use scalebot_commands::supervisor::Ended;
 use scalebot_commands::units::{OperationId, Person, TargetName};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use super::door::{Carried, Door, Order, Want};
@@ -39,6 +40,8 @@ pub(crate) enum End {
     Fenced(String),
     /// There is no chat any more, in words for whoever runs it.
     NoFront(String),
+    /// A part of the program broke, which is a fault of its own.
+    Failed(String),
 }
 
 /// What a service is while it runs.
@@ -79,12 +82,11 @@ impl<'a> Running<'a> {
         let (door, mut orders) = Door::new(self.carried.clone(), self.service.names().to_vec());
         let front = self.front;
         let mut serving = std::pin::pin!(front.serve(Arc::new(door)));
-        let (fenced, mut is_fenced) = mpsc::unbounded_channel();
-        let on_duty = self.duties.iter().map(|duty| {
-            let (duty, fenced) = (Arc::clone(duty), fenced.clone());
-            Task(tokio::spawn(async move { fenced.send(duty.run().await) }))
-        });
-        let _on_duty: Vec<_> = on_duty.collect();
+        let mut on_duty = JoinSet::new();
+        for duty in &self.duties {
+            let duty = Arc::clone(duty);
+            on_duty.spawn(async move { duty.run().await });
+        }
         let mut begun = std::mem::take(&mut self.begun);
         let this = &self;
 
@@ -100,7 +102,11 @@ impl<'a> Running<'a> {
             tokio::select! {
                 biased;
                 asked = &mut stopped => return End::Asked(asked),
-                Some(why) = is_fenced.recv() => return End::Fenced(why),
+                Some(ended) = on_duty.join_next() => return match ended {
+                    Ok(why) => End::Fenced(why),
+                    // Without it nothing would be escalated any more. Started again, the process carries everything on.
+                    Err(error) => End::Failed(format!("the duty ended: {error}")),
+                },
                 _ = sign.tick() => this.watch.sign(),
                 Some((under_way, ended)) = operations.next(), if !operations.is_empty() => {
                     this.carried.leave(&under_way.operation);
@@ -264,14 +270,5 @@ fn say_how(ended: &Ended) {
         }
         Ended::Parked(why) => tracing::error!(why, "the operation cannot go on by itself, and holds its fleet"),
         Ended::Fenced(why) => tracing::error!(why, "another process has taken over"),
-    }
-}
-
-/// A task that ends with this.
-struct Task<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Drop for Task<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }

@@ -44,11 +44,18 @@ pub(crate) struct Told {
     pub(crate) reset_after: Option<Duration>,
 }
 
+/// A bucket's name, or its route's as long as that is not known, and whose it is.
+type Key = (String, String);
+
+/// Where a request counts as under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket(Key);
+
 /// Whether a request may be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// Now.
-    Go,
+    Go(Ticket),
     /// Not before that moment.
     At(Instant),
     /// When one that is under way has been answered.
@@ -58,7 +65,7 @@ pub(crate) enum Turn {
 /// All that is known of Discord's limits.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
-    buckets: HashMap<(String, String), Bucket>,
+    buckets: HashMap<Key, Bucket>,
     /// Which bucket a route is in, as Discord names it.
     names: HashMap<&'static str, String>,
     closed_until: Option<Instant>,
@@ -79,8 +86,8 @@ struct Bucket {
 }
 
 impl Limits {
-    /// Whether a request on this route may be sent now. With [`Turn::Go`] it counts as under way, until
-    /// [`Self::answered`].
+    /// Whether a request on this route may be sent now. With [`Turn::Go`] it counts as under way, until its ticket comes
+    /// back with [`Self::answered`].
     pub(crate) fn ask(&mut self, route: &Route, now: Instant) -> Turn {
         if let Some(until) = self.closed_until.filter(|until| *until > now) {
             return Turn::At(until);
@@ -98,28 +105,29 @@ impl Limits {
         {
             return Turn::At(since + Duration::from_secs(1));
         }
-        match self.bucket(route).ask(now, route.urgent) {
-            Turn::Go => {}
-            turn => return turn,
+        let key = self.key(route);
+        if let Some(turn) = self.buckets.entry(key.clone()).or_default().ask(now, route.urgent) {
+            return turn;
         }
         match &mut self.second {
             Some((since, count)) if now < *since + Duration::from_secs(1) => *count += 1,
             second => *second = Some((now, 1)),
         }
-        Turn::Go
+        Turn::Go(Ticket(key))
     }
 
     /// A request that had its turn is no longer under way; what its answer told, if there was one.
-    pub(crate) fn answered(&mut self, route: &Route, told: Option<&Told>, now: Instant) {
+    pub(crate) fn answered(&mut self, route: &Route, ticket: &Ticket, told: Option<&Told>, now: Instant) {
+        if let Some(bucket) = self.buckets.get_mut(&ticket.0) {
+            bucket.under_way = bucket.under_way.saturating_sub(1);
+        }
         if let Some(name) = told.and_then(|told| told.bucket.as_deref())
             && self.names.get(route.pattern).is_none_or(|known| known != name)
         {
             self.rename(route.pattern, name);
         }
-        let bucket = self.bucket(route);
-        bucket.under_way = bucket.under_way.saturating_sub(1);
         if let Some(told) = told {
-            bucket.learn(told, now);
+            self.bucket(route).learn(told, now);
         }
         self.forget(now);
     }
@@ -139,18 +147,19 @@ impl Limits {
         }
     }
 
-    /// What was counted under the old name goes on under the new one, in every channel and server.
+    /// The route is in another bucket than was known. What was refused under the old name holds under the new one, in every
+    /// channel and server; requests under way count where they were sent, until their answers come.
     fn rename(&mut self, pattern: &'static str, name: &str) {
         let old = self.names.insert(pattern, name.to_owned()).unwrap_or_else(|| pattern.to_owned());
-        let moved: Vec<_> = self.buckets.extract_if(|(known, _), _| *known == old).collect();
-        for ((_, major), bucket) in moved {
+        let of_old = self.buckets.iter().filter(|((known, _), _)| *known == old);
+        let closed: Vec<_> = of_old.map(|((_, major), bucket)| (major.clone(), bucket.closed_until)).collect();
+        for (major, closed_until) in closed {
             let known = self.buckets.entry((name.to_owned(), major)).or_default();
-            known.under_way += bucket.under_way;
-            known.closed_until = known.closed_until.max(bucket.closed_until);
+            known.closed_until = known.closed_until.max(closed_until);
         }
     }
 
-    fn key(&self, route: &Route) -> (String, String) {
+    fn key(&self, route: &Route) -> Key {
         let name = self.names.get(route.pattern).map_or(route.pattern, String::as_str);
         (name.to_owned(), route.major.clone())
     }
@@ -168,9 +177,10 @@ impl Limits {
 }
 
 impl Bucket {
-    fn ask(&mut self, now: Instant, urgent: bool) -> Turn {
+    /// What a request waits for; `None` where it may be sent, and then counts as under way.
+    fn ask(&mut self, now: Instant, urgent: bool) -> Option<Turn> {
         if let Some(until) = self.closed_until.filter(|until| *until > now) {
-            return Turn::At(until);
+            return Some(Turn::At(until));
         }
         if self.reset.is_some_and(|reset| reset <= now) {
             self.reset = None;
@@ -178,13 +188,13 @@ impl Bucket {
         }
         match (self.left, self.reset) {
             _ if urgent => {}
-            (Some(0), Some(reset)) => return Turn::At(reset),
-            (None, _) | (Some(0), None) if self.under_way > 0 => return Turn::AfterAnother,
+            (Some(0), Some(reset)) => return Some(Turn::At(reset)),
+            (None, _) | (Some(0), None) if self.under_way > 0 => return Some(Turn::AfterAnother),
             _ => {}
         }
         self.left = self.left.map(|left| left.saturating_sub(1));
         self.under_way += 1;
-        Turn::Go
+        None
     }
 
     fn learn(&mut self, told: &Told, now: Instant) {
@@ -227,60 +237,88 @@ mod tests {
         }
     }
 
+    /// It may be sent now.
+    fn goes(limits: &mut Limits, route: &Route, now: Instant) -> Ticket {
+        match limits.ask(route, now) {
+            Turn::Go(ticket) => ticket,
+            turn => panic!("{route:?}: {turn:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_route_that_leaves_a_shared_bucket_leaves_nothing_under_way_behind() {
+        let (mut limits, now) = (Limits::default(), Instant::now());
+        let edit = Route { pattern: "PATCH channels/*/messages/*", ..route("1") };
+        for route in [&route("1"), &edit] {
+            let ticket = goes(&mut limits, route, now);
+            limits.answered(route, &ticket, Some(&told(4, 5)), now);
+        }
+        // Two are under way in the bucket that they share, and one answer says that its route is in another one now.
+        let (posting, editing) = (goes(&mut limits, &route("1"), now), goes(&mut limits, &edit, now));
+        let other = Told { bucket: Some("b2".to_owned()), limit: Some(1), ..told(0, 5) };
+        limits.answered(&edit, &editing, Some(&other), now);
+        limits.answered(&route("1"), &posting, None, now);
+        assert!(limits.buckets.values().all(|bucket| bucket.under_way == 0), "{limits:?}");
+        for after in [5, 10] {
+            let later = now + secs(after);
+            let ticket = goes(&mut limits, &edit, later);
+            limits.answered(&edit, &ticket, Some(&other), later);
+        }
+    }
+
     #[tokio::test]
     async fn a_refusal_that_also_names_the_bucket_closes_it() {
         let (mut limits, now) = (Limits::default(), Instant::now());
-        assert_eq!(limits.ask(&route("1"), now), Turn::Go);
+        let ticket = goes(&mut limits, &route("1"), now);
         limits.refused(&route("1"), secs(12), false, now);
-        limits.answered(&route("1"), Some(&told(0, 5)), now);
+        limits.answered(&route("1"), &ticket, Some(&told(0, 5)), now);
         assert_eq!(limits.ask(&route("1"), now + secs(10)), Turn::At(now + secs(12)));
-        assert_eq!(limits.ask(&route("1"), now + secs(12)), Turn::Go);
+        goes(&mut limits, &route("1"), now + secs(12));
     }
 
     #[tokio::test]
     async fn what_one_channel_was_refused_holds_when_another_finds_the_buckets_name() {
         let (mut limits, now) = (Limits::default(), Instant::now());
-        assert_eq!(limits.ask(&route("1"), now), Turn::Go);
+        let ticket = goes(&mut limits, &route("1"), now);
         limits.refused(&route("1"), secs(12), false, now);
-        limits.answered(&route("1"), None, now);
-        assert_eq!(limits.ask(&route("2"), now), Turn::Go);
-        limits.answered(&route("2"), Some(&told(4, 5)), now);
+        limits.answered(&route("1"), &ticket, None, now);
+        let ticket = goes(&mut limits, &route("2"), now);
+        limits.answered(&route("2"), &ticket, Some(&told(4, 5)), now);
         assert_eq!(limits.ask(&route("1"), now + secs(10)), Turn::At(now + secs(12)));
     }
 
     #[tokio::test]
     async fn while_nothing_is_known_one_request_finds_out() {
         let (mut limits, now) = (Limits::default(), Instant::now());
-        assert_eq!(limits.ask(&route("1"), now), Turn::Go);
+        let ticket = goes(&mut limits, &route("1"), now);
         assert_eq!(limits.ask(&route("1"), now), Turn::AfterAnother);
-        assert_eq!(limits.ask(&route("2"), now), Turn::Go, "another channel has a limit of its own");
-        limits.answered(&route("1"), Some(&told(2, 5)), now);
-        assert_eq!(limits.ask(&route("1"), now), Turn::Go);
-        assert_eq!(limits.ask(&route("1"), now), Turn::Go);
+        // Another channel has a limit of its own.
+        goes(&mut limits, &route("2"), now);
+        limits.answered(&route("1"), &ticket, Some(&told(2, 5)), now);
+        goes(&mut limits, &route("1"), now);
+        goes(&mut limits, &route("1"), now);
         assert_eq!(limits.ask(&route("1"), now), Turn::At(now + secs(5)));
-        assert_eq!(limits.ask(&route("1"), now + secs(5)), Turn::Go);
+        goes(&mut limits, &route("1"), now + secs(5));
     }
 
     #[tokio::test]
     async fn what_is_under_way_is_counted_and_the_least_that_was_told_counts() {
         let (mut limits, now) = (Limits::default(), Instant::now());
-        assert_eq!(limits.ask(&route("1"), now), Turn::Go);
-        limits.answered(&route("1"), Some(&told(4, 5)), now);
-        for _ in 0..3 {
-            assert_eq!(limits.ask(&route("1"), now), Turn::Go);
-        }
+        let ticket = goes(&mut limits, &route("1"), now);
+        limits.answered(&route("1"), &ticket, Some(&told(4, 5)), now);
+        let tickets: Vec<_> = (0..3).map(|_| goes(&mut limits, &route("1"), now)).collect();
         // The last one's answer arrives first.
-        limits.answered(&route("1"), Some(&told(1, 5)), now);
-        limits.answered(&route("1"), Some(&told(3, 5)), now);
+        limits.answered(&route("1"), &tickets[2], Some(&told(1, 5)), now);
+        limits.answered(&route("1"), &tickets[0], Some(&told(3, 5)), now);
         assert_eq!(limits.ask(&route("1"), now), Turn::At(now + secs(5)));
     }
 
     #[tokio::test]
     async fn one_that_was_given_up_does_not_hold_the_others_up() {
         let (mut limits, now) = (Limits::default(), Instant::now());
-        assert_eq!(limits.ask(&route("1"), now), Turn::Go);
-        limits.answered(&route("1"), None, now);
-        assert_eq!(limits.ask(&route("1"), now), Turn::Go);
+        let ticket = goes(&mut limits, &route("1"), now);
+        limits.answered(&route("1"), &ticket, None, now);
+        goes(&mut limits, &route("1"), now);
     }
 
     #[tokio::test]
@@ -288,7 +326,7 @@ mod tests {
         let (mut limits, now) = (Limits::default(), Instant::now());
         limits.refused(&route("1"), secs(3), false, now);
         assert_eq!(limits.ask(&route("1"), now), Turn::At(now + secs(3)));
-        assert_eq!(limits.ask(&route("2"), now), Turn::Go);
+        goes(&mut limits, &route("2"), now);
         limits.refused(&route("1"), secs(7), true, now);
         let urgent = Route { urgent: true, ..route("3") };
         assert_eq!(limits.ask(&urgent, now), Turn::At(now + secs(7)), "an acknowledgement waits as well");
@@ -300,12 +338,12 @@ mod tests {
     async fn a_second_has_room_for_so_many_and_acknowledgements_have_their_own() {
         let (mut limits, now) = (Limits::default(), Instant::now());
         for channel in 0..PER_SECOND {
-            assert_eq!(limits.ask(&route(&channel.to_string()), now), Turn::Go);
+            goes(&mut limits, &route(&channel.to_string()), now);
         }
         assert_eq!(limits.ask(&route("next"), now), Turn::At(now + secs(1)));
         let urgent = Route { urgent: true, ..route("next") };
-        assert_eq!(limits.ask(&urgent, now), Turn::Go);
-        assert_eq!(limits.ask(&route("other"), now + secs(1)), Turn::Go);
+        goes(&mut limits, &urgent, now);
+        goes(&mut limits, &route("other"), now + secs(1));
     }
 
     #[tokio::test]
@@ -315,7 +353,7 @@ mod tests {
             limits.count_refusal(now);
         }
         assert_eq!(limits.ask(&route("1"), now), Turn::At(now + WINDOW));
-        assert_eq!(limits.ask(&route("1"), now + WINDOW), Turn::Go);
+        goes(&mut limits, &route("1"), now + WINDOW);
     }
 
     #[tokio::test]
@@ -324,8 +362,8 @@ mod tests {
         for number in 0..=REMEMBERED {
             let route = route(&number.to_string());
             let later = now + secs(number as u64);
-            assert_eq!(limits.ask(&route, later), Turn::Go);
-            limits.answered(&route, Some(&told(4, 1)), later);
+            let ticket = goes(&mut limits, &route, later);
+            limits.answered(&route, &ticket, Some(&told(4, 1)), later);
         }
         assert!(limits.buckets.len() < 10, "{}", limits.buckets.len());
     }

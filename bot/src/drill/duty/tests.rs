@@ -68,6 +68,19 @@ async fn what_holds_is_proposed_once_and_stays_so_over_a_restart() {
 }
 
 #[tokio::test]
+async fn a_proposal_that_could_not_be_shown_is_shown_with_the_next_look() {
+    let stage = Stage::new();
+    let duty = on_duty(&stage);
+    stage.script().refuses_cards = 2;
+    for _ in 0..4 {
+        duty.tick().await.unwrap();
+        passes(&stage, Duration::from_secs(5));
+    }
+    assert_eq!(titles(&stage), ["Proposed: 4 → 5 (1 more)"]);
+    assert_eq!(count(&stage, Kind::Proposed), 1);
+}
+
+#[tokio::test]
 async fn what_was_dismissed_stays_quiet_for_its_time_over_a_restart_too() {
     let stage = Stage::new();
     let duty = on_duty(&stage);
