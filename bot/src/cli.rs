@@ -2,6 +2,7 @@
 //! used, 130 interrupted.
 
 use std::io::IsTerminal as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -303,21 +304,27 @@ pub(crate) struct WorldArgs {
     pub(crate) fault: Option<Fault>,
 }
 
-/// How one of the world's instances is started. Hidden: only the world uses it.
+/// How one of the world's instances is started. Hidden: the world uses it, and whoever tries the bot on pods of a cluster.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct InstanceArgs {
     /// Its name
     #[arg(long)]
     pub(crate) name: String,
     /// The world's socket, where the shared store is
-    #[arg(long)]
-    pub(crate) store: PathBuf,
+    #[arg(long, required_unless_present = "alone", conflicts_with = "alone")]
+    pub(crate) store: Option<PathBuf>,
+    /// Serves there without any world, from a store of its own that is the same in all that are alone
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) alone: Option<SocketAddr>,
     /// Where all its randomness comes from
-    #[arg(long)]
+    #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
     /// What goes wrong in it
     #[arg(long, value_enum)]
     pub(crate) fault: Option<Fault>,
+    /// It goes wrong only where this file is there when it begins
+    #[arg(long, value_name = "FILE", requires = "fault")]
+    pub(crate) fault_if: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ pub mod changes;
 pub mod clustered;
 pub mod discord;
 pub mod kubernetes;
+pub mod operator;
+pub mod pods;
 pub mod run;
 pub mod schemas;
 pub mod services;

@@ -1,8 +1,9 @@
 //! One instance of the rehearsal's fleet: a real process that speaks the backend's interface over real HTTP.
 //!
 //! It lives by its standard input: when that ends, its world is gone or wants it gone, and it ends at once. On SIGTERM it
-//! ends in order. Where it listens is the one line on its standard output, and its log is its standard error. What it knows of the halt and of the chain of events it reads from
-//! the world's store.
+//! ends in order. Where it listens is the one line on its standard output, and its log is its standard error. What it knows
+//! of the halt and of the chain of events it reads from the world's store; alone, as in a pod of a cluster, from one of its
+//! own.
 
 mod exposition;
 mod halt;
@@ -16,6 +17,7 @@ mod slots;
 mod store;
 
 use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,24 +73,30 @@ impl App {
     fn new(args: InstanceArgs) -> Result<Self, String> {
         let mut random = fastrand::Rng::with_seed(args.seed);
         let starting = Duration::from_millis(random.u64(1_000..2_000));
+        let fault = args.fault.filter(|_| args.fault_if.as_deref().is_none_or(std::path::Path::exists));
         Ok(Self {
-            store: StoreClient::new(&args.store).map_err(|error| error.to_string())?,
+            store: match &args.store {
+                Some(socket) => StoreClient::of_a_world(socket).map_err(|error| error.to_string())?,
+                None => StoreClient::alone(),
+            },
             name: args.name,
-            fault: args.fault,
+            fault,
             ready_at: Instant::now() + starting,
             told: Told::default(),
             requests: Requests::default(),
             operations: Operations::default(),
-            slots: Slots::new(random, if args.fault == Some(Fault::Slow) { 5 } else { 1 }),
-            observer: Observer::new(args.fault == Some(Fault::DivergedChain)),
+            slots: Slots::new(random, if fault == Some(Fault::Slow) { 5 } else { 1 }),
+            observer: Observer::new(fault == Some(Fault::DivergedChain)),
             exposition: Exposition::new(),
         })
     }
 }
 
-/// Runs an instance until its standard input ends, or it is told to end.
+/// Runs an instance until it is told to end, or its standard input ends where it has a world.
 pub(crate) async fn run(args: InstanceArgs) -> ExitCode {
-    live_by_standard_input();
+    if args.alone.is_none() {
+        live_by_standard_input();
+    }
     match serve(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -108,9 +116,10 @@ fn live_by_standard_input() {
 }
 
 async fn serve(args: InstanceArgs) -> Result<(), String> {
+    let listen = args.alone.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
     let app = Arc::new(App::new(args)?);
     let terminate = shutdown::listen()?;
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| error.to_string())?;
+    let listener = TcpListener::bind(listen).await.map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     log::info(format_args!("{} started (process {}), listening on {address}", app.name, std::process::id()));
     log_fault(app.fault);

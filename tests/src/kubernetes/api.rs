@@ -108,6 +108,12 @@ pub(crate) fn answer(state: &mut State, parts: &Parts, body: Bytes) -> Answer {
         status: 0,
         refusal: String::new(),
     };
+    if parts.method != Method::GET
+        && let Some(at) = state.overtaken.iter().position(|(part, _)| path.contains(part.as_str()))
+    {
+        let (_, replicas) = state.overtaken.remove(at);
+        super::hands::set_by_a_colleague(state, &super::resource::DEPLOYMENTS, replicas);
+    }
     let instead = state.instead.iter().position(|(part, _)| path.contains(part.as_str()));
     let done = if let Some(at) = instead {
         let failure = state.instead.remove(at).map(|(_, failure)| failure);

@@ -83,7 +83,13 @@ impl Cluster {
 
     /// A colleague types `kubectl scale --replicas=N`.
     pub fn kubectl_scale(&self, replicas: u32) {
-        self.patch(workload(self), NAME, "kubectl", Some("scale"), &json!({ "spec": { "replicas": replicas } }));
+        let resource = workload(self);
+        self.shared.change(|state| set_by_a_colleague(state, resource, replicas));
+    }
+
+    /// A colleague's `kubectl scale` arrives in the very moment before the next change with this in its path.
+    pub fn is_overtaken_at(&self, part: &str, replicas: u32) {
+        self.shared.change(|state| state.overtaken.push((part.to_owned(), replicas)));
     }
 
     /// A colleague types `kubectl rollout pause`, or `resume`.
@@ -389,14 +395,22 @@ impl Cluster {
         subresource: Option<&'static str>,
         patch: &Value,
     ) {
-        let key = Key::new(resource, NAMESPACE, name);
-        let done = self.shared.change(|state| {
-            let mut object = state.store.get(&key).cloned().unwrap_or_default();
-            merge(&mut object, patch);
-            state.store.update(resource, &key, object, Part::Main, Author { manager, subresource }).map(drop)
-        });
-        done.unwrap_or_else(|failure| panic!("{}", failure.message));
+        self.shared.change(|state| patched(state, resource, name, Author { manager, subresource }, patch));
     }
+}
+
+fn patched(state: &mut State, resource: &'static Resource, name: &str, author: Author<'_>, patch: &Value) {
+    let key = Key::new(resource, NAMESPACE, name);
+    let mut object = state.store.get(&key).cloned().unwrap_or_default();
+    merge(&mut object, patch);
+    let done = state.store.update(resource, &key, object, Part::Main, author);
+    done.unwrap_or_else(|failure| panic!("{}", failure.message));
+}
+
+/// What `kubectl scale` does.
+pub(super) fn set_by_a_colleague(state: &mut State, resource: &'static Resource, replicas: u32) {
+    let author = Author { manager: "kubectl", subresource: Some("scale") };
+    patched(state, resource, NAME, author, &json!({ "spec": { "replicas": replicas } }));
 }
 
 /// The type of the scene's workload.

@@ -56,6 +56,8 @@ pub(crate) struct State {
     pub(crate) lost: Vec<String>,
     /// Of which requests the next answer does not come.
     pub(crate) withheld: Vec<String>,
+    /// What a colleague's count becomes in the very moment before the next change with this in its path is done.
+    pub(crate) overtaken: Vec<(String, u32)>,
     /// How many connections found nobody.
     pub(crate) turned_away: u64,
     /// What stands still: the names of controllers.
@@ -81,6 +83,7 @@ impl State {
             instead: VecDeque::new(),
             lost: Vec::new(),
             withheld: Vec::new(),
+            overtaken: Vec::new(),
             turned_away: 0,
             held: BTreeSet::new(),
             needed: BTreeMap::new(),

@@ -17,6 +17,24 @@ fn stopped(around: &Clustered, events: &[Value], at: u32, sent: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_colleagues_count_that_arrives_between_the_look_and_the_order_stays() {
+    let around = Clustered::with(Scene::of(4, 6.0)).await;
+    let mut operator = around.served().await;
+    around.cluster.is_overtaken_at("/scale", 5);
+    operator.up(6);
+    let events = operator.ended();
+    let finished = only(&events, "finished");
+    assert_ne!(finished["outcome"], "completed", "{finished:#}");
+    assert!(of_kind(&events, "rolling_back").is_empty());
+    // It was asked for once, refused by the API server, and not asked for again.
+    let answered = of_kind(&events, "scaling_answered");
+    assert!(answered.iter().all(|one| one["result"] != "done"), "{answered:#?}");
+    assert_eq!((around.counts_sent(), around.count()), (1, json!(5)));
+    around.cluster.until_ready(5).await;
+    operator.leaves().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_colleagues_kubectl_scale_stops_the_wait_and_the_watch_and_is_named() {
     let around = Clustered::with(Scene::of(4, 6.0)).await;
     let cluster = &around.cluster;

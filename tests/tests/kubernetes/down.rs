@@ -1,7 +1,8 @@
 //! A scaling down with chosen instances, in the recommended layout and under load.
 
 use scalebot_tests::binary::only;
-use scalebot_tests::clustered::{Clustered, Scene, shipped, terminated};
+use scalebot_tests::clustered::{Clustered, Scene, shipped};
+use scalebot_tests::operator::terminated;
 use serde_json::{Value, json};
 
 /// Who changes who goes first.

@@ -1,7 +1,8 @@
 //! The bot is killed right after it began something, and started again: it goes on, and nothing is done twice.
 
 use scalebot_tests::binary::{of_kind, only};
-use scalebot_tests::clustered::{Clustered, Scene, terminated};
+use scalebot_tests::clustered::{Clustered, Scene};
+use scalebot_tests::operator::terminated;
 use serde_json::{Value, json};
 
 fn watched(events: &[Value], at: u32) {

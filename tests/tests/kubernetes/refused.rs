@@ -2,8 +2,9 @@
 //! steers.
 
 use scalebot_tests::binary::{of_kind, only};
-use scalebot_tests::clustered::{Clustered, Operator, Scene, check, shipped};
+use scalebot_tests::clustered::{Clustered, Scene, shipped};
 use scalebot_tests::kubernetes::{Node, Setup};
+use scalebot_tests::operator::{Operator, check};
 use serde_json::json;
 
 /// It is refused because of that check, and what the check says.

@@ -1,8 +1,9 @@
 //! A scaling up that turned out badly, taken back: exactly the new ones go.
 
 use scalebot_tests::binary::only;
-use scalebot_tests::clustered::{Clustered, Operator, Scene};
+use scalebot_tests::clustered::{Clustered, Scene};
 use scalebot_tests::kubernetes::{Machines, Real};
+use scalebot_tests::operator::Operator;
 use serde_json::{Value, json};
 
 /// It ended early, for that reason, and the fleet is who it was before.

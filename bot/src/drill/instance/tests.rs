@@ -85,7 +85,8 @@ impl Instance {
         let store = Arc::new(Mutex::new(held));
         serve_store(&socket, &store);
 
-        let args = InstanceArgs { name: "api-5".to_owned(), store: socket, seed: 1, fault };
+        let args =
+            InstanceArgs { name: "api-5".to_owned(), store: Some(socket), alone: None, seed: 1, fault, fault_if: None };
         let mut app = App::new(args).unwrap();
         app.ready_at = Instant::now();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -197,6 +198,20 @@ async fn a_diverged_instance_agrees_below_the_fork_and_verifies_its_own_branch()
             assert_eq!(verified["is_valid"], json!(true), "{range}: {verified}");
         }
     }
+}
+
+#[tokio::test]
+async fn those_that_are_alone_are_not_halted_and_hold_the_same_chain() {
+    let (one, other) = (StoreClient::alone(), StoreClient::alone());
+    let seen = one.look().await;
+    assert_eq!((seen.halt_table.unwrap()[0].is_halted, seen.halt_signals.unwrap().len()), (Some(false), 0));
+    let head = one.head().await.unwrap().unwrap();
+    let (ours, theirs) = (one.events(1, head).await.unwrap(), other.events(1, head).await.unwrap());
+    let hashes = |events: &[StoredEvent]| events.iter().map(|event| event.content_hash.clone()).collect::<Vec<_>>();
+    assert_eq!((ours.len() as u64, hashes(&ours)), (head, hashes(&theirs)));
+    one.halt("told to").await.unwrap();
+    assert_eq!(one.look().await.halt_signals.unwrap().len(), 1);
+    assert_eq!(other.look().await.halt_signals.unwrap().len(), 0);
 }
 
 #[tokio::test]

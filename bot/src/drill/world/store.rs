@@ -27,7 +27,7 @@ pub(super) enum Part {
 /// Which sources of truth about the halt are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Sources {
+pub(in crate::drill) enum Sources {
     /// The table.
     Table,
     /// The signals.
@@ -59,27 +59,27 @@ pub(crate) struct Complexity {
 
 /// Everything that instances share.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(in crate::drill) struct Store {
     /// The rows of the halt table.
-    pub(super) halt_table: Vec<HaltRow>,
+    pub(in crate::drill) halt_table: Vec<HaltRow>,
     /// The entries of the halt stream, oldest first.
-    pub(super) halt_signals: Vec<HaltSignal>,
+    pub(in crate::drill) halt_signals: Vec<HaltSignal>,
     /// The events, the one with sequence number 1 first.
-    pub(super) events: Vec<StoredEvent>,
+    pub(in crate::drill) events: Vec<StoredEvent>,
     /// The database's connections.
     pub(super) database: Connections,
     /// Redis' connections.
     pub(super) redis: Connections,
     /// The use of the complexity budget.
-    pub(super) complexity: Complexity,
+    pub(in crate::drill) complexity: Complexity,
     /// Early warnings, in the backend's words.
-    pub(super) warnings: Vec<Value>,
+    pub(in crate::drill) warnings: Vec<Value>,
     down: Vec<Part>,
 }
 
 impl Store {
     /// The store of a new world.
-    pub(super) fn new(settings: &Settings, now: Timestamp) -> Self {
+    pub(in crate::drill) fn new(settings: &Settings, now: Timestamp) -> Self {
         let full = settings.fault == Some(Fault::DatabaseFull);
         let mut store = Self {
             halt_table: vec![HaltRow { id: 1, is_halted: Some(false), updated_at: Some(now), ..HaltRow::default() }],
@@ -110,7 +110,7 @@ impl Store {
     }
 
     /// Halts, by the sources named.
-    pub(super) fn halt(&mut self, sources: Sources, reason: &str, now: Timestamp) {
+    pub(in crate::drill) fn halt(&mut self, sources: Sources, reason: &str, now: Timestamp) {
         let crisis_event_id = self.events.last().map(|event| event.event_id.clone()).unwrap_or_default();
         if sources.table() {
             let row = HaltRow {
