@@ -25,7 +25,7 @@ pub struct SourceSays {
 /// What follows from all of them together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conclusion {
-    /// Nothing is configured that could say.
+    /// Nothing is configured that could say: that the system is not halted, nobody knows.
     NotConfigured,
     /// Every source says: not halted.
     NotHalted,
@@ -40,13 +40,19 @@ pub enum Conclusion {
 impl Conclusion {
     /// Whether an effect may happen without a governance lead's approval.
     pub fn permits(&self) -> bool {
-        matches!(self, Self::NotHalted | Self::NotConfigured)
+        matches!(self, Self::NotHalted)
+    }
+
+    /// Whether somebody who could say so has not said that it is not halted.
+    pub fn may_be_halted(&self) -> bool {
+        !matches!(self, Self::NotHalted | Self::NotConfigured)
     }
 
     /// In words; `None` when it permits.
     pub fn why(&self) -> Option<&str> {
         match self {
-            Self::NotConfigured | Self::NotHalted => None,
+            Self::NotHalted => None,
+            Self::NotConfigured => Some("nothing is configured that could say whether the system is halted"),
             Self::Halted(why) | Self::Disagree(why) | Self::Unknown(why) => Some(why),
         }
     }
@@ -150,6 +156,7 @@ mod tests {
             (vec![says("table", Some(true)), says("signals", None)], false),
             (vec![says("table", Some(false)), says("signals", None)], false),
             (vec![says("table", None)], false),
+            (vec![], false),
         ];
         for (sources, permitted) in cases {
             assert_eq!(conclude(&sources).permits(), permitted, "{sources:?}");

@@ -293,7 +293,7 @@ async fn ask(
         lifts: checked.lifts.clone(),
     };
     let asked = journal.step(&format!("approve/{round}/ask"), |_| async { request }).await?;
-    if !rounds.escalated && !halt::conclude(&checked.halt).permits() {
+    if !rounds.escalated && halt::conclude(&checked.halt).may_be_halted() {
         rounds.escalated = true;
         let why = card::in_lines(&asked.body.why);
         escalate::to_role(cx, journal, "approve/escalate", Condition::ScalingDuringHalt, &why).await?;
