@@ -5,6 +5,7 @@
 
 pub mod binary;
 pub mod changes;
+mod clock;
 pub mod clustered;
 pub mod discord;
 pub mod kubernetes;

@@ -78,8 +78,8 @@ pub struct Pods {
     load: JoinHandle<()>,
     place: Place,
     kubeconfig: PathBuf,
-    _folder: TempDir,
-    _halt: (Postgres, Redis),
+    folder: TempDir,
+    halt: (Postgres, Redis),
 }
 
 /// The type of that kind. Those of the cluster itself have no namespace.
@@ -110,36 +110,36 @@ async fn client_of(kubeconfig: &Path) -> Client {
     Client::try_from(config).unwrap()
 }
 
+/// The cluster that is named, or the double; and how its administrator reaches it.
+async fn cluster_for(scene: &Scene) -> (Place, PathBuf) {
+    if let Some(file) = std::env::var_os("SCALEBOT_TEST_KUBECONFIG") {
+        let image = std::env::var("SCALEBOT_TEST_IMAGE");
+        let image = image.expect("SCALEBOT_TEST_IMAGE names the image that pods of the cluster run");
+        return (Place::Real(image), PathBuf::from(file));
+    }
+    let fault = scene.later_ones_crash.then_some("crash");
+    let machines = Machines::Real(Real { fault, ..Real::default() });
+    // The double has a service account for whoever is asked for, and makes the workload when it is told to.
+    let manifest = Some(String::new());
+    let setup = Setup { machines, instances: scene.instances, manifest, waits: false, ..Setup::default() };
+    let cluster = Cluster::start(setup).await;
+    cluster.patience(PATIENCE);
+    let kubeconfig = cluster.kubeconfig("administrator");
+    (Place::Double(Box::new(cluster)), kubeconfig)
+}
+
 impl Pods {
     /// Everything is there; the service does not run yet.
     pub async fn with(scene: Scene) -> Self {
         let halt = halt_sources().await;
         let folder = tempfile::Builder::new().prefix("pods").tempdir().unwrap();
-        let (place, kubeconfig) = match std::env::var_os("SCALEBOT_TEST_KUBECONFIG") {
-            Some(file) => {
-                let image = std::env::var("SCALEBOT_TEST_IMAGE");
-                let image = image.expect("SCALEBOT_TEST_IMAGE names the image that pods of the cluster run");
-                (Place::Real(image), PathBuf::from(file))
-            }
-            None => {
-                let fault = scene.later_ones_crash.then_some("crash");
-                let machines = Machines::Real(Real { fault, ..Real::default() });
-                let instances = scene.instances;
-                // The double has a service account for whoever is asked for, and makes the workload when it is told to.
-                let manifest = Some(String::new());
-                let setup = Setup { machines, instances, manifest, waits: false, ..Setup::default() };
-                let cluster = Cluster::start(setup).await;
-                cluster.patience(PATIENCE);
-                let kubeconfig = cluster.kubeconfig("administrator");
-                (Place::Double(Box::new(cluster)), kubeconfig)
-            }
-        };
+        let (place, kubeconfig) = cluster_for(&scene).await;
         let client = client_of(&kubeconfig).await;
         let namespace = format!("conclave-test-{:08x}", fastrand::u32(..));
         let discord = Discord::ready_made();
         let service = Service::in_discord(&discord, "", "");
         let load = tokio::spawn(loads(client.clone(), namespace.clone()));
-        let pods = Self { service, discord, namespace, client, load, place, kubeconfig, _folder: folder, _halt: halt };
+        let pods = Self { service, discord, namespace, client, load, place, kubeconfig, folder, halt };
         pods.furnish(&scene).await;
         pods
     }
@@ -226,7 +226,7 @@ impl Pods {
         for user in config["users"].as_array_mut().unwrap() {
             user["user"] = json!({ "token": token });
         }
-        let file = self._folder.path().join("bot.kubeconfig");
+        let file = self.folder.path().join("bot.kubeconfig");
         // JSON is YAML.
         std::fs::write(&file, config.to_string()).unwrap();
         file
@@ -236,7 +236,7 @@ impl Pods {
         let usual = std::fs::read_to_string(self.service.config()).unwrap();
         let chat = &usual[usual.find("[discord]").expect("its section")..];
         let [for_postgres, for_redis, _] = SECRETS;
-        let (postgres, redis) = &self._halt;
+        let (postgres, redis) = &self.halt;
         let text = format!(
             "default_target = \"api\"\n[state]\ndirectory = \"{state}\"\n[http]\nlisten = \"{listen}\"\n\
              [log]\nformat = \"json\"\n\

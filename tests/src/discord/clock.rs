@@ -1,32 +1,10 @@
-//! The double's idea of time: real time, and whatever a test has added to it. Token life, nonce windows, buckets and the
-//! three seconds for an answer go by it, so that no test waits for minutes.
+//! Discord's moments. Token life, nonce windows, buckets and the three seconds for an answer go by the double's clock.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-/// A clock that a test can set forward.
-#[derive(Debug)]
-pub(crate) struct Clock {
-    began: Timestamp,
-    running: Instant,
-    added: Duration,
-}
-
-impl Clock {
-    pub(crate) fn new() -> Self {
-        Self { began: Timestamp::now(), running: Instant::now(), added: Duration::ZERO }
-    }
-
-    pub(crate) fn now(&self) -> Timestamp {
-        let passed = SignedDuration::try_from(self.running.elapsed() + self.added).unwrap_or(SignedDuration::MAX);
-        self.began.saturating_add(passed).unwrap_or(Timestamp::MAX)
-    }
-
-    pub(crate) fn advance(&mut self, by: Duration) {
-        self.added += by;
-    }
-}
+pub(crate) use crate::clock::Clock;
 
 /// How long it is from `earlier` to `later`; nothing where it is the other way round.
 pub(crate) fn between(earlier: Timestamp, later: Timestamp) -> Duration {

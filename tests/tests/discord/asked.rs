@@ -31,6 +31,8 @@ async fn whoever_asks_in_the_wrong_place_is_told_what_is_missing_and_who_runs_it
     let told = privately(&elsewhere.command("up", &up)).await;
     assert!(told.text.contains(&format!("Nothing was done.\nUse <#{}>", discord.channel_id("ops"))), "{told:?}");
     assert_eq!(elsewhere.proposals("up", "target", "").await, [], "it tells nothing to whoever cannot ask");
+    assert_eq!(operator.proposals("up", "target", "a").await, [("api".to_owned(), json!("api"))]);
+    assert_eq!(operator.proposals("down", "target", "web").await, []);
     for (whence, why) in [
         (Whence::DirectMessage, "In private messages nobody has a role"),
         (Whence::AnotherServer, "This bot serves another server"),
