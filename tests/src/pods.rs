@@ -277,9 +277,10 @@ impl Pods {
 
     fn api(&self, kind: &str) -> Api<DynamicObject> {
         let (resource, namespaced) = of_kind(kind);
-        match namespaced {
-            true => Api::namespaced_with(self.client.clone(), &self.namespace, &resource),
-            false => Api::all_with(self.client.clone(), &resource),
+        if namespaced {
+            Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
+        } else {
+            Api::all_with(self.client.clone(), &resource)
         }
     }
 
@@ -320,10 +321,10 @@ impl Pods {
                 while let Some(Ok(WatchEvent::Bookmark(_))) = changes.next().await {}
             }
         };
-        match timeout(CLUSTER, so).await {
-            Ok(object) => object,
-            Err(_) => panic!("{kind} {name} stays as it is: {:#}", self.object(kind, name).await),
+        if let Ok(object) = timeout(CLUSTER, so).await {
+            return object;
         }
+        panic!("{kind} {name} stays as it is: {:#}", self.object(kind, name).await)
     }
 
     /// Waits until so many pods are ready.
