@@ -91,12 +91,16 @@ impl Begun {
         let clock: Arc<dyn World> = Arc::new(System::new());
         // The front first: it also says where the program's own log goes.
         let front = front::connect(config, dir, &clock)?;
-        let observed = Arc::new(Observed::default());
+        let observed = Arc::new(Observed::new(Arc::clone(&clock)));
         let log = Log::take_over(&dir.ledger(), {
             let observed = Arc::clone(&observed);
             move |event| observed.see(event)
         })
-        .await?;
+        .await?
+        .on_failure({
+            let observed = Arc::clone(&observed);
+            move || observed.could_not_append()
+        });
 
         let (mut fleets, mut tasks) = (Vec::new(), Vec::new());
         for (name, settings, policy) in config.targets() {

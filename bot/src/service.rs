@@ -99,7 +99,7 @@ impl Service {
     /// # Errors
     /// In words: what is under way goes on all the same, and cannot be cancelled from the host.
     pub(crate) fn open_control(&mut self, socket: &Path) -> Result<(), String> {
-        self.control = Some(Control::open(socket, Arc::clone(&self.log.ledger) as _)?);
+        self.control = Some(Control::open(socket, Arc::clone(&self.log.writer))?);
         Ok(())
     }
 
@@ -125,7 +125,7 @@ impl Service {
 
     fn desk<'a>(&'a self, fleet: &'a Fleet) -> Desk<'a> {
         Desk {
-            ledger: &*self.log.ledger,
+            ledger: &*self.log.writer,
             world: &*self.log.clock,
             room: &*self.room,
             policy: &fleet.policy,
