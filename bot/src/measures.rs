@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use scalebot_commands::units::Timestamp;
 use tokio::time::Instant;
 
 /// How long something took, each time, in buckets.
@@ -143,6 +144,37 @@ impl Drop for Sent<'_> {
         if let Some(count) = self.requests.became.get(self.became as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// The heartbeats of this process, by whether they were taken.
+#[derive(Debug, Default)]
+pub(crate) struct Beats {
+    sent: AtomicU64,
+    failed: AtomicU64,
+    /// When the last one was taken, in milliseconds since 1970; 0 for never.
+    last: AtomicU64,
+}
+
+impl Beats {
+    /// One was taken, or was not.
+    pub(crate) fn came_to(&self, taken: bool) {
+        if taken {
+            self.sent.fetch_add(1, Ordering::Relaxed);
+            self.last.store(u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0), Ordering::Relaxed);
+        } else {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many came to what.
+    pub(crate) fn counts(&self) -> [(&'static str, u64); 2] {
+        [("sent", self.sent.load(Ordering::Relaxed)), ("failed", self.failed.load(Ordering::Relaxed))]
+    }
+
+    /// When the last one was taken, in milliseconds since 1970.
+    pub(crate) fn last_sent(&self) -> Option<u64> {
+        Some(self.last.load(Ordering::Relaxed)).filter(|at| *at > 0)
     }
 }
 

@@ -23,6 +23,7 @@ use crate::config::target::FleetSettings;
 use crate::drill::state::{Locked, State};
 use crate::operation_command;
 use crate::service::fleets::{self, Processes};
+use crate::service::heartbeat::Heartbeat;
 use crate::service::watch::{self, Observed, Watch};
 use crate::service::{Carried, End, Fleet, Log, Running, Service, front, is_witnessed, until_witnessed};
 use crate::state_dir::StateDir;
@@ -126,6 +127,9 @@ impl Begun {
         let watch = Watch::new(&service, &front, &carried, observed);
         if config.sections.http.enabled {
             tasks.push(watch::serve(watch.clone(), config.sections.http.listen).await?);
+        }
+        if let Some(settings) = &config.sections.heartbeat {
+            tasks.push(tokio::spawn(Heartbeat::new(settings, watch.beats())?.beat(watch.clone())));
         }
         Ok(Self { service, front, carried, watch, tasks })
     }

@@ -6,6 +6,7 @@ mod discord_front;
 mod door;
 pub(crate) mod fleets;
 pub(crate) mod front;
+pub(crate) mod heartbeat;
 mod log;
 mod posting;
 mod running;

@@ -124,6 +124,8 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use scalebot_commands::event::{Claim, Kind};
+    use sqlx::ConnectOptions as _;
+    use sqlx::sqlite::SqliteConnectOptions;
 
     use super::*;
 
@@ -149,7 +151,12 @@ mod tests {
         log.writer.append(draft(log.epoch)).await.unwrap();
         assert!(matches!(log.writer.append(draft(Epoch(0))).await, Err(AppendError::Fenced { .. })));
         assert_eq!(failed.load(Ordering::Relaxed), 0);
-        log.ledger.close().await;
+        let file = folder.path().join("ledger.db");
+        let mut other = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
+        sqlx::raw_sql("CREATE TRIGGER full BEFORE INSERT ON event BEGIN SELECT RAISE(ABORT, 'full'); END")
+            .execute(&mut other)
+            .await
+            .unwrap();
         assert!(matches!(log.writer.append(draft(log.epoch)).await, Err(AppendError::Unavailable(_))));
         assert_eq!(failed.load(Ordering::Relaxed), 1);
     }

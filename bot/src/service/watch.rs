@@ -31,6 +31,7 @@ pub(crate) use self::observed::Observed;
 use self::page::{LogFigures, Page, UnderWay};
 use super::front::Front;
 use super::{Carried, Service};
+use crate::measures::Beats;
 
 /// How long the log may take for one look.
 const LOOK: Duration = Duration::from_secs(2);
@@ -59,6 +60,7 @@ struct Watched {
     carried: Carried,
     policies: Vec<(TargetName, Policy)>,
     observed: Arc<Observed>,
+    beats: Arc<Beats>,
     /// Why nothing is carried out although the process lives.
     held: Mutex<Option<String>>,
     /// When the task that carries operations out last showed a sign of life, by the monotonic clock, in milliseconds.
@@ -77,6 +79,7 @@ impl Watch {
             carried: carried.clone(),
             policies: policies.collect(),
             observed,
+            beats: Arc::default(),
             held: Mutex::default(),
             sign: AtomicU64::new(0),
         }));
@@ -87,6 +90,16 @@ impl Watch {
     /// Nothing is carried out for that reason; `None` when it is again.
     pub(crate) fn hold(&self, why: Option<String>) {
         *self.0.held.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// Whether something can be asked for now.
+    pub(crate) async fn is_ready(&self) -> bool {
+        self.0.unready().await.is_empty()
+    }
+
+    /// Where heartbeats are counted.
+    pub(crate) fn beats(&self) -> Arc<Beats> {
+        Arc::clone(&self.0.beats)
     }
 
     /// The task that carries operations out is alive.
@@ -193,6 +206,7 @@ impl Watched {
             log,
             front_reached: self.front.is_reached().is_ok(),
             requests: self.front.requests(),
+            beats: Arc::clone(&self.beats),
             targets,
         }
     }

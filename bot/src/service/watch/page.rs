@@ -8,7 +8,7 @@ use std::time::Duration;
 use scalebot_commands::units::TargetName;
 
 use super::observed::Counted;
-use crate::measures::{Measured, Requests};
+use crate::measures::{Beats, Measured, Requests};
 
 /// Everything that is told.
 pub(super) struct Page {
@@ -20,6 +20,8 @@ pub(super) struct Page {
     pub(super) front_reached: bool,
     /// The requests to the chat system, where there is one.
     pub(super) requests: Option<Arc<Requests>>,
+    /// The heartbeats.
+    pub(super) beats: Arc<Beats>,
     /// Every fleet that is configured or held, and what is under way on it; empty where that is not known.
     pub(super) targets: BTreeMap<TargetName, Option<UnderWay>>,
 }
@@ -172,6 +174,16 @@ impl Page {
             "discord_request_duration_seconds",
             "How long a request to Discord took, without waiting for its turn.",
             latency.iter().map(|latency| (Vec::new(), latency)),
+        );
+        text.counter(
+            "heartbeats_total",
+            "Heartbeats that were sent while the bot was ready, and those that were not taken.",
+            self.beats.counts().map(|(result, count)| (labels(&[("result", result)]), count as f64)),
+        );
+        text.gauge(
+            "last_heartbeat_timestamp_seconds",
+            "When the last heartbeat was taken.",
+            one(self.beats.last_sent().map(|at| at as f64 / 1_000.0)),
         );
     }
 }

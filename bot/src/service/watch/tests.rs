@@ -55,6 +55,7 @@ impl Scene {
             carried: Carried::default(),
             policies: vec![(TargetName::new("api"), Policy::default())],
             observed,
+            beats: Arc::default(),
             held: Mutex::default(),
             sign: AtomicU64::new(0),
         };
