@@ -176,7 +176,9 @@ impl Begun {
         match (end, ended) {
             (End::NoFront(why), _) => unusable(&why),
             (End::Failed(why), _) => {
-                eprintln!("A part of the bot broke, so it stops: {why}.\nStarted again it carries on what is unfinished.");
+                eprintln!(
+                    "A part of the bot broke, so it stops: {why}.\nStarted again it carries on what is unfinished."
+                );
                 ExitCode::FAILURE
             }
             (End::Asked(Asked::Interrupt), _) => ExitCode::from(130),

@@ -195,7 +195,9 @@ async fn heartbeat(config: &Config) -> Vec<Finding> {
     let every = Millis::from(settings.every);
     let reached = TcpStream::connect((host.as_str(), port)).await;
     let mut found = vec![match reached {
-        Ok(_) => Finding::ok(HEARTBEAT, format!("{host} can be reached; it is told every {every} while the bot is ready")),
+        Ok(_) => {
+            Finding::ok(HEARTBEAT, format!("{host} can be reached; it is told every {every} while the bot is ready"))
+        }
         Err(error) => Finding::failed(
             HEARTBEAT,
             format!("{host}, port {port}, cannot be reached ({error}), so an alarm would be raised there"),

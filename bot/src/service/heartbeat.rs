@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{BoxFuture, FutureExt as _};
 use reqwest::{Client, Url, redirect};
 use scalebot_adapters::settings::{Unusable, given, length, optional_secret};
 use scalebot_commands::request::escaped;
@@ -139,16 +140,7 @@ impl Heartbeat {
 
     /// Requests it for as long as the process lives, whenever the bot is ready.
     pub(crate) async fn beat(self, watch: Watch) {
-        loop {
-            let began = Instant::now();
-            let pause = if watch.is_ready().await {
-                self.once().await;
-                self.every
-            } else {
-                LOOK.min(self.every)
-            };
-            sleep_until(began + pause).await;
-        }
+        while_ready(self.every, || watch.is_ready().boxed(), || self.once().boxed()).await;
     }
 
     async fn once(&self) {
@@ -165,6 +157,24 @@ impl Heartbeat {
         let response = self.client.get(url).send().await.map_err(|error| reason(&error))?;
         let status = response.status();
         if status.is_success() { Ok(()) } else { Err(format!("the answer was {}", status.as_u16())) }
+    }
+}
+
+/// Makes the request every so often while it is ready; while it is not, it is looked sooner.
+async fn while_ready<'a>(
+    every: Duration,
+    is_ready: impl Fn() -> BoxFuture<'a, bool>,
+    request: impl Fn() -> BoxFuture<'a, ()>,
+) {
+    loop {
+        let began = Instant::now();
+        let pause = if is_ready().await {
+            request().await;
+            every
+        } else {
+            LOOK.min(every)
+        };
+        sleep_until(began + pause).await;
     }
 }
 

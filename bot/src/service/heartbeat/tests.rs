@@ -101,3 +101,15 @@ fn what_is_shown_of_an_address_is_its_host() {
         assert!(!of(safe).is_readable_on_its_way(), "{safe}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn only_a_bot_that_is_ready_is_heard_and_as_soon_as_it_is() {
+    // Ready from 12 s to 100 s after the beginning.
+    let began = Instant::now();
+    let is_ready = || std::future::ready((12..100).contains(&began.elapsed().as_secs())).boxed();
+    let heard = Mutex::new(Vec::new());
+    let request = || std::future::ready(heard.lock().unwrap().push(began.elapsed().as_secs())).boxed();
+    let beating = while_ready(Duration::from_secs(60), is_ready, request);
+    assert!(tokio::time::timeout(Duration::from_secs(600), beating).await.is_err());
+    assert_eq!(*heard.lock().unwrap(), [15, 75]);
+}

@@ -71,9 +71,9 @@ impl Page {
             counted.ended.iter().map(|(outcome, count)| (labels(&[("outcome", outcome)]), *count as f64)),
         );
         let of_each = |figure: fn(Option<UnderWay>) -> Option<f64>| {
-            targets.iter().filter_map(move |(name, under_way)| {
-                Some((labels(&[("target", name.as_str())]), figure(*under_way)?))
-            })
+            targets
+                .iter()
+                .filter_map(move |(name, under_way)| Some((labels(&[("target", name.as_str())]), figure(*under_way)?)))
         };
         text.gauge(
             "operations_under_way",

@@ -82,7 +82,8 @@ async fn every_check_of_every_direction_has_a_label_of_its_own() {
     };
     for command in ["/scale up 6 reason:\"campaign\"", "/scale down 2 reason:\"night\""] {
         let counted = seen(&played(&Stage::with(away), command).await);
-        let of = |check: &str| counted.checks.iter().filter(|((name, _), _)| *name == check).map(|(_, count)| count).sum();
+        let of =
+            |check: &str| counted.checks.iter().filter(|((name, _), _)| *name == check).map(|(_, count)| count).sum();
         let other: u64 = of(OTHER);
         assert_eq!(other, 0, "{command}");
         let halt: u64 = of("halt_state");
@@ -112,7 +113,8 @@ fn a_step_that_another_process_began_is_not_timed() {
 #[test]
 fn what_a_later_version_calls_otherwise_is_counted_and_bounded() {
     let mut event = event(1, 0, Kind::Prechecked);
-    event.body = r#"{"checks":[{"name":"moon phase","status":"fail","more":1},{"name":"op-1","status":"fail"}]}"#.into();
+    event.body =
+        r#"{"checks":[{"name":"moon phase","status":"fail","more":1},{"name":"op-1","status":"fail"}]}"#.into();
     let counted = seen(&[event]);
     assert_eq!(counted.checks[&(OTHER, "fail")], 2);
     assert_eq!(counted.checks.len(), (CHECKS.len() + 1) * STATUSES.len());
