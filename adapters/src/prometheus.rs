@@ -240,3 +240,46 @@ fn rounded_up(moment: Timestamp) -> i64 {
     let is_whole = Timestamp::from_millisecond(whole).is_ok_and(|floor| floor >= moment);
     if is_whole { whole } else { whole.saturating_add(1) }
 }
+
+/// Reads an answer, puts the known instances' figures together, and returns everything that is said about it.
+#[cfg(any(test, feature = "hostile"))]
+pub(crate) fn read_hostile(
+    body: &[u8],
+    many: bool,
+    known: &std::collections::HashMap<String, scalebot_commands::units::InstanceId>,
+) -> Vec<String> {
+    let kind = if many { answer::Kind::Matrix } else { answer::Kind::Vector };
+    let mut said: Vec<String> = answer::words(body).into_iter().collect();
+    let series = match answer::read(body, kind) {
+        Ok(series) => series,
+        Err(wrong) => {
+            said.push(wrong);
+            return said;
+        }
+    };
+    let moments: Vec<i64> = series.iter().flat_map(|one| one.points.iter().map(|(at, _)| *at)).take(16).collect();
+    let sorted = |apart| figures::Answer::sorted("q".to_owned(), series.clone(), "instance", apart, known);
+    let (requests, buckets, duration) = match (sorted(Some("status")), sorted(Some("le")), sorted(None)) {
+        (Ok(requests), Ok(buckets), duration) => {
+            said.extend(duration.as_ref().err().cloned());
+            (requests, buckets, duration.unwrap_or_default())
+        }
+        (requests, buckets, _) => {
+            said.extend(requests.err().into_iter().chain(buckets.err()));
+            return said;
+        }
+    };
+    let counters = figures::Counters {
+        requests,
+        halt_refusals: None,
+        buckets,
+        duration,
+        started: None,
+        slots_busy: None,
+        slots: None,
+    };
+    for instance in known.values() {
+        said.extend(moments.iter().filter_map(|moment| counters.of(instance, *moment).err()));
+    }
+    said
+}
