@@ -44,12 +44,20 @@ pub fn may_be_shown(text: &str) {
     assert_eq!(escaped(&line, LONGEST), line, "something in it acts");
 }
 
-/// What is said of a failure may be shown.
-///
-/// # Panics
-/// When it may not.
-pub fn read_or_refused<T>(read: Result<T, PortError>) -> Option<T> {
-    read.inspect_err(|error| may_be_shown(&error.to_string())).ok()
+/// How many questions were answered by something that could be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Read(pub usize);
+
+impl Read {
+    /// What was read, counted; what is said of a failure may be shown.
+    ///
+    /// # Panics
+    /// When it may not.
+    fn or_refused<T>(&mut self, read: Result<T, PortError>) -> Option<T> {
+        let read = read.inspect_err(|error| may_be_shown(&error.to_string())).ok()?;
+        self.0 += 1;
+        Some(read)
+    }
 }
 
 /// Every text in it may be shown, but those that name something: they are compared, and escaped where they are shown.

@@ -258,16 +258,14 @@ pub(crate) fn read_hostile(
         }
     };
     let moments: Vec<i64> = series.iter().flat_map(|one| one.points.iter().map(|(at, _)| *at)).take(16).collect();
-    let sorted = |apart| figures::Answer::sorted("q".to_owned(), series.clone(), "instance", apart, known);
-    let (requests, buckets, duration) = match (sorted(Some("status")), sorted(Some("le")), sorted(None)) {
-        (Ok(requests), Ok(buckets), duration) => {
-            said.extend(duration.as_ref().err().cloned());
-            (requests, buckets, duration.unwrap_or_default())
-        }
-        (requests, buckets, _) => {
-            said.extend(requests.err().into_iter().chain(buckets.err()));
-            return said;
-        }
+    let sorted = |series: &[answer::Series], apart| {
+        figures::Answer::sorted("q".to_owned(), series.to_vec(), "instance", apart, known)
+    };
+    let first = series.get(..1).unwrap_or_default();
+    let all = (sorted(&series, Some("status")), sorted(&series, Some("le")), sorted(first, None));
+    let (Ok(requests), Ok(buckets), Ok(duration)) = all else {
+        said.extend([all.0.err(), all.1.err(), all.2.err()].into_iter().flatten());
+        return said;
     };
     let counters = figures::Counters {
         requests,

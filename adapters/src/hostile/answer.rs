@@ -19,7 +19,7 @@ pub fn answer(good: &Value, choices: &mut Choices<'_>) -> Vec<u8> {
         _ => {}
     }
     let mut value = good.clone();
-    for _ in 0..=choices.one_of(CHANGES) {
+    for _ in 0..choices.one_of(CHANGES + 1) {
         change(&mut value, choices);
     }
     let mut bytes = serde_json::to_vec(&value).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! HAProxy: the two tables that its runtime API answers with.
 
-use super::{Choices, may_be_shown};
+use super::{Choices, Read, may_be_shown};
 use crate::haproxy;
 
 const STATES: &str = "\
@@ -10,11 +10,11 @@ const STATES: &str = "\
 const FIGURES: &str = "\
 # pxname,svname,qcur,scur,stot,bck,cookie,\napi,srv-api-1,0,2,90,0,,\napi,srv-api-2,0,0,40,0,,";
 
-/// HAProxy answers with that.
+/// HAProxy answers with that. Whether it could be read.
 ///
 /// # Panics
 /// When something does not hold.
-pub fn haproxy(bytes: &[u8]) {
+pub fn haproxy(bytes: &[u8]) -> Read {
     let mut choices = Choices::of(bytes);
     let mut changed = |table: &str| {
         let mut cells: Vec<String> = table.split_inclusive([' ', ',', '\n']).map(str::to_owned).collect();
@@ -40,7 +40,11 @@ pub fn haproxy(bytes: &[u8]) {
         cells.concat()
     };
     let (states, figures) = (changed(STATES), changed(FIGURES));
-    if let Err(wrong) = haproxy::read_hostile(&states, &figures) {
-        may_be_shown(&wrong);
+    match haproxy::read_hostile(&states, &figures) {
+        Ok(()) => Read(1),
+        Err(wrong) => {
+            may_be_shown(&wrong);
+            Read(0)
+        }
     }
 }

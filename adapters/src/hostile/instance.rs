@@ -12,7 +12,7 @@ use scalebot_commands::ports::{Instance, InstanceState, PortError, Probe as _};
 use scalebot_commands::units::{InstanceId, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Choices, answer, fast, may_be_shown, read_or_refused, texts_may_be_shown};
+use super::{Choices, Read, answer, fast, may_be_shown, texts_may_be_shown};
 use crate::conclave::{Conclave, Config, KeyProbe, Paths};
 use crate::http::{Arriving, Carrier, Reach, Unanswered};
 use crate::scrape;
@@ -57,8 +57,8 @@ fn good() -> Value {
 fn good_list() -> Value {
     json!([{
         "what": "a vote", "constitutional": true, "since": "2026-01-08T03:00:00Z", "mode_id": "m", "metric_name": "lag",
-        "current_value": 1.5, "threshold": 1.0, "severity": "warning", "recommended_action": "look",
-        "acknowledged": false, "is_acknowledged": false,
+        "current_value": 1.5, "threshold": 1.0, "threshold_type": "warning", "recommended_action": "look",
+        "is_acknowledged": false,
     }])
 }
 
@@ -78,11 +78,11 @@ fn prober() -> &'static (Conclave, Arc<Answers>) {
     })
 }
 
-/// An instance answers every question with that.
+/// An instance answers every question with that. How many of its answers could be read.
 ///
 /// # Panics
 /// When something does not hold.
-pub fn instance(bytes: &[u8]) {
+pub fn instance(bytes: &[u8]) -> Read {
     let mut choices = Choices::of(bytes);
     let status = STATUSES.get(choices.one_of(STATUSES.len())).copied().unwrap_or(200);
     let good = if choices.one_of(2) == 0 { good() } else { good_list() };
@@ -100,28 +100,30 @@ pub fn instance(bytes: &[u8]) {
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     *answers.0.lock().unwrap_or_else(PoisonError::into_inner) = (status, body);
+    let mut read = Read::default();
     let asked = async {
-        read_or_refused(conclave.healthy(&instance).await);
-        if let Some(readiness) = read_or_refused(conclave.ready(&instance).await) {
+        read.or_refused(conclave.healthy(&instance).await);
+        if let Some(readiness) = read.or_refused(conclave.ready(&instance).await) {
             texts_may_be_shown(&json!(readiness.checks));
         }
-        if let Some(halt) = read_or_refused(conclave.halt(&instance).await) {
+        if let Some(halt) = read.or_refused(conclave.halt(&instance).await) {
             texts_may_be_shown(&json!(halt));
         }
-        if let Some(link) = read_or_refused(conclave.link(&instance, 7).await) {
+        if let Some(link) = read.or_refused(conclave.link(&instance, 7).await) {
             texts_may_be_shown(&json!(link));
         }
-        if let Some(keys) = read_or_refused(conclave.keys(&instance).await) {
+        if let Some(keys) = read.or_refused(conclave.keys(&instance).await) {
             texts_may_be_shown(&json!(keys));
         }
-        if let Some(work) = read_or_refused(conclave.work(&instance).await) {
+        if let Some(work) = read.or_refused(conclave.work(&instance).await) {
             texts_may_be_shown(&json!(work));
         }
-        if let Some(warnings) = read_or_refused(conclave.warnings(&instance).await) {
+        if let Some(warnings) = read.or_refused(conclave.warnings(&instance).await) {
             texts_may_be_shown(&json!(warnings));
         }
     };
     assert!(asked.now_or_never().is_some(), "everything is at hand, and it waits");
+    read
 }
 
 /// A page of metrics as the backend gives it.
@@ -133,17 +135,17 @@ http_request_duration_seconds_bucket{service=\"api\",endpoint=\"/v1/events/7\",l
 http_request_duration_seconds_sum{service=\"api\",endpoint=\"/v1/events/7\"} 3.5\n\
 process_cpu_seconds_total 4.5\nprocess_resident_memory_bytes 5.2e+07\nprocess_start_time_seconds 1.7e+09\n";
 
-/// An instance gives a page of metrics that is that.
+/// An instance gives a page of metrics that is that. Whether it could be read.
 ///
 /// # Panics
 /// When something does not hold.
-pub fn metrics(bytes: &[u8]) {
+pub fn metrics(bytes: &[u8]) -> Read {
     let mut choices = Choices::of(bytes);
     let mut page = PAGE.to_owned();
-    if choices.one_of(8) == 0 {
+    if choices.one_of(8) == 1 {
         page = String::from_utf8_lossy(choices.rest()).into_owned();
     } else {
-        for _ in 0..=choices.one_of(4) {
+        for _ in 0..choices.one_of(5) {
             // Somewhere between two characters; the page is of one byte each until something else is put in.
             let at = choices.one_of(256) * page.len() / 256;
             let at = (0..=at).rev().find(|at| page.is_char_boundary(*at)).unwrap_or(0);
@@ -152,7 +154,11 @@ pub fn metrics(bytes: &[u8]) {
             page.replace_range(at..upto, &choices.text());
         }
     }
-    if let Err(wrong) = scrape::read_page(&page) {
-        may_be_shown(&wrong);
+    match scrape::read_page(&page) {
+        Ok(()) => Read(1),
+        Err(wrong) => {
+            may_be_shown(&wrong);
+            Read(0)
+        }
     }
 }

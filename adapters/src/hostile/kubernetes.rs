@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 use super::answer::change;
-use super::{Choices, may_be_shown, read_or_refused, texts_may_be_shown};
+use super::{Choices, Read, may_be_shown, texts_may_be_shown};
 use crate::kubernetes::Settings;
 use crate::kubernetes::hostile::{Answers, fleet};
 
@@ -145,14 +145,14 @@ fn runtime() -> &'static Runtime {
     })
 }
 
-/// The API server holds that.
+/// The API server holds that. How many questions could be answered by it.
 ///
 /// # Panics
 /// When something does not hold.
-pub fn kubernetes(bytes: &[u8]) {
+pub fn kubernetes(bytes: &[u8]) -> Read {
     let mut choices = Choices::of(bytes);
     let mut good = good();
-    for _ in 0..=choices.one_of(4) {
+    for _ in 0..choices.one_of(5) {
         let at = choices.one_of(good.len());
         if let Some((_, object)) = good.get_mut(at) {
             change(object, &mut choices);
@@ -168,31 +168,33 @@ pub fn kubernetes(bytes: &[u8]) {
         Err(error) => panic!("{error}"),
     };
     runtime().block_on(async {
+        let mut read = Read::default();
         let fleet = fleet(Answers(Arc::new(answers)), &settings);
-        if let Some(state) = read_or_refused(fleet.observe().await) {
+        if let Some(state) = read.or_refused(fleet.observe().await) {
             texts_may_be_shown(&json!(state));
         }
-        if let Some(headroom) = read_or_refused(fleet.headroom(Replicas(8)).await) {
+        if let Some(headroom) = read.or_refused(fleet.headroom(Replicas(8)).await) {
             may_be_shown(&headroom.source);
             headroom.runs_out.iter().for_each(|text| may_be_shown(text));
         }
-        if let Some(steering) = read_or_refused(fleet.steered_by().await) {
+        if let Some(steering) = read.or_refused(fleet.steered_by().await) {
             texts_may_be_shown(&json!(steering));
         }
-        if let Some(declared) = read_or_refused(fleet.declared().await) {
+        if let Some(declared) = read.or_refused(fleet.declared().await) {
             texts_may_be_shown(&json!(declared));
         }
-        if let Some(Some(budget)) = read_or_refused(fleet.disruptions_allowed().await) {
+        if let Some(Some(budget)) = read.or_refused(fleet.disruptions_allowed().await) {
             may_be_shown(&budget.source);
         }
-        if let Some(held) = read_or_refused(fleet.held_by(&OperationId::new("op-1")).await) {
+        if let Some(held) = read.or_refused(fleet.held_by(&OperationId::new("op-1")).await) {
             texts_may_be_shown(&json!(held));
         }
-        if let Some(log) = read_or_refused(fleet.logs(&InstanceId::new("api-1-1"), LOG).await) {
+        if let Some(log) = read.or_refused(fleet.logs(&InstanceId::new("api-1-1"), LOG).await) {
             assert!(log.len() <= LOG, "{} bytes", log.len());
         }
         let traffic = fleet.traffic();
-        read_or_refused(traffic.routed().await);
-        read_or_refused(traffic.draining().await);
-    });
+        read.or_refused(traffic.routed().await);
+        read.or_refused(traffic.draining().await);
+        read
+    })
 }
