@@ -122,3 +122,12 @@ fn unnameable(instance: &InstanceId) -> OrderAnswer {
 fn quote(text: &str) -> String {
     escaped(text, QUOTED)
 }
+
+/// Reads both tables, and returns what is wrong with them.
+#[cfg(any(test, feature = "hostile"))]
+pub(crate) fn read_hostile(states: &str, figures: &str) -> Result<(), String> {
+    let servers = servers::read(states, figures)?;
+    let by_name = Mapping::Name { before: "srv-".to_owned(), after: String::new() };
+    let routed = by_name.routed(&servers).len().max(Mapping::Address(Vec::new()).routed(&servers).len());
+    if routed > servers.len() { Err("more instances than servers".to_owned()) } else { Ok(()) }
+}

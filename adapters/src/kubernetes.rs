@@ -12,6 +12,8 @@ mod declared;
 mod disruption;
 mod doctor;
 mod endpoints;
+#[cfg(any(test, feature = "hostile"))]
+pub(crate) mod hostile;
 mod logs;
 mod missing;
 #[cfg(test)]

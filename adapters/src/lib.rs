@@ -4,6 +4,8 @@ pub mod conclave;
 pub mod doctor;
 pub mod documents;
 pub mod haproxy;
+#[cfg(any(test, feature = "hostile"))]
+pub mod hostile;
 pub mod http;
 pub mod kubernetes;
 pub mod ledger;

@@ -240,3 +240,44 @@ fn rounded_up(moment: Timestamp) -> i64 {
     let is_whole = Timestamp::from_millisecond(whole).is_ok_and(|floor| floor >= moment);
     if is_whole { whole } else { whole.saturating_add(1) }
 }
+
+/// Reads an answer, puts the known instances' figures together, and returns everything that is said about it.
+#[cfg(any(test, feature = "hostile"))]
+pub(crate) fn read_hostile(
+    body: &[u8],
+    many: bool,
+    known: &std::collections::HashMap<String, scalebot_commands::units::InstanceId>,
+) -> Vec<String> {
+    let kind = if many { answer::Kind::Matrix } else { answer::Kind::Vector };
+    let mut said: Vec<String> = answer::words(body).into_iter().collect();
+    let series = match answer::read(body, kind) {
+        Ok(series) => series,
+        Err(wrong) => {
+            said.push(wrong);
+            return said;
+        }
+    };
+    let moments: Vec<i64> = series.iter().flat_map(|one| one.points.iter().map(|(at, _)| *at)).take(16).collect();
+    let sorted = |series: &[answer::Series], apart| {
+        figures::Answer::sorted("q".to_owned(), series.to_vec(), "instance", apart, known)
+    };
+    let first = series.get(..1).unwrap_or_default();
+    let all = (sorted(&series, Some("status")), sorted(&series, Some("le")), sorted(first, None));
+    let (Ok(requests), Ok(buckets), Ok(duration)) = all else {
+        said.extend([all.0.err(), all.1.err(), all.2.err()].into_iter().flatten());
+        return said;
+    };
+    let counters = figures::Counters {
+        requests,
+        halt_refusals: None,
+        buckets,
+        duration,
+        started: None,
+        slots_busy: None,
+        slots: None,
+    };
+    for instance in known.values() {
+        said.extend(moments.iter().filter_map(|moment| counters.of(instance, *moment).err()));
+    }
+    said
+}

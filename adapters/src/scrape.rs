@@ -172,3 +172,12 @@ impl Reader {
         Ok((self.world.monotonic(), figures))
     }
 }
+
+/// Reads a whole page, and returns what is wrong with it.
+#[cfg(any(test, feature = "hostile"))]
+pub(crate) fn read_page(page: &str) -> Result<(), String> {
+    let config = Config::default();
+    let mut read = Page::new(&config);
+    page.lines().try_for_each(|line| read.take(line))?;
+    read.finish().map(|_| ())
+}

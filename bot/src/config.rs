@@ -23,6 +23,7 @@ use self::source::Source;
 pub(crate) use self::source::Wrong;
 use self::target::TargetSettings;
 use crate::discord;
+use crate::service::heartbeat;
 
 /// Everything that is configured, and held against itself.
 #[derive(Clone, Debug)]
@@ -50,6 +51,9 @@ pub(crate) struct Sections {
     /// Where it tells a monitoring system how it is.
     #[serde(default)]
     pub(crate) http: HttpSettings,
+    /// Who is told that the bot is ready; nobody without it.
+    #[serde(default)]
+    pub(crate) heartbeat: Option<heartbeat::Settings>,
     /// The server that is served; without it, whoever types on standard input.
     #[serde(default)]
     pub(crate) discord: Option<discord::Settings>,

@@ -12,6 +12,7 @@ pub mod drawing;
 mod drill;
 mod ledger_command;
 mod logging;
+mod measures;
 mod operation_command;
 mod palette;
 mod private_socket;

@@ -23,6 +23,7 @@ use crate::config::target::FleetSettings;
 use crate::drill::state::{Locked, State};
 use crate::operation_command;
 use crate::service::fleets::{self, Processes};
+use crate::service::heartbeat::Heartbeat;
 use crate::service::watch::{self, Observed, Watch};
 use crate::service::{Carried, End, Fleet, Log, Running, Service, front, is_witnessed, until_witnessed};
 use crate::state_dir::StateDir;
@@ -91,12 +92,16 @@ impl Begun {
         let clock: Arc<dyn World> = Arc::new(System::new());
         // The front first: it also says where the program's own log goes.
         let front = front::connect(config, dir, &clock)?;
-        let observed = Arc::new(Observed::default());
+        let observed = Arc::new(Observed::new(Arc::clone(&clock)));
         let log = Log::take_over(&dir.ledger(), {
             let observed = Arc::clone(&observed);
             move |event| observed.see(event)
         })
-        .await?;
+        .await?
+        .on_failure({
+            let observed = Arc::clone(&observed);
+            move || observed.could_not_append()
+        });
 
         let (mut fleets, mut tasks) = (Vec::new(), Vec::new());
         for (name, settings, policy) in config.targets() {
@@ -122,6 +127,9 @@ impl Begun {
         let watch = Watch::new(&service, &front, &carried, observed);
         if config.sections.http.enabled {
             tasks.push(watch::serve(watch.clone(), config.sections.http.listen).await?);
+        }
+        if let Some(settings) = &config.sections.heartbeat {
+            tasks.push(tokio::spawn(Heartbeat::new(settings, watch.beats())?.beat(watch.clone())));
         }
         Ok(Self { service, front, carried, watch, tasks })
     }

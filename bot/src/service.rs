@@ -6,6 +6,7 @@ mod discord_front;
 mod door;
 pub(crate) mod fleets;
 pub(crate) mod front;
+pub(crate) mod heartbeat;
 mod log;
 mod posting;
 mod running;
@@ -99,7 +100,7 @@ impl Service {
     /// # Errors
     /// In words: what is under way goes on all the same, and cannot be cancelled from the host.
     pub(crate) fn open_control(&mut self, socket: &Path) -> Result<(), String> {
-        self.control = Some(Control::open(socket, Arc::clone(&self.log.ledger) as _)?);
+        self.control = Some(Control::open(socket, Arc::clone(&self.log.writer))?);
         Ok(())
     }
 
@@ -125,7 +126,7 @@ impl Service {
 
     fn desk<'a>(&'a self, fleet: &'a Fleet) -> Desk<'a> {
         Desk {
-            ledger: &*self.log.ledger,
+            ledger: &*self.log.writer,
             world: &*self.log.clock,
             room: &*self.room,
             policy: &fleet.policy,

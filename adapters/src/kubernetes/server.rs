@@ -79,6 +79,12 @@ impl Server {
         Ok(Self { client, address, limit: settings.time_out, closed_until: Arc::default() })
     }
 
+    /// A server to which that client speaks.
+    #[cfg(any(test, feature = "hostile"))]
+    pub(super) fn by(client: Client, limit: Duration) -> Self {
+        Self { client, address: "http://localhost/".to_owned(), limit, closed_until: Arc::default() }
+    }
+
     /// Where it is.
     pub(super) fn address(&self) -> &str {
         &self.address

@@ -10,7 +10,8 @@ use scalebot_adapters::ledger::SqliteLedger;
 use scalebot_adapters::process::Holder;
 use scalebot_commands::ports::Ledger as _;
 use scalebot_commands::supervisor::parked;
-use tokio::net::TcpListener;
+use scalebot_commands::units::Millis;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::Look;
 use crate::config::Config;
@@ -21,6 +22,7 @@ const CONFIGURATION: &str = "configuration";
 const STATE: &str = "state directory";
 const LOG: &str = "operational log";
 const HEALTH: &str = "health and metrics";
+const HEARTBEAT: &str = "heartbeat";
 
 pub(super) fn looks<'a>(config: &'a Config, dir: &'a StateDir) -> Vec<Look<'a>> {
     vec![
@@ -29,6 +31,7 @@ pub(super) fn looks<'a>(config: &'a Config, dir: &'a StateDir) -> Vec<Look<'a>> 
         Look::at(LOG, async { vec![log(dir).await] }),
         Look::at("chat", chat(config)),
         Look::at(HEALTH, health(config, dir)),
+        Look::at(HEARTBEAT, heartbeat(config)),
     ]
 }
 
@@ -174,6 +177,38 @@ async fn health(config: &Config, dir: &StateDir) -> Vec<Finding> {
             HEALTH,
             format!("{listen} can be reached from other machines, without a password"),
             "Let only the monitoring system reach it, or listen on 127.0.0.1.",
+        ));
+    }
+    found
+}
+
+/// The address is not requested: that would say that the bot is ready.
+async fn heartbeat(config: &Config) -> Vec<Finding> {
+    let Some(settings) = &config.sections.heartbeat else {
+        return vec![Finding::not_configured(HEARTBEAT, "nobody is told that the bot is ready")];
+    };
+    let address = match settings.address() {
+        Ok(address) => address,
+        Err(error) => return vec![Finding::failed(HEARTBEAT, error.to_string(), "Write down the address once more.")],
+    };
+    let (host, port) = address.host();
+    let every = Millis::from(settings.every);
+    let reached = TcpStream::connect((host.as_str(), port)).await;
+    let mut found = vec![match reached {
+        Ok(_) => {
+            Finding::ok(HEARTBEAT, format!("{host} can be reached; it is told every {every} while the bot is ready"))
+        }
+        Err(error) => Finding::failed(
+            HEARTBEAT,
+            format!("{host}, port {port}, cannot be reached ({error}), so an alarm would be raised there"),
+            "See that this machine may reach it, or correct heartbeat.url.",
+        ),
+    }];
+    if address.is_readable_on_its_way() {
+        found.push(Finding::warn(
+            HEARTBEAT,
+            "the address can be read on its way, and whoever knows it can say that the bot lives",
+            "Use an address that begins with https://.",
         ));
     }
     found

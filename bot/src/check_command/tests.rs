@@ -125,6 +125,32 @@ async fn what_is_wrong_on_the_host_is_found() {
 }
 
 #[tokio::test]
+async fn who_waits_for_the_heartbeat_is_reached_and_not_told_anything() {
+    let host = Host::new();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let more = format!("[http]\nenabled = false\n[heartbeat]\nurl = \"http://{at}/hidden\"\n");
+    let found = host.found(&more).await;
+    let [line] = of(&found, "heartbeat")[..] else { panic!("{found:?}") };
+    assert_eq!(
+        (line.status, line.text.as_str()),
+        (Status::Ok, "127.0.0.1 can be reached; it is told every 60 s while the bot is ready")
+    );
+    // Somebody has called, and said nothing.
+    let (mut called, _) = listener.accept().await.unwrap();
+    let mut heard = Vec::new();
+    tokio::io::AsyncReadExt::read_to_end(&mut called, &mut heard).await.unwrap();
+    assert_eq!(heard, b"");
+
+    drop(listener);
+    let found = host.found(&more).await;
+    assert_eq!(of(&found, "heartbeat")[0].status, Status::Failed);
+    assert!(!said(&found).contains("hidden"));
+    let found = host.found("[http]\nenabled = false\n").await;
+    assert_eq!(of(&found, "heartbeat")[0].status, Status::NotConfigured);
+}
+
+#[tokio::test]
 async fn an_operation_that_waits_for_a_person_is_named() {
     let host = Host::new();
     std::fs::create_dir(host.state()).unwrap();

@@ -35,6 +35,9 @@ pub(super) fn whole(source: &Source, sections: &Sections, policies: &BTreeMap<St
     if let Some(discord) = &sections.discord {
         discord.usable().map_err(|unusable| source.wrong(&unusable.key, unusable.why))?;
     }
+    if let Some(heartbeat) = &sections.heartbeat {
+        heartbeat.usable().map_err(|unusable| source.wrong(&unusable.key, unusable.why))?;
+    }
     if sections.targets.is_empty() {
         return Err(source.wrong("targets", "describe at least one fleet, below [targets.NAME]"));
     }

@@ -23,6 +23,7 @@ use super::room::placed::{Board, PlacedFile};
 use super::room::{DiscordRoom, Shared};
 use super::settings::Settings;
 use super::wire::Did;
+use crate::measures::Requests;
 use crate::reception::Reception;
 
 /// How often the marks of open requests are read although they are told of: one may come before the message that it is
@@ -140,6 +141,11 @@ impl Front {
     /// Why not, in words.
     pub(crate) fn is_reached(&self) -> Result<(), String> {
         self.reach.is_reached()
+    }
+
+    /// What its requests came to.
+    pub(crate) fn requests(&self) -> Arc<Requests> {
+        self.rest.requests()
     }
 }
 

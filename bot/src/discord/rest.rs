@@ -31,6 +31,7 @@ pub(crate) use self::fault::{Fault, code};
 use self::limits::{Limits, Route, Ticket, Told, Turn};
 pub(crate) use self::posted::Posted;
 pub(crate) use self::routes::Place;
+use crate::measures::{Became, Requests};
 
 /// How long one request may take.
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -69,6 +70,8 @@ struct Inner {
     under_way: Semaphore,
     urgent: Semaphore,
     token_refused: AtomicBool,
+    /// What requests came to, and how long they took.
+    requests: Arc<Requests>,
     /// Whether the last request reached Discord.
     reachable: tokio::sync::watch::Sender<bool>,
     /// The bot itself, once it was asked.
@@ -116,6 +119,19 @@ enum Came {
     Failed(Fault),
 }
 
+impl Came {
+    /// As it is counted.
+    fn became(&self) -> Became {
+        match self {
+            Self::Done(_) => Became::Done,
+            Self::TooMany { .. } => Became::RateLimited,
+            Self::Failed(Fault::TokenRefused) => Became::Refused,
+            Self::Failed(Fault::Refused(refusal)) if refusal.status < 500 => Became::Refused,
+            Self::Failed(_) => Became::Failed,
+        }
+    }
+}
+
 impl Rest {
     /// Discord at that base, by that token.
     ///
@@ -143,9 +159,15 @@ impl Rest {
             under_way: Semaphore::new(UNDER_WAY),
             urgent: Semaphore::new(URGENT),
             token_refused: AtomicBool::new(false),
+            requests: Arc::default(),
             reachable: tokio::sync::watch::Sender::new(true),
             me: tokio::sync::OnceCell::new(),
         })))
+    }
+
+    /// What requests came to, each attempt by itself.
+    pub(crate) fn requests(&self) -> Arc<Requests> {
+        Arc::clone(&self.0.requests)
     }
 
     /// Whether the last request reached Discord, for whoever waits until it does.
@@ -208,12 +230,14 @@ impl Rest {
         let lane = if call.route.urgent { &self.0.urgent } else { &self.0.under_way };
         let turn = self.turn(call, given_up_at).await?;
         let _lane = lane.acquire().await.map_err(|_| Fault::Unreachable("the bot is ending".to_owned()))?;
+        let sent = self.0.requests.sent();
         let came = self.send(call).await;
         let (came, told) = match came {
             Ok((came, told)) => (came, Some(told)),
             Err(fault) => (Came::Failed(fault), None),
         };
         let now = Instant::now();
+        sent.came_to(came.became());
         if let Came::TooMany { wait, global } = &came {
             tracing::debug!(doing = call.doing, seconds = wait.as_secs_f64(), global, "Discord asks to wait");
             self.limits().refused(&call.route, *wait, *global, now);

@@ -7,6 +7,7 @@ use scalebot_commands::ports::{LogChannel, Room, World};
 
 use super::front::{Front, Left};
 use crate::discord::{self, Files, Settings};
+use crate::measures::Requests;
 use crate::reception::Reception;
 use crate::state_dir::StateDir;
 
@@ -41,5 +42,9 @@ impl Front for DiscordFront {
 
     fn is_reached(&self) -> Result<(), String> {
         self.0.is_reached()
+    }
+
+    fn requests(&self) -> Option<Arc<Requests>> {
+        Some(self.0.requests())
     }
 }

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::console::{Console, Medium};
 use crate::discord;
 use crate::logging;
+use crate::measures::Requests;
 use crate::reception::Reception;
 use crate::state_dir::StateDir;
 
@@ -34,6 +35,11 @@ pub(crate) trait Front: Send + Sync {
     /// # Errors
     /// Why not, in words.
     fn is_reached(&self) -> Result<(), String>;
+
+    /// What its requests came to; `None` where it makes none.
+    fn requests(&self) -> Option<Arc<Requests>> {
+        None
+    }
 }
 
 /// Why a front hands nothing in any more.

@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use scalebot_adapters::ledger::SqliteLedger;
-use scalebot_commands::event::Event;
-use scalebot_commands::ports::{ClaimHeld, Documents, Ledger as _, LogChannel, Ports, Room, Target, World};
-use scalebot_commands::units::Epoch;
+use scalebot_commands::event::{Draft, Event};
+use scalebot_commands::ports::{
+    AppendError, ClaimHeld, Documents, Ledger, LedgerError, LogChannel, Ports, Room, Target, World,
+};
+use scalebot_commands::units::{Epoch, OperationId};
 use tokio::sync::Notify;
 
 use super::posting::Posting;
@@ -16,6 +19,8 @@ use crate::system::System;
 pub(crate) struct Log {
     /// The log itself.
     pub(crate) ledger: Arc<SqliteLedger>,
+    /// The same for whoever appends: what it cannot take is told.
+    pub(crate) writer: Arc<dyn Ledger>,
     /// The fencing epoch of this process.
     pub(crate) epoch: Epoch,
     /// Time, identifiers, randomness.
@@ -39,7 +44,15 @@ impl Log {
             }
         });
         let epoch = ledger.take_over().await.map_err(|error| error.to_string())?;
-        Ok(Self { ledger: Arc::new(ledger), epoch, clock: Arc::new(System::new()), appended })
+        let ledger = Arc::new(ledger);
+        let writer = Arc::clone(&ledger) as _;
+        Ok(Self { ledger, writer, epoch, clock: Arc::new(System::new()), appended })
+    }
+
+    /// `failed` is called with each event that the log cannot take, and returns at once.
+    pub(crate) fn on_failure(self, failed: impl Fn() + Send + Sync + 'static) -> Self {
+        let writer = Arc::new(Told { ledger: self.writer, failed });
+        Self { writer, ..self }
     }
 
     /// What is not finished.
@@ -54,7 +67,7 @@ impl Log {
     pub(crate) fn ports(&self, room: Arc<dyn Room>, documents: Arc<dyn Documents>, target: Target) -> Ports {
         Ports {
             world: Arc::clone(&self.clock),
-            ledger: Arc::clone(&self.ledger) as _,
+            ledger: Arc::clone(&self.writer),
             samples: Arc::clone(&self.ledger) as _,
             room,
             documents,
@@ -69,5 +82,82 @@ impl Log {
             appended: Arc::clone(&self.appended),
             clock: Arc::clone(&self.clock),
         }
+    }
+}
+
+/// A log that tells of what it cannot take.
+struct Told<F> {
+    ledger: Arc<dyn Ledger>,
+    failed: F,
+}
+
+#[async_trait]
+impl<F: Fn() + Send + Sync> Ledger for Told<F> {
+    async fn append(&self, draft: Draft) -> Result<Event, AppendError> {
+        let appended = self.ledger.append(draft).await;
+        // To be refused, by another process or by what is under way, is no failure of the log.
+        if matches!(appended, Err(AppendError::Unavailable(_))) {
+            (self.failed)();
+        }
+        appended
+    }
+
+    async fn events_of(&self, operation: &OperationId) -> Result<Vec<Event>, LedgerError> {
+        self.ledger.events_of(operation).await
+    }
+
+    async fn events_after(&self, after: u64, limit: u32) -> Result<Vec<Event>, LedgerError> {
+        self.ledger.events_after(after, limit).await
+    }
+
+    async fn claims(&self) -> Result<Vec<ClaimHeld>, LedgerError> {
+        self.ledger.claims().await
+    }
+
+    async fn latest(&self, kind: &str, limit: u32) -> Result<Vec<Event>, LedgerError> {
+        self.ledger.latest(kind, limit).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use scalebot_commands::event::{Claim, Kind};
+    use sqlx::ConnectOptions as _;
+    use sqlx::sqlite::SqliteConnectOptions;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_log_cannot_take_is_told_and_what_it_refuses_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let failed = Arc::new(AtomicU64::new(0));
+        let log = Log::take_over(&folder.path().join("ledger.db"), |_| ()).await.unwrap().on_failure({
+            let failed = Arc::clone(&failed);
+            move || {
+                failed.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let draft = |epoch| Draft {
+            operation: None,
+            op_seq: 0,
+            epoch,
+            at: log.clock.now(),
+            kind: Kind::CommandRefused,
+            body: "{}".to_owned(),
+            claim: Claim::Keep,
+        };
+        log.writer.append(draft(log.epoch)).await.unwrap();
+        assert!(matches!(log.writer.append(draft(Epoch(0))).await, Err(AppendError::Fenced { .. })));
+        assert_eq!(failed.load(Ordering::Relaxed), 0);
+        let file = folder.path().join("ledger.db");
+        let mut other = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
+        sqlx::raw_sql("CREATE TRIGGER full BEFORE INSERT ON event BEGIN SELECT RAISE(ABORT, 'full'); END")
+            .execute(&mut other)
+            .await
+            .unwrap();
+        assert!(matches!(log.writer.append(draft(log.epoch)).await, Err(AppendError::Unavailable(_))));
+        assert_eq!(failed.load(Ordering::Relaxed), 1);
     }
 }

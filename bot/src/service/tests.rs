@@ -20,6 +20,7 @@ use super::front::{Front, Left};
 use super::watch::{Observed, Watch};
 use super::*;
 use crate::reception::{Reception, Reply};
+use crate::system::System;
 use crate::testing::{Manner, Stage, halted};
 
 type Story = Box<dyn FnOnce(Arc<dyn Reception>) -> BoxFuture<'static, ()> + Send>;
@@ -137,7 +138,7 @@ impl Home {
         let service = self.service(log, &front);
         let chat: Arc<dyn Front> = front;
         let carried = Carried::default();
-        let watch = Watch::new(&service, &chat, &carried, Arc::new(Observed::default()));
+        let watch = Watch::new(&service, &chat, &carried, Arc::new(Observed::new(Arc::new(System::new()))));
         let running = Running::new(&service, &*chat, carried, watch);
         let end = Box::pin(running.run(unfinished)).await;
         let events = ledger.events_after(0, 10_000).await.unwrap();

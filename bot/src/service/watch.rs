@@ -1,6 +1,7 @@
 //! How a monitoring system sees the bot: `/health`, whether the process does its work; `/ready`, whether it can be asked
 //! for something now; `/metrics`, the figures that an alert is raised on. Nothing here names a person or holds a secret.
 
+mod observed;
 mod page;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use scalebot_adapters::ledger::SqliteLedger;
-use scalebot_commands::capacity::finished_of;
+use scalebot_commands::escalation;
 use scalebot_commands::event::{Event, Kind};
 use scalebot_commands::policy::Policy;
 use scalebot_commands::ports::{ClaimHeld, Ledger as _, LedgerError, Posts as _, World};
@@ -26,41 +27,27 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use self::page::{Page, UnderWay, label};
+pub(crate) use self::observed::Observed;
+use self::page::{LogFigures, Page, UnderWay};
 use super::front::Front;
 use super::{Carried, Service};
+use crate::measures::Beats;
 
 /// How long the log may take for one look.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// How many events are read at a time to find out how far the log reaches.
+const STRIDE: u32 = 1_000;
+
+/// How many escalations are looked at, the last ones, and how many events of what became of them.
+const ESCALATIONS: u32 = 200;
+const AFTERWARDS: u32 = 1_000;
 
 /// How long the task that carries operations out may show no sign of life.
 const SIGN_WITHIN: Duration = Duration::from_secs(30);
 
 /// How much longer than the longest step an operation may be silent until it counts as stalled.
 const SLACK: Duration = Duration::from_mins(5);
-
-/// What is counted as it is appended.
-#[derive(Default)]
-pub(crate) struct Observed {
-    ended: Mutex<BTreeMap<&'static str, u64>>,
-    appended: AtomicU64,
-    /// When the last event was appended, in milliseconds since 1970; 0 for never.
-    last: AtomicU64,
-}
-
-impl Observed {
-    /// An event was appended.
-    pub(crate) fn see(&self, event: &Event) {
-        self.appended.fetch_add(1, Ordering::Relaxed);
-        let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
-        self.last.store(now, Ordering::Relaxed);
-        if event.kind == Kind::Finished.as_str()
-            && let Some(finished) = finished_of(event)
-        {
-            *self.ended.lock().unwrap_or_else(PoisonError::into_inner).entry(label(finished.outcome)).or_default() += 1;
-        }
-    }
-}
 
 /// What is looked at when somebody asks.
 #[derive(Clone)]
@@ -73,6 +60,7 @@ struct Watched {
     carried: Carried,
     policies: Vec<(TargetName, Policy)>,
     observed: Arc<Observed>,
+    beats: Arc<Beats>,
     /// Why nothing is carried out although the process lives.
     held: Mutex<Option<String>>,
     /// When the task that carries operations out last showed a sign of life, by the monotonic clock, in milliseconds.
@@ -91,6 +79,7 @@ impl Watch {
             carried: carried.clone(),
             policies: policies.collect(),
             observed,
+            beats: Arc::default(),
             held: Mutex::default(),
             sign: AtomicU64::new(0),
         }));
@@ -101,6 +90,16 @@ impl Watch {
     /// Nothing is carried out for that reason; `None` when it is again.
     pub(crate) fn hold(&self, why: Option<String>) {
         *self.0.held.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// Whether something can be asked for now.
+    pub(crate) async fn is_ready(&self) -> bool {
+        self.0.unready().await.is_empty()
+    }
+
+    /// Where heartbeats are counted.
+    pub(crate) fn beats(&self) -> Arc<Beats> {
+        Arc::clone(&self.0.beats)
     }
 
     /// The task that carries operations out is alive.
@@ -181,28 +180,35 @@ impl Watched {
     }
 
     async fn page(&self) -> Page {
-        let last = self.observed.last.load(Ordering::Relaxed);
-        let ended = self.observed.ended.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let claims = self.claims().await;
-        let mut page = Page {
-            ended,
-            appended: self.observed.appended.load(Ordering::Relaxed),
-            last_append: (last > 0).then_some(last),
-            log_readable: claims.is_ok(),
-            front_reached: self.front.is_reached().is_ok(),
-            targets: self.policies.iter().map(|(name, _)| (name.clone(), None)).collect(),
-            unposted: self.unposted().await.ok(),
-        };
-        // What cannot be read is left out: a figure that is not known is no zero.
-        let Ok(claims) = claims else {
-            page.targets.clear();
-            return page;
-        };
-        for held in claims {
-            let under_way = self.under_way(&held).await;
-            page.targets.insert(held.target, Some(under_way));
+        let mut targets: BTreeMap<_, _> = self.policies.iter().map(|(name, _)| (name.clone(), None)).collect();
+        match &claims {
+            Ok(claims) => {
+                for held in claims {
+                    targets.insert(held.target.clone(), Some(self.under_way(held).await));
+                }
+            }
+            Err(_) => targets.clear(),
         }
-        page
+        let mut log = LogFigures { readable: claims.is_ok(), ..LogFigures::default() };
+        if log.readable {
+            log.head = bounded(self.head()).await.ok();
+            let posted = bounded(self.ledger.position()).await.ok().map(|(posted, _)| posted);
+            log.unposted = log.head.zip(posted).map(|(head, posted)| head.saturating_sub(posted));
+            log.unposted_oldest = match posted {
+                Some(posted) => bounded(self.oldest_after(posted)).await.ok(),
+                None => None,
+            };
+            log.escalations = bounded(self.open_escalations()).await.ok();
+        }
+        Page {
+            counted: self.observed.counted(),
+            log,
+            front_reached: self.front.is_reached().is_ok(),
+            requests: self.front.requests(),
+            beats: Arc::clone(&self.beats),
+            targets,
+        }
     }
 
     async fn under_way(&self, held: &ClaimHeld) -> UnderWay {
@@ -217,15 +223,31 @@ impl Watched {
         UnderWay { silent, stalled }
     }
 
-    /// How old the oldest event is that was not posted yet; zero where there is none.
-    async fn unposted(&self) -> Result<Duration, String> {
-        let oldest = async {
-            let (posted, _) = self.ledger.position().await?;
-            self.ledger.events_after(posted, 1).await
-        };
-        let oldest = bounded(oldest).await?;
+    /// How far the log reaches. What this process did not append itself is counted once.
+    async fn head(&self) -> Result<u64, LedgerError> {
+        loop {
+            let known = self.observed.head();
+            let further = self.ledger.events_after(known, STRIDE).await?;
+            let Some(last) = further.last() else { return Ok(known) };
+            self.observed.reaches(last.seq);
+        }
+    }
+
+    /// How old the oldest event after that one is; zero where there is none.
+    async fn oldest_after(&self, posted: u64) -> Result<Duration, LedgerError> {
+        let oldest = self.ledger.events_after(posted, 1).await?;
         let at = oldest.first().map(|event| event.time().unwrap_or(Timestamp::UNIX_EPOCH));
         Ok(at.map_or(Duration::ZERO, |at| elapsed(at, self.clock.now())))
+    }
+
+    async fn open_escalations(&self) -> Result<usize, LedgerError> {
+        let mut events = Vec::new();
+        for (kind, limit) in
+            [(Kind::Escalated, ESCALATIONS), (Kind::Reescalated, AFTERWARDS), (Kind::Acknowledged, AFTERWARDS)]
+        {
+            events.extend(self.ledger.latest(kind.as_str(), limit).await?);
+        }
+        Ok(escalation::open(&events).len())
     }
 }
 

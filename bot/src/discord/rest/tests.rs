@@ -81,6 +81,19 @@ fn later() -> CreateInteractionResponse {
 }
 
 #[tokio::test]
+async fn requests_are_counted_by_attempt_and_by_what_became_of_each() {
+    let server = Server::start().await;
+    let rest = server.rest();
+    server.answers(429, &[], json!({ "message": "slow down", "retry_after": 0.01, "global": false }));
+    server.answers(200, &[], message());
+    rest.post(&OPS, posted(true)).await.unwrap();
+    server.answers(403, &[], json!({ "code": 50_013, "message": "Missing Permissions" }));
+    rest.post(&OPS, posted(true)).await.unwrap_err();
+    assert_eq!(rest.requests().counts(), [("done", 1), ("refused", 1), ("rate_limited", 1), ("failed", 0)]);
+    assert_eq!(rest.requests().latency().count, 3);
+}
+
+#[tokio::test]
 async fn a_request_carries_the_token_and_goes_to_the_configured_base() {
     let server = Server::start().await;
     server.answers(200, &[], testing::me());

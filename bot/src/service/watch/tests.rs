@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use scalebot_commands::event::{Claim, Draft};
-use scalebot_commands::ports::{LogChannel, Room};
+use scalebot_commands::ports::{LogChannel, Post, Room};
 use scalebot_commands::units::{Epoch, OperationId};
 
 use super::*;
@@ -43,7 +43,7 @@ struct Scene {
 impl Scene {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let observed = Arc::new(Observed::default());
+        let observed = Arc::new(Observed::new(Arc::new(System::new())));
         let seen = Arc::clone(&observed);
         let ledger = SqliteLedger::open(&folder.path().join("ledger.db")).await.unwrap();
         let ledger = Arc::new(ledger.on_append(move |event| seen.see(event)));
@@ -55,6 +55,7 @@ impl Scene {
             carried: Carried::default(),
             policies: vec![(TargetName::new("api"), Policy::default())],
             observed,
+            beats: Arc::default(),
             held: Mutex::default(),
             sign: AtomicU64::new(0),
         };
@@ -88,6 +89,8 @@ impl Scene {
 }
 
 const FINISHED: &str = r#"{"step":"finish","v":1,"target":"api","outcome":"rolled_back","from":4,"to":6,"ended_at":4,"verdict":null,"reason":"x"}"#;
+
+const ESCALATED: &str = r#"{"step":"escalate","v":1,"condition":"not_improving","to":"system_architect","severity":"medium","because":"p99 700 ms"}"#;
 
 #[tokio::test]
 async fn an_operation_is_stalled_when_nobody_carries_it_out_or_it_is_silent_for_too_long() {
@@ -129,6 +132,32 @@ async fn ends_are_counted_by_outcome_and_what_was_not_posted_has_an_age() {
 }
 
 #[tokio::test]
+async fn the_head_and_what_the_log_channel_was_not_told_are_counted_from_the_log() {
+    let scene = Scene::new().await;
+    assert_eq!(scene.figure("scalebot_ledger_head").await, Some(0.0));
+    assert_eq!(scene.figure("scalebot_operation_stalled_seconds").await, Some(0.0));
+    scene.begun(Duration::from_mins(3)).await;
+    scene.append(2, Duration::from_mins(2), Kind::Escalated, ESCALATED, Claim::Keep).await;
+    assert_eq!(scene.figure("scalebot_ledger_head").await, Some(2.0));
+    assert_eq!(scene.figure("scalebot_outbox_events").await, Some(2.0));
+    assert_eq!(scene.figure("scalebot_escalations_open").await, Some(1.0));
+    let silent = scene.figure("scalebot_operation_stalled_seconds").await.unwrap();
+    assert!((120.0..180.0).contains(&silent), "{silent}");
+    let first = scene.watched.ledger.events_after(0, 1).await.unwrap().remove(0);
+    let post = Post { first: 1, last: 1, hash: first.hash, text: "1".to_owned() };
+    scene.watched.ledger.plan(&post).await.unwrap();
+    scene.watched.ledger.confirm(&post, "900").await.unwrap();
+    assert_eq!(scene.figure("scalebot_outbox_events").await, Some(1.0));
+
+    // A process that begins counts what others have appended.
+    let Scene { _folder, mut watched } = scene;
+    watched.observed = Arc::new(Observed::new(Arc::new(System::new())));
+    let scene = Scene { _folder, watched };
+    assert_eq!(scene.figure("scalebot_ledger_head").await, Some(2.0));
+    assert_eq!(scene.figure("scalebot_events_appended_total").await, Some(0.0));
+}
+
+#[tokio::test]
 async fn what_cannot_be_known_is_left_out_and_never_a_zero() {
     let mut scene = Scene::new().await;
     scene.begun(Duration::ZERO).await;
@@ -136,7 +165,14 @@ async fn what_cannot_be_known_is_left_out_and_never_a_zero() {
     scene.watched.ledger.close().await;
     assert_eq!(scene.figure("scalebot_log_readable").await, Some(0.0));
     assert_eq!(scene.figure("scalebot_front_reached").await, Some(0.0));
-    for unknown in ["scalebot_operation_stalled{target=\"api\"}", "scalebot_unposted_oldest_seconds"] {
+    for unknown in [
+        "scalebot_operation_stalled{target=\"api\"}",
+        "scalebot_operation_stalled_seconds",
+        "scalebot_unposted_oldest_seconds",
+        "scalebot_outbox_events",
+        "scalebot_ledger_head",
+        "scalebot_escalations_open",
+    ] {
         assert_eq!(scene.figure(unknown).await, None, "{unknown}");
     }
     let watch = Watch(Arc::new(scene.watched));
