@@ -7,6 +7,7 @@
 
 mod append;
 mod fault;
+mod moving;
 pub mod postgres;
 mod posts;
 mod rows;
@@ -35,6 +36,7 @@ use tokio::sync::Mutex;
 use self::append::Known;
 use self::fault::Fault;
 pub use self::fault::StorageError;
+pub use self::moving::{Contents, NotMoved, move_log};
 pub use self::storage::{Led, Storage, Taken};
 use self::way::{Statements, Value, Way};
 use self::writer::Writer;
@@ -168,6 +170,21 @@ impl<W: Way> Store<W> {
 
     fn say(&self, fault: Fault) -> LedgerError {
         fault.about(&*self.way).into()
+    }
+
+    /// The last event's place; 0 where there is none.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn latest_place(&self) -> Result<u64, LedgerError> {
+        let found = self.read(sql::HEAD, &[]).await?;
+        Ok(self.read_all(&found, |row| rows::number(row, "seq"))?.into_iter().next().unwrap_or(0))
+    }
+
+    async fn moved(&self) -> Result<Option<String>, LedgerError> {
+        let found = self.read(sql::MOVED, &[]).await?;
+        let destination = self.read_all(&found, |row| Ok(rows::text(row, "destination")?.to_owned()))?;
+        Ok(destination.into_iter().next())
     }
 
     async fn read(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row<W>>, LedgerError> {

@@ -19,6 +19,7 @@ mod reception;
 mod run_command;
 mod service;
 mod state_dir;
+mod storage;
 mod stop;
 #[cfg(test)]
 mod stories;

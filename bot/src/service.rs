@@ -9,6 +9,7 @@ pub(crate) mod front;
 mod log;
 mod posting;
 mod running;
+pub(crate) mod standby;
 mod taking;
 pub(crate) mod watch;
 mod witnessed;

@@ -72,7 +72,7 @@ pub(super) struct Moved {
 }
 
 impl Moved {
-    fn in_words(&self) -> String {
+    pub(super) fn in_words(&self) -> String {
         format!(
             "this log was moved to {} on {}, and nothing is added to it here any more; configure that one. If the move \
              was broken off, carry it out again: scalebot ledger move",
@@ -131,7 +131,7 @@ pub(super) async fn continues(conn: &mut impl Statements, known: Known) -> Resul
     }
 }
 
-async fn epoch<W: Way>(conn: &mut W::Connection) -> Result<u64, Fault> {
+pub(super) async fn epoch<W: Way>(conn: &mut W::Connection) -> Result<u64, Fault> {
     let found = conn.rows(W::EPOCH, &[]).await?;
     rows::number(found.first().ok_or_else(no_epoch)?, "epoch")
 }

@@ -39,6 +39,8 @@ pub enum Fault {
     Unreadable(String),
     /// What was to be written may not be.
     Unfit(String),
+    /// It is another log of which that is to be said.
+    Elsewhere(StorageError),
     /// It cannot be used now.
     Away(String),
     /// The ledger's rules forbid it.
@@ -64,6 +66,7 @@ impl Fault {
             Self::Storage(error) => way.explain(&error),
             Self::Unreadable(detail) => StorageError::Damaged(format!("{}: {detail}", way.place())),
             Self::Unfit(detail) => StorageError::Unusable(format!("{}: {detail}", way.place())),
+            Self::Elsewhere(error) => error,
             Self::Away(detail) => StorageError::Away(format!("{} {detail}", way.place())),
             Self::Refused(error) => StorageError::Unusable(error.to_string()),
         }

@@ -265,6 +265,10 @@ impl Storage for PostgresLedger {
         Ok(led.map(|led| escaped(&led.by, NAME)))
     }
 
+    async fn moved_to(&self) -> Result<Option<String>, LedgerError> {
+        self.moved().await
+    }
+
     fn events(&self) -> BoxStream<'_, Result<Event, StorageError>> {
         Store::events(self)
     }
@@ -322,6 +326,11 @@ impl Way for Server {
         });
         let rows = pages.map_ok(|page| stream::iter(page.into_iter().map(Ok::<_, Fault>))).try_flatten();
         Box::pin(rows.map(|row| rows::event(&row?)))
+    }
+
+    async fn led(session: &mut Session) -> Result<Option<String>, Fault> {
+        let held = session.rows(lease::HELD, &[]).await?;
+        Ok(held.first().map(lease::led).transpose()?.map(|led| escaped(&led.by, NAME)))
     }
 
     fn explain(&self, error: &sqlx::Error) -> StorageError {

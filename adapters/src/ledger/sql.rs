@@ -95,3 +95,23 @@ pub(super) const SAMPLES: &str = "SELECT load FROM sample WHERE operation = $1 O
 
 /// Where the log was moved to, if it was.
 pub(super) const MOVED: &str = "SELECT at, destination FROM moved WHERE one = 1";
+/// Marks the log as moved.
+pub(super) const MARK: &str = "INSERT INTO moved (one, at, destination) VALUES (1, $1, $2)";
+/// Takes the mark back.
+pub(super) const UNMARK: &str = "DELETE FROM moved";
+
+/// How many rows there are in all.
+pub(super) const FILLED: &str = "SELECT (SELECT COUNT(*) FROM event) + (SELECT COUNT(*) FROM post)
+    + (SELECT COUNT(*) FROM claim) + (SELECT COUNT(*) FROM sample) AS filled";
+/// The epoch in force, without waiting for whoever writes.
+pub(super) const PLAIN_EPOCH: &str = "SELECT epoch FROM epoch WHERE one = 1";
+/// Sets the epoch, unless it is beyond that already.
+pub(super) const EPOCH_AT_LEAST: &str = "UPDATE epoch SET epoch = $1 WHERE one = 1 AND epoch < $1";
+/// A page of posts.
+pub(super) const POSTS_AFTER: &str =
+    "SELECT first, last, hash, text, message FROM post WHERE last > $1 ORDER BY last LIMIT $2";
+/// A post as it is.
+pub(super) const COPY_POST: &str = "INSERT INTO post (first, last, hash, text, message) VALUES ($1, $2, $3, $4, $5)";
+/// A page of samples.
+pub(super) const SAMPLES_AFTER: &str = "SELECT operation, number, load FROM sample
+    WHERE (operation, number) > ($1, $2) ORDER BY operation, number LIMIT $3";

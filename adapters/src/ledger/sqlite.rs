@@ -41,6 +41,8 @@ pub struct File {
     options: SqliteConnectOptions,
     /// Which file it was when it was opened for writing.
     identity: Option<Identity>,
+    /// Whether its layout can say that it was moved.
+    can_be_moved: bool,
     /// What it was when it was opened without locks; `None` when SQLite's own locks protect the reading.
     unlocked: Option<Stamp>,
 }
@@ -66,7 +68,7 @@ impl SqliteLedger {
     pub async fn open(path: &Path) -> Result<Self, LedgerError> {
         let path = absolute(path)?;
         let options = options(&path).synchronous(SqliteSynchronous::Full);
-        let mut file = File { path, options, identity: None, unlocked: None };
+        let mut file = File { path, options, identity: None, can_be_moved: true, unlocked: None };
         let opened = file.options.clone().create_if_missing(true).connect().await;
         let mut conn = opened.map_err(|error| file.explain(&error))?;
         if let Err(fault) = schema::prepare(&mut conn).await {
@@ -99,13 +101,13 @@ impl SqliteLedger {
         // somebody writes or was killed, and they are needed; where they are not, the file is complete by itself.
         let options = options(&path).read_only(true).immutable(!stamp.wal);
         let unlocked = (!stamp.wal).then_some(stamp);
-        let file = File { path, options, identity: None, unlocked };
+        let mut file = File { path, options, identity: None, can_be_moved: true, unlocked };
         let mut conn = file.options.connect().await.map_err(|error| file.explain(&error))?;
         let found = schema::inspect(&mut conn).await;
         conn.close().await.ok();
         match found.map_err(|fault| fault.about(&file))? {
             Found::Empty => return Ok(None),
-            Found::Log(_) => {}
+            Found::Log(version) => file.can_be_moved = version >= schema::WITH_MARK,
         }
         let readers = pool().connect_lazy_with(file.options.clone());
         Ok(Some(Store::reading(file, readers)))
@@ -146,6 +148,10 @@ impl Storage for SqliteLedger {
 
     async fn leader(&self) -> Result<Option<String>, LedgerError> {
         Ok(None)
+    }
+
+    async fn moved_to(&self) -> Result<Option<String>, LedgerError> {
+        if self.way().can_be_moved { self.moved().await } else { Ok(None) }
     }
 
     fn events(&self) -> BoxStream<'_, Result<Event, StorageError>> {
@@ -203,6 +209,10 @@ impl Way for File {
     fn every_event<'r>(&'r self, readers: &'r SqlitePool) -> BoxStream<'r, Result<Event, Fault>> {
         let found = sqlx::query(sql::EVERY_EVENT).fetch(readers);
         Box::pin(found.map(|row| row.map_err(Fault::from).and_then(|row| rows::event(&row))))
+    }
+
+    async fn led(_: &mut SqliteConnection) -> Result<Option<String>, Fault> {
+        Ok(None)
     }
 
     fn explain(&self, error: &sqlx::Error) -> StorageError {

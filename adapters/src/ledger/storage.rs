@@ -50,6 +50,12 @@ pub trait Storage: Ledger + Posts + Samples {
     /// When it cannot be read.
     async fn leader(&self) -> Result<Option<String>, LedgerError>;
 
+    /// Where it was moved to, as people are told; `None` where it was not.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    async fn moved_to(&self) -> Result<Option<String>, LedgerError>;
+
     /// Every row of the log in order, read as it is asked for: memory stays flat however long the log is. It sees the
     /// log as it was when the reading began. Rows whose place is impossible are among them; a row that does not hold
     /// an event is an error, after which nothing more comes.

@@ -90,6 +90,9 @@ pub trait Way: Debug + Send + Sync + 'static {
     /// Every row of the log in order, as it was when the reading began, read as it is asked for.
     fn every_event<'r>(&'r self, readers: &'r Pool<Self::Database>) -> BoxStream<'r, Result<Event, Fault>>;
 
+    /// Which process leads by a lease, as people are told, within the transaction that the connection is in.
+    async fn led(conn: &mut Self::Connection) -> Result<Option<String>, Fault>;
+
     /// Puts the database's error into words: what happened, where, and what to do.
     fn explain(&self, error: &sqlx::Error) -> StorageError;
 

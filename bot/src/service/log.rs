@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use scalebot_adapters::ledger::SqliteLedger;
+use scalebot_adapters::ledger::{SqliteLedger, Storage};
 use scalebot_commands::event::Event;
-use scalebot_commands::ports::{ClaimHeld, Documents, Ledger as _, LogChannel, Ports, Room, Target, World};
+use scalebot_commands::ports::{ClaimHeld, Documents, LogChannel, Ports, Room, Target, World};
 use scalebot_commands::units::Epoch;
 use tokio::sync::Notify;
 
@@ -15,7 +15,7 @@ use crate::system::System;
 /// The operational log, which this process alone writes.
 pub(crate) struct Log {
     /// The log itself.
-    pub(crate) ledger: Arc<SqliteLedger>,
+    pub(crate) ledger: Arc<dyn Storage>,
     /// The fencing epoch of this process.
     pub(crate) epoch: Epoch,
     /// Time, identifiers, randomness.
@@ -25,7 +25,12 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Opens it and takes it over. `seen` is called with each event after its commit, and returns at once.
+    /// A log that this process leads, by that epoch. `appended` is told after each append.
+    pub(crate) fn led(ledger: Arc<dyn Storage>, epoch: Epoch, appended: Arc<Notify>) -> Self {
+        Self { ledger, epoch, clock: Arc::new(System::new()), appended }
+    }
+
+    /// Opens a file and takes it over. `seen` is called with each event after its commit, and returns at once.
     ///
     /// # Errors
     /// In words, when it cannot be used.
@@ -39,7 +44,7 @@ impl Log {
             }
         });
         let epoch = ledger.take_over().await.map_err(|error| error.to_string())?;
-        Ok(Self { ledger: Arc::new(ledger), epoch, clock: Arc::new(System::new()), appended })
+        Ok(Self::led(Arc::new(ledger), epoch, appended))
     }
 
     /// What is not finished.

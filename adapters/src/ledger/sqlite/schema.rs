@@ -19,6 +19,9 @@ const APPLICATION_ID: i64 = 0x5343_414C;
 /// The version that this program reads and writes.
 const VERSION: i64 = 2;
 
+/// The first version in which a log can say that it was moved.
+pub(in crate::ledger) const WITH_MARK: i64 = 2;
+
 /// The steps from one version to the next. SQLite's pragmas take no parameters, hence the literal.
 const MIGRATIONS: &[(i64, &[&str], &str)] = &[
     (1, sql::VERSION_1, "PRAGMA application_id = 1396916556; PRAGMA user_version = 1"),

@@ -31,6 +31,21 @@ pub(super) fn label(outcome: Outcome) -> &'static str {
     }
 }
 
+/// What a process tells that waits until it leads.
+pub(super) fn waiting() -> String {
+    let mut text = String::new();
+    of_the_process(&mut text, false);
+    text
+}
+
+fn of_the_process(figures: &mut String, leads: bool) {
+    let version = format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+    metric(figures, "build_info", "gauge", "The program's version.", [(version, 1.0)]);
+    let leads = f64::from(u8::from(leads));
+    let help = "1 for the process that carries operations out, 0 for one that waits to take over.";
+    metric(figures, "leading", "gauge", help, [(String::new(), leads)]);
+}
+
 /// Everything that is told.
 pub(super) struct Page {
     /// How many operations ended, by how.
@@ -58,9 +73,8 @@ pub(super) struct UnderWay {
 impl Page {
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
-        let version = format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
         let figures = &mut text;
-        metric(figures, "build_info", "gauge", "The program's version.", [(version, 1.0)]);
+        of_the_process(figures, true);
         metric(
             figures,
             "operations_total",
