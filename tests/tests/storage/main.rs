@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use scalebot_commands::event::{Claim, Draft, Event, Hash, Kind};
 use scalebot_commands::figures::{BACKEND_BOUNDS_MS, Histogram, InstanceLoad, Load};
-use scalebot_commands::ports::{AppendError, Ledger as _, Post, Posts as _, Samples as _};
+use scalebot_commands::ports::{AppendError, Post};
 use scalebot_commands::units::{Epoch, InstanceId, Millis, OperationId, TargetName};
 
 use self::place::{Place, api, draft, lead, note, prove, requested, whole};

@@ -3,7 +3,7 @@
 use scalebot_adapters::ledger::{NotMoved, PostgresLedger, SqliteLedger, Storage as _, Taken, move_log};
 use scalebot_commands::event::{Draft, Hash, Kind};
 use scalebot_commands::figures::Load;
-use scalebot_commands::ports::{Ledger as _, Post, Posts as _, Samples as _};
+use scalebot_commands::ports::{Ledger as _, Post};
 use scalebot_commands::units::{Epoch, Millis, OperationId, Timestamp};
 
 use super::place::{Place, draft, note, requested, schema, whole};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
@@ -12,7 +12,7 @@ use scalebot_commands::event::{Claim, Draft, Event, Hash, Kind, Proof};
 use scalebot_commands::units::{Epoch, OperationId, TargetName};
 use scalebot_tests::services::postgres::Postgres;
 use secrecy::SecretString;
-use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
 /// Long enough for a machine that is busy with others; no test waits for its end.
@@ -27,23 +27,31 @@ pub(crate) enum Place {
 }
 
 /// The server that the tests of one process share; it ends with the process.
-fn shared() -> &'static Postgres {
-    static SERVER: OnceLock<Postgres> = OnceLock::new();
+fn shared() -> &'static str {
+    static SERVER: OnceLock<(Mutex<Postgres>, String)> = OnceLock::new();
     // Many tests at once, each with a few connections.
-    SERVER.get_or_init(|| Postgres::with(&["max_connections=400"]))
+    let started = || {
+        let server = Postgres::with(&["max_connections=400"]);
+        let url = server.administrator();
+        (Mutex::new(server), url)
+    };
+    &SERVER.get_or_init(started).1
 }
 
 /// A schema that nobody else has, in the server that all share.
 pub(crate) fn schema() -> Settings {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let schema = format!("log_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    Settings { schema, ..at(shared()) }
+    Settings { schema, ..settings(shared()) }
 }
 
 /// The log in that server.
 pub(crate) fn at(server: &Postgres) -> Settings {
-    let url = SecretString::from(server.administrator());
-    Settings { time_out: PATIENCE, lease: Duration::ZERO, ..Settings::new(url) }
+    settings(&server.administrator())
+}
+
+fn settings(url: &str) -> Settings {
+    Settings { time_out: PATIENCE, lease: Duration::ZERO, ..Settings::new(SecretString::from(url)) }
 }
 
 impl Place {
@@ -107,7 +115,10 @@ impl Place {
                 connection.close().await.unwrap();
             }
             Self::Server(settings) => {
-                shared().runs(&format!("SET search_path = {}; {statement}", settings.schema)).await;
+                let statements = format!("SET search_path = {}; {statement}", settings.schema);
+                let mut connection = PgConnection::connect(shared()).await.unwrap();
+                sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
             }
         }
     }

@@ -115,9 +115,14 @@ async fn make(session: &mut Session, schema: &str) -> Result<(), Fault> {
         Found::Empty => 0,
         Found::Log(version) => version,
     };
-    for (version, parts) in MIGRATIONS.iter().filter(|(version, _)| *version > from) {
-        for statement in parts.iter().copied().flatten() {
-            session.execute(statement, &[]).await?;
+    for (version, parts) in MIGRATIONS {
+        if *version <= from {
+            continue;
+        }
+        for part in *parts {
+            for statement in *part {
+                session.execute(statement, &[]).await?;
+            }
         }
         let version = [Value::Number(rows::stored(*version, "layout")?)];
         session.execute("UPDATE layout SET version = $1 WHERE one = 1", &version).await?;

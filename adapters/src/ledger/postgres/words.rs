@@ -26,6 +26,10 @@ pub(super) fn explain(error: &sqlx::Error, place: &str) -> StorageError {
         sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
             return away(format!("did not answer in time ({error}); it is overloaded, hangs, or is not reached"));
         }
+        // What does not fit is no better in a moment: a certificate, or something that is no PostgreSQL.
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            return unusable(format!("cannot be used ({})", lost::words(error)));
+        }
         sqlx::Error::Io(error) => {
             return away(format!("cannot be reached ({}); see that it runs and that the address is its own", lost::words(error)));
         }
