@@ -1,24 +1,27 @@
-//! The operational log in a SQLite file: the embedded default, for one bot.
+//! The operational log: in a SQLite file, the embedded default for one bot, or in PostgreSQL, for several of which one
+//! leads. What is written, how it is chained, and who may write stands once, in [`Store`]; a [`way::Way`] is what either
+//! database does in its own manner.
 //!
-//! One connection writes; every write is one `BEGIN IMMEDIATE` transaction, on disk before it returns. A few others
-//! read, and in WAL mode neither waits for the other. A write runs to its end even when its caller is dropped: what was
-//! committed is always announced, in the order of the log.
+//! One connection writes; every write is one transaction, on disk before it returns. A few others read. A write runs to
+//! its end even when its caller is dropped: what was committed is always announced, in the order of the log.
 
 mod append;
 mod fault;
+mod moving;
+pub mod postgres;
 mod posts;
 mod rows;
-mod schema;
 mod sql;
+mod sqlite;
+mod storage;
+mod way;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex as Shared, PoisonError};
 
 use async_trait::async_trait;
 use futures::StreamExt as _;
@@ -27,104 +30,60 @@ use futures::stream::BoxStream;
 use scalebot_commands::event::{Draft, Event};
 use scalebot_commands::ports::{AppendError, ClaimHeld, Ledger, LedgerError};
 use scalebot_commands::units::{Epoch, OperationId};
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use sqlx::Pool;
 use tokio::sync::Mutex;
 
+use self::append::Known;
+use self::fault::Fault;
 pub use self::fault::StorageError;
-use self::fault::{Fault, explain};
-use self::schema::Found;
+pub use self::moving::{Contents, NotMoved, move_log};
+pub use self::storage::{Led, Storage, Taken};
+use self::way::{Statements, Value, Way};
 use self::writer::Writer;
 
-/// How long another program's lock on the file is waited for.
-const BUSY_LIMIT: Duration = Duration::from_secs(5);
+/// The log in a SQLite file.
+pub type SqliteLedger = Store<sqlite::File>;
 
-/// How long a reader is waited for.
-const READ_LIMIT: Duration = Duration::from_secs(10);
-
-/// How many read at once.
-const READERS: u32 = 4;
+/// The log in a PostgreSQL.
+pub type PostgresLedger = Store<postgres::Server>;
 
 /// What is called with each event that this handle appended.
 type Hook = Arc<dyn Fn(&Event) + Send + Sync>;
 
-/// The operational log in a SQLite file.
-pub struct SqliteLedger {
-    file: PathBuf,
-    readers: SqlitePool,
+/// A row of that way.
+type Row<W> = <<W as Way>::Connection as Statements>::Row;
+
+/// The operational log in one kind of database.
+pub struct Store<W: Way> {
+    way: Arc<W>,
+    readers: Pool<W::Database>,
     /// `None` when opened for reading only.
-    writer: Option<Arc<Mutex<Writer>>>,
+    writer: Option<Arc<Mutex<Writer<W>>>>,
     hooks: Vec<Hook>,
     /// The epoch that this handle took over with; 0 while it has not.
     taken: AtomicU64,
-    /// What the file was when it was opened without locks; `None` when SQLite's own locks protect the reading.
-    unlocked: Option<Stamp>,
+    /// The last event that this handle knows to be in the log.
+    known: Arc<Shared<Known>>,
 }
 
-/// By what a change of a file is noticed.
-#[derive(Debug, PartialEq, Eq)]
-struct Stamp {
-    length: u64,
-    modified: Option<SystemTime>,
-    wal: bool,
-}
-
-impl SqliteLedger {
-    /// Opens the log for reading and writing; makes it where there is none. The directory must exist.
-    ///
-    /// Whoever wants to append calls [`take_over`](Self::take_over) first.
-    ///
-    /// # Errors
-    /// When the file cannot be used; when it belongs to a later release or another program, it is left as it is.
-    pub async fn open(path: &Path) -> Result<Self, LedgerError> {
-        let file = absolute(path)?;
-        let options = options(&file).synchronous(SqliteSynchronous::Full);
-        let mut conn =
-            options.clone().create_if_missing(true).connect().await.map_err(|error| explain(&error, &file))?;
-        if let Err(fault) = schema::prepare(&mut conn).await {
-            conn.close().await.ok();
-            return Err(fault.about(&file).into());
-        }
-        let readers = pool().connect_lazy_with(options.clone().read_only(true));
-        let writer = Writer::new(conn, options, file.clone())?;
-        Ok(Self {
-            file,
-            readers,
-            writer: Some(Arc::new(Mutex::new(writer))),
-            hooks: Vec::new(),
-            taken: AtomicU64::new(0),
-            unlocked: None,
-        })
+impl<W: Way> Store<W> {
+    fn writing(way: W, readers: Pool<W::Database>, conn: Option<W::Connection>) -> Self {
+        let way = Arc::new(way);
+        let writer = Writer::new(Arc::clone(&way), conn);
+        Self { writer: Some(Arc::new(Mutex::new(writer))), ..Self::over(way, readers) }
     }
 
-    /// Opens a log for reading only; `None` where nothing was ever recorded. Makes no file and changes none.
-    ///
-    /// # Errors
-    /// When there is a file that is no log, or one that cannot be read.
-    pub async fn open_existing_read_only(path: &Path) -> Result<Option<Self>, StorageError> {
-        let file = absolute(path)?;
-        let Some(stamp) = Stamp::of(&file)? else { return Ok(None) };
-        if stamp.length == 0 {
-            // Not even opened: SQLite would delete what lies beside an empty file.
-            return if stamp.wal {
-                Err(StorageError::Damaged(format!("{} was emptied while it was in use", file.display())))
-            } else {
-                Ok(None)
-            };
-        }
-        // A reader of a WAL file needs its two companions and makes them where they are missing. Where they are,
-        // somebody writes or was killed, and they are needed; where they are not, the file is complete by itself.
-        let options = options(&file).read_only(true).immutable(!stamp.wal);
-        let mut conn = options.connect().await.map_err(|error| explain(&error, &file))?;
-        let found = schema::inspect(&mut conn).await;
-        conn.close().await.ok();
-        match found.map_err(|fault| fault.about(&file))? {
-            Found::Empty => return Ok(None),
-            Found::Log(_) => {}
-        }
-        let readers = pool().connect_lazy_with(options);
-        let unlocked = (!stamp.wal).then_some(stamp);
-        Ok(Some(Self { file, readers, writer: None, hooks: Vec::new(), taken: AtomicU64::new(0), unlocked }))
+    fn reading(way: W, readers: Pool<W::Database>) -> Self {
+        Self::over(Arc::new(way), readers)
+    }
+
+    fn over(way: Arc<W>, readers: Pool<W::Database>) -> Self {
+        let (taken, known) = (AtomicU64::new(0), Arc::default());
+        Self { way, readers, writer: None, hooks: Vec::new(), taken, known }
+    }
+
+    fn way(&self) -> &W {
+        &self.way
     }
 
     /// Calls `hook` with each event that this handle appends: after its commit, in the order of the log, one at a time.
@@ -135,28 +94,28 @@ impl SqliteLedger {
         self
     }
 
-    /// Makes this process the one that writes: raises the fencing epoch, after which an earlier one's appends are
-    /// refused.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub async fn take_over(&self) -> Result<Epoch, LedgerError> {
-        let epoch =
-            self.write(|conn| Box::pin(append::take_over(conn)), |_| {}).await.map_err(|fault| self.say(fault))?;
+    /// From now on this handle writes under that epoch, and the log is known to hold that event.
+    fn leads(&self, epoch: Epoch, head: Known) {
         self.taken.store(epoch.0, Ordering::SeqCst);
-        Ok(epoch)
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = head;
+    }
+
+    fn known(&self) -> Known {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// As [`write`](Self::write), for what carries no epoch of its own: only while this handle is the one that leads.
     async fn write_as_leader(
         &self,
-        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<(), Fault>> + Send + 'static,
+        work: impl for<'c> Fn(&'c mut W::Connection) -> BoxFuture<'c, Result<(), Fault>> + Send + Sync + 'static,
     ) -> Result<(), LedgerError> {
-        let mine = Epoch(self.taken.load(Ordering::SeqCst));
+        let (mine, known) = (Epoch(self.taken.load(Ordering::SeqCst)), self.known());
+        let work = Arc::new(work);
         let written = self.write(
             move |conn| {
+                let work = Arc::clone(&work);
                 Box::pin(async move {
-                    append::lead(conn, mine).await?;
+                    append::lead::<W>(conn, mine, known).await?;
                     work(conn).await
                 })
             },
@@ -170,32 +129,20 @@ impl SqliteLedger {
     /// an event is an error, after which nothing more comes.
     pub fn events(&self) -> BoxStream<'_, Result<Event, StorageError>> {
         let mut last = None;
-        let rows = sqlx::query(sql::EVERY_EVENT).fetch(&self.readers);
-        Box::pin(rows.map(move |row| {
-            let event = row.map_err(Fault::from).and_then(|row| rows::event(&row));
-            match event {
-                Ok(event) => {
-                    last = Some(event.seq);
-                    Ok(event)
-                }
-                Err(fault) => Err(match (fault.about(&self.file), last) {
-                    (StorageError::Damaged(text), Some(seq)) => {
-                        StorageError::Damaged(format!("after event {seq}: {text}"))
-                    }
-                    (StorageError::Damaged(text), None) => StorageError::Damaged(format!("at the first event: {text}")),
-                    (unusable, _) => unusable,
-                }),
+        Box::pin(self.way.every_event(&self.readers).map(move |event| match event {
+            Ok(event) => {
+                last = Some(event.seq);
+                Ok(event)
             }
+            Err(fault) => Err(match (fault.about(&*self.way), last) {
+                (StorageError::Damaged(text), Some(seq)) => StorageError::Damaged(format!("after event {seq}: {text}")),
+                (StorageError::Damaged(text), None) => StorageError::Damaged(format!("at the first event: {text}")),
+                (unusable, _) => unusable,
+            }),
         }))
     }
 
-    /// Whether a log opened for reading only was written to since. Then what was read may be of two states mixed:
-    /// whoever found something wrong opens it again and looks again.
-    pub fn has_moved_on(&self) -> bool {
-        self.unlocked.as_ref().is_some_and(|stamp| Stamp::of(&self.file).ok().flatten().as_ref() != Some(stamp))
-    }
-
-    /// Closes every connection; what is being written is finished first. Leaves the file complete by itself, unless
+    /// Closes every connection; what is being written is finished first. Leaves a file complete by itself, unless
     /// somebody else has it open. To be called last: nothing can be read afterwards.
     pub async fn close(&self) {
         self.readers.close().await;
@@ -208,7 +155,7 @@ impl SqliteLedger {
     /// end even if the caller is dropped meanwhile: a write whose caller is gone must still be announced.
     async fn write<T: Send + 'static>(
         &self,
-        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, Fault>> + Send + 'static,
+        work: impl for<'c> Fn(&'c mut W::Connection) -> BoxFuture<'c, Result<T, Fault>> + Send + Sync + 'static,
         after: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T, Fault> {
         let writer = self.writer.clone().ok_or_else(|| Fault::Unfit("it was opened for reading only".to_owned()))?;
@@ -222,82 +169,71 @@ impl SqliteLedger {
     }
 
     fn say(&self, fault: Fault) -> LedgerError {
-        fault.about(&self.file).into()
+        fault.about(&*self.way).into()
     }
 
-    fn say_of_sql(&self, error: &sqlx::Error) -> LedgerError {
-        explain(error, &self.file).into()
+    /// The last event's place; 0 where there is none.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn latest_place(&self) -> Result<u64, LedgerError> {
+        let found = self.read(sql::HEAD, &[]).await?;
+        Ok(self.read_all(&found, |row| rows::number(row, "seq"))?.into_iter().next().unwrap_or(0))
     }
 
-    fn read_all<T>(&self, rows: &[SqliteRow], read: fn(&SqliteRow) -> Result<T, Fault>) -> Result<Vec<T>, LedgerError> {
+    async fn moved(&self) -> Result<Option<String>, LedgerError> {
+        let found = self.read(sql::MOVED, &[]).await?;
+        let destination = self.read_all(&found, |row| Ok(rows::text(row, "destination")?.to_owned()))?;
+        Ok(destination.into_iter().next())
+    }
+
+    async fn read(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row<W>>, LedgerError> {
+        let found = self.way.read(&self.readers, sql, values).await;
+        found.map_err(|error| self.way.explain(&error).into())
+    }
+
+    fn read_all<T>(&self, rows: &[Row<W>], read: fn(&Row<W>) -> Result<T, Fault>) -> Result<Vec<T>, LedgerError> {
         rows.iter().map(read).collect::<Result<_, _>>().map_err(|fault| self.say(fault))
     }
 }
 
 #[async_trait]
-impl Ledger for SqliteLedger {
+impl<W: Way> Ledger for Store<W> {
     async fn append(&self, draft: Draft) -> Result<Event, AppendError> {
-        let hooks = self.hooks.clone();
+        let (hooks, known) = (self.hooks.clone(), Arc::clone(&self.known));
+        let (draft, before) = (Arc::new(draft), self.known());
         let appended = self
             .write(
-                move |conn| Box::pin(async move { append::append(conn, &draft).await }),
-                move |event| hooks.iter().for_each(|hook| hook(event)),
+                move |conn| {
+                    let draft = Arc::clone(&draft);
+                    Box::pin(async move { append::append::<W>(conn, &draft, before).await })
+                },
+                move |event| {
+                    *known.lock().unwrap_or_else(PoisonError::into_inner) = Some((event.seq, event.hash));
+                    hooks.iter().for_each(|hook| hook(event));
+                },
             )
             .await;
-        appended.map_err(|fault| fault.of_append(&self.file))
+        appended.map_err(|fault| fault.of_append(&*self.way))
     }
 
     async fn events_of(&self, operation: &OperationId) -> Result<Vec<Event>, LedgerError> {
-        let rows = sqlx::query(sql::EVENTS_OF).bind(operation.as_str()).fetch_all(&self.readers).await;
-        self.read_all(&rows.map_err(|error| self.say_of_sql(&error))?, rows::event)
+        self.read_all(&self.read(sql::EVENTS_OF, &[Value::Text(operation.as_str())]).await?, rows::event)
     }
 
     async fn events_after(&self, after: u64, limit: u32) -> Result<Vec<Event>, LedgerError> {
         // Beyond what the log can hold there is nothing.
         let Ok(after) = i64::try_from(after) else { return Ok(Vec::new()) };
-        let rows = sqlx::query(sql::EVENTS_AFTER).bind(after).bind(i64::from(limit)).fetch_all(&self.readers).await;
-        self.read_all(&rows.map_err(|error| self.say_of_sql(&error))?, rows::event)
+        let values = [Value::Number(after), Value::Number(i64::from(limit))];
+        self.read_all(&self.read(sql::EVENTS_AFTER, &values).await?, rows::event)
     }
 
     async fn claims(&self) -> Result<Vec<ClaimHeld>, LedgerError> {
-        let rows = sqlx::query(sql::CLAIMS).fetch_all(&self.readers).await;
-        self.read_all(&rows.map_err(|error| self.say_of_sql(&error))?, rows::claim)
+        self.read_all(&self.read(sql::CLAIMS, &[]).await?, rows::claim)
     }
 
     async fn latest(&self, kind: &str, limit: u32) -> Result<Vec<Event>, LedgerError> {
-        let rows = sqlx::query(sql::LATEST).bind(kind).bind(i64::from(limit)).fetch_all(&self.readers).await;
-        self.read_all(&rows.map_err(|error| self.say_of_sql(&error))?, rows::event)
+        let values = [Value::Text(kind), Value::Number(i64::from(limit))];
+        self.read_all(&self.read(sql::LATEST, &values).await?, rows::event)
     }
-}
-
-impl Stamp {
-    fn of(file: &Path) -> Result<Option<Self>, StorageError> {
-        let unusable =
-            |error: &std::io::Error| StorageError::Unusable(format!("{} cannot be read ({error})", file.display()));
-        let mut wal = file.as_os_str().to_owned();
-        wal.push("-wal");
-        let wal = Path::new(&wal).try_exists().map_err(|error| unusable(&error))?;
-        match std::fs::metadata(file) {
-            Ok(found) if found.is_file() => {
-                Ok(Some(Self { length: found.len(), modified: found.modified().ok(), wal }))
-            }
-            Ok(_) => Err(StorageError::Unusable(format!("{} is not a file", file.display()))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(unusable(&error)),
-        }
-    }
-}
-
-fn options(file: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new().filename(file).busy_timeout(BUSY_LIMIT).disable_statement_logging()
-}
-
-fn pool() -> SqlitePoolOptions {
-    SqlitePoolOptions::new().max_connections(READERS).acquire_timeout(READ_LIMIT)
-}
-
-/// SQLite takes a relative name that begins with `file:` for something else.
-fn absolute(path: &Path) -> Result<PathBuf, StorageError> {
-    std::path::absolute(path)
-        .map_err(|error| StorageError::Unusable(format!("{} is no path ({error})", path.display())))
 }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 pub use self::budget::DatabaseConnections;
 pub use self::chain::EventTable;
 use self::connection::Server;
+pub(crate) use self::connection::{Address, Protection, Reached};
 pub use self::halt::HaltTable;
 pub use self::rehearsal::{RehearsedHaltTable, rehearsed};
 pub use self::settings::{

@@ -201,10 +201,27 @@ pub(crate) enum LedgerCommand {
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
     },
+    /// Move the log of a service to the PostgreSQL that its configuration names, or back into its state directory
+    Move {
+        #[command(flatten)]
+        service: ConfigArgs,
+        /// Where to
+        #[arg(long, value_enum)]
+        to: Destination,
+    },
     /// Print the log for people
     Show(StateArgs),
     /// Print the log as JSON, one event a line
     Export(StateArgs),
+}
+
+/// Where a log is moved to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Destination {
+    /// The PostgreSQL that [ledger] names
+    Postgres,
+    /// A file in the state directory
+    Sqlite,
 }
 
 /// What can be asked about operations.

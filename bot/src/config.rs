@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use scalebot_adapters::ledger::postgres;
 use scalebot_commands::policy::Policy;
 use scalebot_commands::units::TargetName;
 use serde::Deserialize;
@@ -45,6 +46,9 @@ pub(crate) struct Sections {
     default_target: Option<String>,
     /// Where everything is kept.
     pub(crate) state: StateSettings,
+    /// The PostgreSQL that holds the operational log; without it, a file in the state directory does.
+    #[serde(default)]
+    pub(crate) ledger: Option<postgres::Settings>,
     /// What the program says about itself.
     #[serde(default)]
     pub(crate) log: LogSettings,

@@ -2,6 +2,7 @@
 //! an auditor on a copy, or beside a living bot.
 
 mod loss;
+mod moving;
 mod show;
 
 #[cfg(test)]
@@ -12,7 +13,7 @@ use std::ops::RangeInclusive;
 use std::process::ExitCode;
 
 use futures::StreamExt as _;
-use scalebot_adapters::ledger::{SqliteLedger, StorageError};
+use scalebot_adapters::ledger::{Storage, StorageError};
 use scalebot_commands::audit::{Audit, Audited};
 use scalebot_commands::event::Event;
 use scalebot_commands::ports::Announced;
@@ -21,6 +22,7 @@ use scalebot_commands::request::escaped;
 use crate::cli::{LedgerCommand, StateArgs};
 use crate::service::front;
 use crate::state_dir::StateDir;
+use crate::storage;
 
 /// Done as asked.
 const DONE: u8 = 0;
@@ -65,7 +67,7 @@ impl From<StorageError> for Failed {
     fn from(error: StorageError) -> Self {
         match error {
             StorageError::Damaged(text) => Self::Damaged(text),
-            StorageError::Unusable(text) => Self::Unusable(text),
+            StorageError::Unusable(text) | StorageError::Away(text) => Self::Unusable(text),
         }
     }
 }
@@ -78,6 +80,10 @@ async fn execute(command: &LedgerCommand, out: &mut impl Write, err: &mut impl W
             Err(failed) => (UNUSABLE, Err(failed)),
         },
         LedgerCommand::AcceptLoss { state, reason } => match loss::accept(state, reason).await {
+            Ok(verdict) => (verdict.code, out.write_all(verdict.text.as_bytes()).map_err(Failed::from)),
+            Err(why) => (UNUSABLE, Err(Failed::Unusable(why))),
+        },
+        LedgerCommand::Move { service, to } => match moving::carry_out(service, *to).await {
             Ok(verdict) => (verdict.code, out.write_all(verdict.text.as_bytes()).map_err(Failed::from)),
             Err(why) => (UNUSABLE, Err(Failed::Unusable(why))),
         },
@@ -114,11 +120,11 @@ async fn print(args: &StateArgs, out: &mut impl Write, line: fn(&Event) -> Strin
     state.must_exist().map_err(Failed::Unusable)?;
     let mut printed = 0;
     for _ in 0..ATTEMPTS {
-        let Some(ledger) = SqliteLedger::open_existing_read_only(&state.ledger()).await? else {
+        let Some(ledger) = storage::open_to_read(state).await? else {
             let is_unused = posts(state).await?.iter().all(|post| post.foreign);
             return if is_unused { Ok(()) } else { Err(Failed::Damaged(gone(state))) };
         };
-        let done = print_from(&ledger, &mut printed, out, line).await;
+        let done = print_from(&*ledger, &mut printed, out, line).await;
         let moved_on = ledger.has_moved_on();
         ledger.close().await;
         if !moved_on || matches!(done, Err(Failed::Output(_))) {
@@ -130,7 +136,7 @@ async fn print(args: &StateArgs, out: &mut impl Write, line: fn(&Event) -> Strin
 
 /// Prints the events after the first `printed`, and counts them.
 async fn print_from(
-    ledger: &SqliteLedger,
+    ledger: &dyn Storage,
     printed: &mut usize,
     out: &mut impl Write,
     line: fn(&Event) -> String,
@@ -156,14 +162,14 @@ async fn verify(args: &StateArgs) -> Result<Verdict, Failed> {
     // The channel first: a log that grows meanwhile then only holds more than was posted.
     let posts = posts(state).await?;
     for _ in 0..ATTEMPTS {
-        let ledger = match SqliteLedger::open_existing_read_only(&state.ledger()).await {
+        let ledger = match storage::open_to_read(state).await {
             Ok(Some(ledger)) => ledger,
             Ok(None) if posts.iter().all(|post| post.foreign) => return Ok(never_used(state)),
             Ok(None) => return Ok(not_in_order(state, &gone(state), &Audit::against(posts))),
             Err(StorageError::Damaged(text)) => return Ok(not_in_order(state, &text, &Audit::against(posts))),
-            Err(StorageError::Unusable(text)) => return Err(Failed::Unusable(text)),
+            Err(StorageError::Unusable(text) | StorageError::Away(text)) => return Err(Failed::Unusable(text)),
         };
-        let verdict = prove(state, &ledger, posts.clone()).await;
+        let verdict = prove(state, &*ledger, posts.clone()).await;
         let moved_on = ledger.has_moved_on();
         ledger.close().await;
         if !moved_on {
@@ -173,14 +179,14 @@ async fn verify(args: &StateArgs) -> Result<Verdict, Failed> {
     Err(always_written(state))
 }
 
-async fn prove(state: &StateDir, ledger: &SqliteLedger, posts: Vec<Announced>) -> Result<Verdict, Failed> {
+async fn prove(state: &StateDir, ledger: &dyn Storage, posts: Vec<Announced>) -> Result<Verdict, Failed> {
     let mut audit = Audit::against(posts);
     let mut events = ledger.events();
     while let Some(event) = events.next().await {
         let wrong = match event {
             Ok(event) => audit.take(&event).err().map(|wrong| wrong.to_string()),
             Err(StorageError::Damaged(text)) => Some(text),
-            Err(StorageError::Unusable(text)) => return Err(Failed::Unusable(text)),
+            Err(StorageError::Unusable(text) | StorageError::Away(text)) => return Err(Failed::Unusable(text)),
         };
         if let Some(wrong) = wrong {
             return Ok(not_in_order(state, &wrong, &audit));
@@ -235,14 +241,22 @@ fn not_in_order(state: &StateDir, wrong: &str, audit: &Audit) -> Verdict {
          Keep a copy of {} before anything else is done with it, and find out who had access.\n",
         escaped(wrong, WRONG),
         comparison(audit.compared()),
-        state.path().display(),
+        whole(state),
     );
     Verdict { code: NOT_IN_ORDER, text }
 }
 
 fn never_used(state: &StateDir) -> Verdict {
-    let text = format!("Nothing has been recorded in {} yet.\n{}\n", state.path().display(), comparison(None));
+    let text = format!("Nothing has been recorded in {} yet.\n{}\n", whole(state), comparison(None));
     Verdict { code: DONE, text }
+}
+
+/// What holds everything that is to be kept.
+fn whole(state: &StateDir) -> String {
+    match storage::server(state) {
+        Some(_) => storage::place(state),
+        None => state.path().display().to_string(),
+    }
 }
 
 fn comparison(compared: Option<u64>) -> String {
@@ -257,11 +271,11 @@ fn gone(state: &StateDir) -> String {
         Some(_) => "the log channel".to_owned(),
         None => state.transcript().display().to_string(),
     };
-    format!("it is gone: {witness} shows that there was one, {} holds none", state.ledger().display())
+    format!("it is gone: {witness} shows that there was one, {} holds none", storage::place(state))
 }
 
 fn always_written(state: &StateDir) -> Failed {
-    Failed::Unusable(format!("{} changed each time while it was read; try again", state.ledger().display()))
+    Failed::Unusable(format!("{} changed each time while it was read; try again", storage::place(state)))
 }
 
 async fn posts(state: &StateDir) -> Result<Vec<Announced>, Failed> {

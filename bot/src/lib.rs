@@ -21,6 +21,7 @@ mod run_command;
 mod service;
 mod state_dir;
 mod stop;
+mod storage;
 #[cfg(test)]
 mod stories;
 mod system;

@@ -13,11 +13,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use scalebot_adapters::ledger::SqliteLedger;
+use scalebot_adapters::ledger::{Storage, Taken};
 use scalebot_commands::break_glass::{self, NotDone};
 use scalebot_commands::desk::Abandoned;
 use scalebot_commands::outbox::Outbox;
-use scalebot_commands::ports::Ledger as _;
 use scalebot_commands::units::{Epoch, OperationId};
 use scalebot_commands::witness;
 use tokio::time::{Instant, sleep, timeout};
@@ -30,6 +29,7 @@ use crate::drill::state::{Locked, State};
 use crate::run_command;
 use crate::service::{front, in_words};
 use crate::state_dir::StateDir;
+use crate::storage;
 use crate::system::System;
 
 /// How long a process that holds the state may take until it can be spoken to.
@@ -160,7 +160,7 @@ async fn abandon(OperationArgs { id, state }: &OperationArgs, reason: String) ->
     };
     let log = Log::open(dir).await?;
     let abandoned = Abandoned { by: control::myself(), reason };
-    let done = break_glass::abandon(&log.ledger, &log.system, log.epoch, &operation, &abandoned).await;
+    let done = break_glass::abandon(&*log.ledger, &log.system, log.epoch, &operation, &abandoned).await;
     let ended = match done {
         Ok(finished) => {
             let left = log.ledger.events_of(&operation).await.map(|events| break_glass::left_behind(&events));
@@ -189,7 +189,15 @@ async fn cancelled(args: &StateArgs) -> Result<Ended, String> {
         match control::cancel(&dir.control_socket()).await {
             Ok(answers) => return answered(dir, &holder, &answers).await,
             // It is just beginning, or just ending.
-            Err(NoAnswer::NotListening) if began.elapsed() < ANSWERS_WITHIN => sleep(TRY_EVERY).await,
+            Err(NoAnswer::NotListening) if began.elapsed() < ANSWERS_WITHIN => {
+                // The process here may only wait until it leads.
+                if let Some(leader) =
+                    record::leader(dir).await?.filter(|leader| *leader != storage::of_process(&holder))
+                {
+                    return Ok(Ended::Otherwise(words::led(&leader)));
+                }
+                sleep(TRY_EVERY).await;
+            }
             Err(NoAnswer::NotListening) => return Err(words::deaf(dir, &holder, "nothing listens there")),
             Err(NoAnswer::Failed(why)) => return Err(words::deaf(dir, &holder, &why)),
         }
@@ -220,7 +228,7 @@ async fn cancel_unattended(dir: &StateDir) -> Result<Ended, String> {
     let log = Log::open(dir).await?;
     let mut texts = Vec::new();
     for one in &unfinished {
-        match break_glass::cancel(&log.ledger, &log.system, log.epoch, &one.id, control::myself()).await {
+        match break_glass::cancel(&*log.ledger, &log.system, log.epoch, &one.id, control::myself()).await {
             Ok(now) => texts.push(words::cancel_on_record(dir, one, now)),
             Err(error) => {
                 log.close(dir).await;
@@ -237,22 +245,34 @@ const WITNESS: Duration = Duration::from_secs(5);
 
 /// The log, taken over. Only with the state's lock in hand.
 struct Log {
-    ledger: SqliteLedger,
+    ledger: Arc<dyn Storage>,
     epoch: Epoch,
     system: System,
 }
 
 impl Log {
     async fn open(dir: &StateDir) -> Result<Self, String> {
-        let ledger = SqliteLedger::open(&dir.ledger()).await.map_err(|error| error.to_string())?;
+        storage::nothing_is_left_behind(dir).await?;
+        let ledger = storage::open(dir, |_| {}).await.map_err(|error| error.to_string())?;
         // While the channel cannot be read, the glass can be broken all the same.
         if let Ok(channel) = front::log_channel(dir)
-            && let Ok(Ok(Some(gap))) = timeout(WITNESS, witness::compare(&ledger, &*channel)).await
+            && let Ok(Ok(Some(gap))) = timeout(WITNESS, witness::compare(&*ledger, &*channel)).await
         {
             ledger.close().await;
             return Err(in_words(&gap, &dir.option()));
         }
-        let epoch = ledger.take_over().await.map_err(|error| error.to_string())?;
+        let taken = ledger.lead(&storage::myself()).await;
+        let epoch = match taken.map_err(|error| error.to_string()) {
+            Ok(Taken::Ours(epoch)) => epoch,
+            Ok(Taken::Led(led)) => {
+                ledger.close().await;
+                return Err(words::led(&led.by));
+            }
+            Err(why) => {
+                ledger.close().await;
+                return Err(why);
+            }
+        };
         Ok(Self { ledger, epoch, system: System::new() })
     }
 
@@ -261,7 +281,7 @@ impl Log {
         let told = match front::log_channel(dir) {
             Ok(channel) => {
                 let outbox =
-                    Outbox { ledger: &self.ledger, posts: &self.ledger, channel: &*channel, world: &self.system };
+                    Outbox { ledger: &*self.ledger, posts: &*self.ledger, channel: &*channel, world: &self.system };
                 outbox.flush(true).await.map_err(|error| error.to_string())
             }
             Err(why) => Err(why),
@@ -269,6 +289,7 @@ impl Log {
         if let Err(why) = told {
             eprintln!("The log channel could not be told; whoever uses this state next tells it: {why}");
         }
+        self.ledger.resign().await;
         self.ledger.close().await;
     }
 }

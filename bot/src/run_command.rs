@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scalebot_adapters::documents::Folder;
+use scalebot_commands::event::Event;
 use scalebot_commands::judge::Verdict;
 use scalebot_commands::ports::World;
 use scalebot_commands::steps::Outcome;
@@ -24,10 +25,12 @@ use crate::drill::state::{Locked, State};
 use crate::operation_command;
 use crate::service::fleets::{self, Processes};
 use crate::service::heartbeat::Heartbeat;
-use crate::service::watch::{self, Observed, Watch};
+use crate::service::standby::{self, NotLeading};
+use crate::service::watch::{self, Observed, Seat, Watch};
 use crate::service::{Carried, End, Fleet, Log, Running, Service, front, is_witnessed, until_witnessed};
 use crate::state_dir::StateDir;
 use crate::stop::Asked;
+use crate::storage;
 use crate::system::System;
 
 /// How long the last posts may take once the process is told to stop.
@@ -72,9 +75,57 @@ async fn serve(config: Arc<Config>, only: Option<&OperationId>) -> ExitCode {
     {
         return code;
     }
-    match Begun::begin(&config, &dir).await {
-        Ok(begun) => begun.until_its_end(&dir, only).await,
-        Err(why) => unusable(&why),
+    if let Err(why) = storage::nothing_is_left_behind(&dir).await {
+        return unusable(&why);
+    }
+    let clock: Arc<dyn World> = Arc::new(System::new());
+    // The front first: it also says where the program's own log goes.
+    let front = match front::connect(&config, &dir, &clock) {
+        Ok(front) => front,
+        Err(why) => return unusable(&why),
+    };
+    let seat = Seat::default();
+    let http = &config.sections.http;
+    if http.enabled
+        && let Err(why) = watch::serve(seat.clone(), http.listen).await
+    {
+        return unusable(&why);
+    }
+    let observed = Arc::new(Observed::new(Arc::clone(&clock)));
+    let seen = {
+        let observed = Arc::clone(&observed);
+        move |event: &Event| observed.see(event)
+    };
+    let log = match standby::until_leading(&dir, &seat, only.is_none(), seen).await {
+        Ok(log) => {
+            let observed = Arc::clone(&observed);
+            log.on_failure(move || observed.could_not_append())
+        }
+        Err(NotLeading::Asked(Asked::Interrupt)) => return ExitCode::from(130),
+        Err(NotLeading::Asked(Asked::Terminate)) => return ExitCode::SUCCESS,
+        Err(NotLeading::Unusable(why)) => return unusable(&why),
+    };
+    let ledger = Arc::clone(&log.ledger);
+    let served = async {
+        match Begun::begin(&config, &dir, front, log, observed, &seat).await {
+            Ok(begun) => begun.until_its_end(&dir, only).await,
+            Err(why) => {
+                ledger.resign().await;
+                unusable(&why)
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        // Whatever is under way is dropped where it is: it is no longer this process's.
+        why = ledger.until_lost() => {
+            eprintln!(
+                "This process leads no longer, so it ends at once: {why}.\nWhat was under way is carried on by whoever leads. \
+                 Started again, this one waits until it may."
+            );
+            ExitCode::FAILURE
+        }
+        code = served => code,
     }
 }
 
@@ -88,21 +139,14 @@ struct Begun {
 }
 
 impl Begun {
-    async fn begin(config: &Config, dir: &StateDir) -> Result<Self, String> {
-        let clock: Arc<dyn World> = Arc::new(System::new());
-        // The front first: it also says where the program's own log goes.
-        let front = front::connect(config, dir, &clock)?;
-        let observed = Arc::new(Observed::new(Arc::clone(&clock)));
-        let log = Log::take_over(&dir.ledger(), {
-            let observed = Arc::clone(&observed);
-            move |event| observed.see(event)
-        })
-        .await?
-        .on_failure({
-            let observed = Arc::clone(&observed);
-            move || observed.could_not_append()
-        });
-
+    async fn begin(
+        config: &Config,
+        dir: &StateDir,
+        front: Arc<dyn front::Front>,
+        log: Log,
+        observed: Arc<Observed>,
+        seat: &Seat,
+    ) -> Result<Self, String> {
         let (mut fleets, mut tasks) = (Vec::new(), Vec::new());
         for (name, settings, policy) in config.targets() {
             match &settings.fleet {
@@ -125,12 +169,10 @@ impl Begun {
         }
         let carried = Carried::default();
         let watch = Watch::new(&service, &front, &carried, observed);
-        if config.sections.http.enabled {
-            tasks.push(watch::serve(watch.clone(), config.sections.http.listen).await?);
-        }
         if let Some(settings) = &config.sections.heartbeat {
             tasks.push(tokio::spawn(Heartbeat::new(settings, watch.beats())?.beat(watch.clone())));
         }
+        seat.taken(watch.clone());
         Ok(Self { service, front, carried, watch, tasks })
     }
 
@@ -170,7 +212,11 @@ impl Begun {
         }
         say_what_is_left(&service, dir).await;
         // What is being written is written to its end.
-        if timeout(CLOSED_WITHIN, service.log().ledger.close()).await.is_err() {
+        let closed = async {
+            service.log().ledger.resign().await;
+            service.log().ledger.close().await;
+        };
+        if timeout(CLOSED_WITHIN, closed).await.is_err() {
             tracing::warn!("the log could not be closed in time; it is complete all the same");
         }
         match (end, ended) {
@@ -189,7 +235,7 @@ impl Begun {
 }
 
 /// Says whose the directory is. A rehearsal's is refused: its operations are none of a service's.
-fn mark(dir: &StateDir) -> Result<(), String> {
+pub(crate) fn mark(dir: &StateDir) -> Result<(), String> {
     let mark = dir.mark();
     let cannot = |error: std::io::Error| format!("{} cannot be written: {error}.", mark.display());
     if !mark.try_exists().map_err(cannot)? && dir.ledger().exists() {
@@ -214,6 +260,13 @@ async fn say_what_is_left(service: &Service, dir: &StateDir) {
 }
 
 fn in_use(dir: &StateDir, holder: &str) -> String {
+    if storage::server(dir).is_some() {
+        return format!(
+            "{} is in use by another process ({holder}).\nSeveral processes may wait for each other, each with a directory \
+             and an address of its own: set SCALEBOT_STATE__DIRECTORY and SCALEBOT_HTTP__LISTEN for this one.",
+            dir.path().display()
+        );
+    }
     format!(
         "{} is in use by another process ({holder}).\nOne process at a time: end that one first, or name another directory \
          in the configuration.",

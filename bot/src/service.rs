@@ -10,6 +10,7 @@ pub(crate) mod heartbeat;
 mod log;
 mod posting;
 mod running;
+pub(crate) mod standby;
 mod taking;
 pub(crate) mod watch;
 mod witnessed;

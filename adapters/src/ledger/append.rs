@@ -5,43 +5,88 @@ use scalebot_commands::event::{Claim, Draft, Event, Hash};
 use scalebot_commands::ports::AppendError;
 use scalebot_commands::units::{Epoch, OperationId};
 use serde_json::value::RawValue;
-use sqlx::{Row as _, SqliteConnection};
 
 use super::fault::Fault;
+use super::way::{Statements, Value, Way};
 use super::{rows, sql};
 
+/// The last event that this process knows to be in the log; `None` while it knows of none.
+pub(super) type Known = Option<(u64, Hash)>;
+
 /// Appends within the transaction that the connection is in.
-pub(super) async fn append(conn: &mut SqliteConnection, draft: &Draft) -> Result<Event, Fault> {
+pub(super) async fn append<W: Way>(conn: &mut W::Connection, draft: &Draft, known: Known) -> Result<Event, Fault> {
     fits(draft)?;
-    lead(conn, draft.epoch).await?;
+    lead::<W>(conn, draft.epoch, known).await?;
     next_in_operation(conn, draft).await?;
     claim(conn, draft).await?;
-    let head = sqlx::query(sql::HEAD).fetch_optional(&mut *conn).await?;
-    let (seq, prev) = match &head {
-        Some(row) => (rows::number(row, "seq")? + 1, rows::hash(row, "hash")?),
-        None => (1, Hash::GENESIS),
-    };
+    let (seq, prev) = head(conn).await?.map_or((1, Hash::GENESIS), |(seq, hash)| (seq + 1, hash));
     let event = Event::place(draft, seq, prev);
-    sqlx::query(sql::INSERT_EVENT)
-        .bind(rows::stored(event.seq, "event")?)
-        .bind(&event.at)
-        .bind(event.operation.as_ref().map(OperationId::as_str))
-        .bind(rows::stored(event.op_seq, "op_seq")?)
-        .bind(rows::stored(event.epoch.0, "epoch")?)
-        .bind(&event.kind)
-        .bind(&event.body)
-        .bind(event.prev.to_string())
-        .bind(event.hash.to_string())
-        .execute(&mut *conn)
-        .await?;
+    insert(conn, &event).await?;
     Ok(event)
 }
 
-/// Raises the fencing epoch: whoever wrote under an earlier one no longer can.
-pub(super) async fn take_over(conn: &mut SqliteConnection) -> Result<Epoch, Fault> {
-    let row = sqlx::query(sql::RAISE_EPOCH).fetch_optional(&mut *conn).await?;
-    let row = row.ok_or_else(|| Fault::Unreadable("the fencing epoch is missing".to_owned()))?;
-    Ok(Epoch(rows::number(&row, "epoch")?))
+/// Writes an event as it is.
+pub(super) async fn insert(conn: &mut impl Statements, event: &Event) -> Result<(), Fault> {
+    let (prev, hash) = (event.prev.to_string(), event.hash.to_string());
+    let values = [
+        Value::Number(rows::stored(event.seq, "event")?),
+        Value::Text(&event.at),
+        Value::Maybe(event.operation.as_ref().map(OperationId::as_str)),
+        Value::Number(rows::stored(event.op_seq, "op_seq")?),
+        Value::Number(rows::stored(event.epoch.0, "epoch")?),
+        Value::Text(&event.kind),
+        Value::Text(&event.body),
+        Value::Text(&prev),
+        Value::Text(&hash),
+    ];
+    conn.execute(sql::INSERT_EVENT, &values).await?;
+    Ok(())
+}
+
+/// The last event's place and hash.
+pub(super) async fn head(conn: &mut impl Statements) -> Result<Known, Fault> {
+    let found = conn.rows(sql::HEAD, &[]).await?;
+    found.first().map(|row| Ok((rows::number(row, "seq")?, rows::hash(row, "hash")?))).transpose()
+}
+
+/// Raises the fencing epoch: whoever wrote under an earlier one no longer can. A log that was moved elsewhere is taken
+/// over by nobody.
+pub(super) async fn take_over<W: Way>(conn: &mut W::Connection) -> Result<(Epoch, Known), Fault> {
+    // Whoever is writing at this moment comes first.
+    epoch::<W>(conn).await?;
+    if let Some(moved) = moved(conn).await? {
+        return Err(Fault::Unfit(moved.in_words()));
+    }
+    let raised = conn.rows(sql::RAISE_EPOCH, &[]).await?;
+    let raised = raised.first().ok_or_else(no_epoch)?;
+    Ok((Epoch(rows::number(raised, "epoch")?), head(conn).await?))
+}
+
+/// That a log was moved elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Moved {
+    /// When.
+    pub(super) at: String,
+    /// Where to, as people are told.
+    pub(super) destination: String,
+}
+
+impl Moved {
+    pub(super) fn in_words(&self) -> String {
+        format!(
+            "this log was moved to {} on {}, and nothing is added to it here any more; configure that one. If the move \
+             was broken off, carry it out again: scalebot ledger move",
+            self.destination, self.at
+        )
+    }
+}
+
+/// Whether it was moved elsewhere.
+pub(super) async fn moved(conn: &mut impl Statements) -> Result<Option<Moved>, Fault> {
+    let found = conn.rows(sql::MOVED, &[]).await?;
+    let read =
+        |row| Ok(Moved { at: rows::text(row, "at")?.into(), destination: rows::text(row, "destination")?.into() });
+    found.first().map(read).transpose()
 }
 
 /// What no ledger could hold is refused before anything is looked up.
@@ -63,29 +108,46 @@ fn fits(draft: &Draft) -> Result<(), Fault> {
     }
 }
 
-/// Only the process that took the log over last may write.
-pub(super) async fn lead(conn: &mut SqliteConnection, mine: Epoch) -> Result<(), Fault> {
-    let row = sqlx::query(sql::EPOCH).fetch_optional(&mut *conn).await?;
-    let row = row.ok_or_else(|| Fault::Unreadable("the fencing epoch is missing".to_owned()))?;
-    let current = rows::number(&row, "epoch")?;
+/// Only the process that took the log over last may write, and only as long as the log holds what that process has
+/// written: an older state that was put back beneath it is another log.
+pub(super) async fn lead<W: Way>(conn: &mut W::Connection, mine: Epoch, known: Known) -> Result<(), Fault> {
+    let current = epoch::<W>(conn).await?;
     if current == 0 {
         return fenced("nobody has taken it over yet".to_owned());
     }
     if current != mine.0 {
         return fenced(format!("this process holds epoch {}, in force is {current}", mine.0));
     }
-    Ok(())
+    continues(conn, known).await
 }
 
-async fn next_in_operation(conn: &mut SqliteConnection, draft: &Draft) -> Result<(), Fault> {
+/// Whether the log still holds the last event that this process knows of.
+pub(super) async fn continues(conn: &mut impl Statements, known: Known) -> Result<(), Fault> {
+    let Some((seq, hash)) = known else { return Ok(()) };
+    let found = conn.rows(sql::HASH_OF, &[Value::Number(rows::stored(seq, "event")?)]).await?;
+    match found.first().map(|row| rows::hash(row, "hash")).transpose()? {
+        Some(found) if found == hash => Ok(()),
+        Some(_) => fenced(format!("event {seq} is another one now: another state of the log was put back")),
+        None => fenced(format!("event {seq} is not there any more: an older state of the log was put back")),
+    }
+}
+
+pub(super) async fn epoch<W: Way>(conn: &mut W::Connection) -> Result<u64, Fault> {
+    let found = conn.rows(W::EPOCH, &[]).await?;
+    rows::number(found.first().ok_or_else(no_epoch)?, "epoch")
+}
+
+fn no_epoch() -> Fault {
+    Fault::Unreadable("the fencing epoch is missing".to_owned())
+}
+
+async fn next_in_operation(conn: &mut impl Statements, draft: &Draft) -> Result<(), Fault> {
     let (next, whose) = match &draft.operation {
         None => (0, "an event without an operation".to_owned()),
         Some(operation) => {
-            let row = sqlx::query(sql::LAST_OF_OPERATION).bind(operation.as_str()).fetch_one(&mut *conn).await?;
-            let last: Option<i64> = row.try_get(0)?;
-            let last = u64::try_from(last.unwrap_or(0))
-                .map_err(|_| Fault::Unreadable(format!("operation {operation} has a place below zero")))?;
-            (last + 1, format!("operation {}", operation.short()))
+            let found = conn.rows(sql::LAST_OF_OPERATION, &[Value::Text(operation.as_str())]).await?;
+            let last = found.first().map(|row| rows::maybe_number(row, "last")).transpose()?.flatten();
+            (last.unwrap_or(0) + 1, format!("operation {}", operation.short()))
         }
     };
     if draft.op_seq != next {
@@ -97,25 +159,22 @@ async fn next_in_operation(conn: &mut SqliteConnection, draft: &Draft) -> Result
     Ok(())
 }
 
-async fn claim(conn: &mut SqliteConnection, draft: &Draft) -> Result<(), Fault> {
+async fn claim(conn: &mut impl Statements, draft: &Draft) -> Result<(), Fault> {
     let Some(operation) = &draft.operation else { return Ok(()) };
     match &draft.claim {
         Claim::Keep => {}
         Claim::Take(target) => {
-            let held = sqlx::query(sql::CLAIM_OF).bind(target.as_str()).fetch_optional(&mut *conn).await?;
-            if let Some(row) = held {
-                return Err(AppendError::Claimed(rows::claim(&row)?).into());
+            let held = conn.rows(sql::CLAIM_OF, &[Value::Text(target.as_str())]).await?;
+            if let Some(row) = held.first() {
+                return Err(AppendError::Claimed(rows::claim(row)?).into());
             }
-            sqlx::query(sql::TAKE_CLAIM)
-                .bind(target.as_str())
-                .bind(operation.as_str())
-                .bind(draft.at.to_string())
-                .execute(&mut *conn)
-                .await?;
+            let since = draft.at.to_string();
+            let values = [Value::Text(target.as_str()), Value::Text(operation.as_str()), Value::Text(&since)];
+            conn.execute(sql::TAKE_CLAIM, &values).await?;
         }
         // Nothing to give back is no reason to leave an end unrecorded.
         Claim::Release => {
-            sqlx::query(sql::RELEASE_CLAIM).bind(operation.as_str()).execute(&mut *conn).await?;
+            conn.execute(sql::RELEASE_CLAIM, &[Value::Text(operation.as_str())]).await?;
         }
     }
     Ok(())

@@ -35,15 +35,22 @@ pub(super) const VERSION_1: &[&str] = &[
     )",
 ];
 
-/// The epoch in force.
-pub(super) const EPOCH: &str = "SELECT epoch FROM epoch WHERE one = 1";
+/// What version 2 adds: that the log was moved elsewhere.
+pub(super) const VERSION_2: &[&str] = &["CREATE TABLE moved (
+        one BIGINT PRIMARY KEY CHECK (one = 1),
+        at TEXT NOT NULL,
+        destination TEXT NOT NULL
+    )"];
+
 /// Raises the epoch and returns the new one.
 pub(super) const RAISE_EPOCH: &str = "UPDATE epoch SET epoch = epoch + 1 WHERE one = 1 RETURNING epoch";
 
 /// The last event's place and hash.
 pub(super) const HEAD: &str = "SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1";
+/// The hash of one event.
+pub(super) const HASH_OF: &str = "SELECT hash FROM event WHERE seq = $1";
 /// The last place of an operation; NULL for a new one.
-pub(super) const LAST_OF_OPERATION: &str = "SELECT MAX(op_seq) FROM event WHERE operation = $1";
+pub(super) const LAST_OF_OPERATION: &str = "SELECT MAX(op_seq) AS last FROM event WHERE operation = $1";
 /// A new event, its columns in the order of the table.
 pub(super) const INSERT_EVENT: &str = "INSERT INTO event (seq, at, operation, op_seq, epoch, kind, body, prev, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
@@ -68,15 +75,15 @@ pub(super) const TAKE_CLAIM: &str = "INSERT INTO claim (target, operation, since
 /// Gives back what an operation holds.
 pub(super) const RELEASE_CLAIM: &str = "DELETE FROM claim WHERE operation = $1";
 
-/// The last event that a confirmed post covers; NULL for none.
-pub(super) const CONFIRMED: &str = "SELECT MAX(last) FROM post WHERE message IS NOT NULL";
-/// The post that is planned and not confirmed.
-pub(super) const PLANNED: &str = "SELECT first, last, hash, text FROM post WHERE message IS NULL ORDER BY last LIMIT 1";
+/// The last event that a confirmed post covers, NULL for none; and the post that is planned and not confirmed.
+pub(super) const POSITION: &str = "SELECT confirmed.last AS confirmed, planned.first, planned.last, planned.hash, planned.text
+    FROM (SELECT MAX(last) AS last FROM post WHERE message IS NOT NULL) AS confirmed
+    LEFT JOIN (SELECT first, last, hash, text FROM post WHERE message IS NULL ORDER BY last LIMIT 1) AS planned ON 1 = 1";
 /// Plans a post.
 pub(super) const PLAN_POST: &str = "INSERT INTO post (first, last, hash, text) VALUES ($1, $2, $3, $4)";
 /// Confirms the planned post.
 pub(super) const CONFIRM_POST: &str =
-    "UPDATE post SET message = $1 WHERE first = $2 AND last = $3 AND hash = $4 AND message IS NULL";
+    "UPDATE post SET message = $4 WHERE first = $1 AND last = $2 AND hash = $3 AND message IS NULL";
 /// Under which identifier a post was confirmed.
 pub(super) const MESSAGE_OF: &str = "SELECT message FROM post WHERE first = $1 AND last = $2 AND hash = $3";
 
@@ -85,3 +92,26 @@ pub(super) const KEEP_SAMPLE: &str = "INSERT INTO sample (operation, number, loa
     ON CONFLICT (operation, number) DO UPDATE SET load = excluded.load";
 /// Every sample of an operation.
 pub(super) const SAMPLES: &str = "SELECT load FROM sample WHERE operation = $1 ORDER BY number";
+
+/// Where the log was moved to, if it was.
+pub(super) const MOVED: &str = "SELECT at, destination FROM moved WHERE one = 1";
+/// Marks the log as moved.
+pub(super) const MARK: &str = "INSERT INTO moved (one, at, destination) VALUES (1, $1, $2)";
+/// Takes the mark back.
+pub(super) const UNMARK: &str = "DELETE FROM moved";
+
+/// How many rows there are in all.
+pub(super) const FILLED: &str = "SELECT (SELECT COUNT(*) FROM event) + (SELECT COUNT(*) FROM post)
+    + (SELECT COUNT(*) FROM claim) + (SELECT COUNT(*) FROM sample) AS filled";
+/// The epoch in force, without waiting for whoever writes.
+pub(super) const PLAIN_EPOCH: &str = "SELECT epoch FROM epoch WHERE one = 1";
+/// Sets the epoch, unless it is beyond that already.
+pub(super) const EPOCH_AT_LEAST: &str = "UPDATE epoch SET epoch = $1 WHERE one = 1 AND epoch < $1";
+/// A page of posts.
+pub(super) const POSTS_AFTER: &str =
+    "SELECT first, last, hash, text, message FROM post WHERE last > $1 ORDER BY last LIMIT $2";
+/// A post as it is.
+pub(super) const COPY_POST: &str = "INSERT INTO post (first, last, hash, text, message) VALUES ($1, $2, $3, $4, $5)";
+/// A page of samples.
+pub(super) const SAMPLES_AFTER: &str = "SELECT operation, number, load FROM sample
+    WHERE (operation, number) > ($1, $2) ORDER BY operation, number LIMIT $3";

@@ -1,84 +1,95 @@
 //! The one connection that writes. After a failure whose end cannot be seen it is thrown away and made anew: a
 //! connection that still believes to be in a transaction would refuse every later one.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
-use super::fault::{Fault, StorageError};
+use super::fault::Fault;
+use super::way::{Statements as _, Way};
+
+/// How often a transaction is begun that others' writing or a lost connection keeps from its end.
+const ATTEMPTS: u32 = 5;
 
 /// The writing connection.
-pub(super) struct Writer {
-    /// `None` after a failure, until the next write, and once closed.
-    conn: Option<SqliteConnection>,
-    options: SqliteConnectOptions,
-    file: PathBuf,
-    identity: Identity,
+pub(super) struct Writer<W: Way> {
+    /// `None` before the first write, after a failure until the next one, and once closed.
+    conn: Option<W::Connection>,
+    way: Arc<W>,
 }
 
-/// Device and number of a file: another file under the same name has others.
-type Identity = (u64, u64);
+/// Why a transaction did not come to its end.
+enum Broken {
+    /// Nothing of it is left.
+    Undone(Fault),
+    /// It may have been carried out.
+    Unknown(Fault),
+}
 
-impl Writer {
-    pub(super) fn new(
-        conn: SqliteConnection,
-        options: SqliteConnectOptions,
-        file: PathBuf,
-    ) -> Result<Self, StorageError> {
-        let identity = identity(&file).map_err(|error| {
-            StorageError::Unusable(format!("{} vanished as soon as it was made ({error})", file.display()))
-        })?;
-        Ok(Self { conn: Some(conn), options, file, identity })
+impl<W: Way> Writer<W> {
+    pub(super) fn new(way: Arc<W>, conn: Option<W::Connection>) -> Self {
+        Self { conn, way }
     }
 
-    /// Runs `work` in one transaction: all of it, or nothing.
+    /// Runs `work` in one transaction: all of it, or nothing. It is run again where others' writing undid it.
     pub(super) async fn transact<T>(
         &mut self,
-        work: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, Fault>>,
+        work: impl for<'c> Fn(&'c mut W::Connection) -> BoxFuture<'c, Result<T, Fault>>,
     ) -> Result<T, Fault> {
-        // SQLite would go on writing into a file that was deleted, and every event would be lost at the end.
-        if identity(&self.file).ok() != Some(self.identity) {
-            return Err(Fault::Unfit(
-                "it was moved, deleted or replaced while in use; put it back and start again".into(),
-            ));
+        let mut attempt = 1;
+        loop {
+            self.way.is_there()?;
+            match self.attempt(&work).await {
+                Ok(done) => return Ok(done),
+                Err(Broken::Undone(Fault::Storage(error)))
+                    if attempt < ATTEMPTS && self.way.may_be_repeated(&error) =>
+                {
+                    attempt += 1;
+                }
+                Err(Broken::Undone(fault) | Broken::Unknown(fault)) => return Err(fault),
+            }
         }
+    }
+
+    async fn attempt<T>(
+        &mut self,
+        work: &impl for<'c> Fn(&'c mut W::Connection) -> BoxFuture<'c, Result<T, Fault>>,
+    ) -> Result<T, Broken> {
         let mut conn = match self.conn.take() {
             Some(conn) => conn,
-            None => self.options.connect().await?,
+            None => self.way.connect().await.map_err(Broken::Undone)?,
         };
-        let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
-        let done = work(&mut transaction).await;
-        let ended = match &done {
-            Ok(_) => transaction.commit().await,
-            Err(_) => transaction.rollback().await,
-        };
-        if ended.is_ok() {
-            self.conn = Some(conn);
-        } else {
-            conn.close().await.ok();
+        conn.control(W::BEGIN).await.map_err(|error| Broken::Undone(error.into()))?;
+        match work(&mut conn).await {
+            Ok(done) => match conn.control("COMMIT").await {
+                Ok(()) => {
+                    self.conn = Some(conn);
+                    Ok(done)
+                }
+                Err(error) => {
+                    conn.shut().await;
+                    Err(Broken::Unknown(error.into()))
+                }
+            },
+            Err(fault) => {
+                match conn.control("ROLLBACK").await {
+                    Ok(()) => self.conn = Some(conn),
+                    Err(_) => conn.shut().await,
+                }
+                Err(Broken::Undone(fault))
+            }
         }
-        let done = done?;
-        ended?;
-        Ok(done)
     }
 
     pub(super) async fn close(&mut self) {
         if let Some(conn) = self.conn.take() {
-            conn.close().await.ok();
+            conn.shut().await;
         }
     }
 
     /// The connection itself, to break it.
     #[cfg(test)]
-    pub(super) fn connection(&mut self) -> Option<&mut SqliteConnection> {
+    pub(super) fn connection(&mut self) -> Option<&mut W::Connection> {
         self.conn.as_mut()
     }
-}
-
-fn identity(file: &Path) -> std::io::Result<Identity> {
-    let found = std::fs::metadata(file)?;
-    Ok((found.dev(), found.ino()))
 }

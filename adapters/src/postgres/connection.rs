@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use reqwest::Url;
 use scalebot_commands::ports::PortError;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::Semaphore;
@@ -60,7 +61,7 @@ pub(super) struct Server {
 
 /// How the way to the server is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protection {
+pub(crate) enum Protection {
     /// It does not leave this machine.
     Local,
     /// Encrypted, to a server that proved who it is.
@@ -69,26 +70,47 @@ pub(super) enum Protection {
     None,
 }
 
-impl Server {
-    pub(super) fn new(settings: &Settings) -> Result<Self, Unusable> {
-        let url = settings.url.expose_secret();
+/// Where a server is, and as whom it is spoken to, as an operator writes it down.
+pub(crate) struct Address<'a> {
+    /// May hold the password.
+    pub(crate) url: &'a SecretString,
+    pub(crate) password: Option<&'a SecretString>,
+    pub(crate) password_file: Option<&'a Path>,
+    pub(crate) sslmode: Option<SslMode>,
+    pub(crate) ca_file: Option<&'a Path>,
+    /// How such a URL is written.
+    pub(crate) example: &'static str,
+}
+
+/// The way to a server.
+pub(crate) struct Reached {
+    pub(crate) options: PgConnectOptions,
+    /// "db.example:5432".
+    pub(crate) address: String,
+    pub(crate) protection: Protection,
+}
+
+impl Address<'_> {
+    /// The way there. Nothing is connected.
+    ///
+    /// # Errors
+    /// Which key cannot be used, and why; never what it holds.
+    pub(crate) fn reach(&self) -> Result<Reached, Unusable> {
+        let url = self.url.expose_secret();
         // What the parsers say may repeat the URL, and with it the password.
         let wrong = |why: &str| Unusable::new("url", why);
-        let parsed =
-            Url::parse(url).map_err(|_| wrong("no URL; write it as postgres://scalebot@db.example:5432/conclave"))?;
+        let parsed = Url::parse(url).map_err(|_| wrong(&format!("no URL; write it as {}", self.example)))?;
         if !matches!(parsed.scheme(), "postgres" | "postgresql") {
             return Err(wrong("it does not begin with postgres://"));
         }
         if parsed.username().is_empty() || parsed.path().len() < 2 {
-            return Err(wrong(
-                "it names no user or no database; write it as postgres://scalebot@db.example:5432/conclave",
-            ));
+            return Err(wrong(&format!("it names no user or no database; write it as {}", self.example)));
         }
         if let Some((key, _)) = parsed.query_pairs().find(|(key, _)| !PARAMETERS.contains(&&**key)) {
             let known = PARAMETERS.join(" and ");
             return Err(Unusable::new("url", format!("the parameter {key:?} is not known; {known} are")));
         }
-        let password = given("password", settings.password.as_ref(), settings.password_file.as_deref())?;
+        let password = given("password", self.password, self.password_file)?;
         if parsed.password().is_some() && password.is_some() {
             return Err(Unusable::new("password", "the URL holds one already; keep one of them"));
         }
@@ -96,20 +118,38 @@ impl Server {
         if let Some(password) = &password {
             options = options.password(password.expose_secret());
         }
-        if let Some(path) = &settings.ca_file {
+        if let Some(path) = self.ca_file {
             options = options.ssl_root_cert_from_pem(contents("ca_file", path)?);
         }
         let local = is_local(&options);
-        let mode = mode(settings, &parsed, local)?;
+        let mode = mode(self.sslmode, &parsed, local)?;
         let protection = match mode {
             _ if local => Protection::Local,
             PgSslMode::VerifyCa | PgSslMode::VerifyFull => Protection::Verified,
             _ => Protection::None,
         };
+        let options = options.ssl_mode(mode).application_name(APPLICATION).disable_statement_logging();
+        let address = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{}:{}", options.get_host(), options.get_port()),
+        };
+        Ok(Reached { options, address, protection })
+    }
+}
+
+impl Server {
+    pub(super) fn new(settings: &Settings) -> Result<Self, Unusable> {
+        let address = Address {
+            url: &settings.url,
+            password: settings.password.as_ref(),
+            password_file: settings.password_file.as_deref(),
+            sslmode: settings.sslmode,
+            ca_file: settings.ca_file.as_deref(),
+            example: "postgres://scalebot@db.example:5432/conclave",
+        };
+        let Reached { options, address, protection } = address.reach()?;
         let limit = format!("{}ms", settings.time_out.as_millis().max(1));
         let options = options
-            .ssl_mode(mode)
-            .application_name(APPLICATION)
             .options([
                 ("default_transaction_read_only", "on"),
                 ("statement_timeout", &limit),
@@ -117,13 +157,9 @@ impl Server {
                 ("idle_in_transaction_session_timeout", &limit),
             ])
             // A statement that is kept prepared fails once its table was changed.
-            .statement_cache_capacity(0)
-            .disable_statement_logging();
+            .statement_cache_capacity(0);
         Ok(Self {
-            address: match options.get_socket() {
-                Some(socket) => socket.display().to_string(),
-                None => format!("{}:{}", options.get_host(), options.get_port()),
-            },
+            address,
             options,
             protection,
             limit: settings.time_out,
@@ -216,9 +252,9 @@ fn is_local(options: &PgConnectOptions) -> bool {
         || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn mode(settings: &Settings, url: &Url, local: bool) -> Result<PgSslMode, Unusable> {
+fn mode(configured: Option<SslMode>, url: &Url, local: bool) -> Result<PgSslMode, Unusable> {
     let in_url = url.query_pairs().find(|(key, _)| key == "sslmode").map(|(_, value)| value.into_owned());
-    let mode = match (settings.sslmode, in_url.as_deref()) {
+    let mode = match (configured, in_url.as_deref()) {
         (Some(_), Some(_)) => return Err(Unusable::new("sslmode", "the URL says one already; keep one of them")),
         (Some(mode), None) => mode,
         (None, Some("disable")) => SslMode::Disable,
@@ -244,8 +280,6 @@ fn mode(settings: &Settings, url: &Url, local: bool) -> Result<PgSslMode, Unusab
 
 #[cfg(test)]
 mod tests {
-    use secrecy::SecretString;
-
     use super::*;
 
     fn server(url: &str) -> Result<Server, Unusable> {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{Access, access};
 use scalebot_adapters::doctor::Finding;
-use scalebot_adapters::ledger::SqliteLedger;
+use scalebot_adapters::ledger::{SqliteLedger, Storage as _, postgres};
 use scalebot_adapters::process::Holder;
 use scalebot_commands::ports::Ledger as _;
 use scalebot_commands::supervisor::parked;
@@ -17,6 +17,7 @@ use super::Look;
 use crate::config::Config;
 use crate::discord;
 use crate::state_dir::StateDir;
+use crate::storage;
 
 const CONFIGURATION: &str = "configuration";
 const STATE: &str = "state directory";
@@ -28,7 +29,7 @@ pub(super) fn looks<'a>(config: &'a Config, dir: &'a StateDir) -> Vec<Look<'a>> 
     vec![
         Look::at(CONFIGURATION, async { configuration(config) }),
         Look::at(STATE, async { vec![state(dir)] }),
-        Look::at(LOG, async { vec![log(dir).await] }),
+        Look::at(LOG, log(dir)),
         Look::at("chat", chat(config)),
         Look::at(HEALTH, health(config, dir)),
         Look::at(HEARTBEAT, heartbeat(config)),
@@ -112,7 +113,16 @@ fn absent(path: &Path) -> Finding {
     }
 }
 
-async fn log(dir: &StateDir) -> Finding {
+async fn log(dir: &StateDir) -> Vec<Finding> {
+    let Some(settings) = storage::server(dir) else { return vec![in_file(dir).await] };
+    let mut found = postgres::check(settings).await;
+    if let Err(why) = storage::nothing_is_left_behind(dir).await {
+        found.push(Finding::failed(LOG, why, "Until then the service does not begin."));
+    }
+    found
+}
+
+async fn in_file(dir: &StateDir) -> Finding {
     let file = dir.ledger();
     let ledger = match SqliteLedger::open_existing_read_only(&file).await {
         Ok(Some(ledger)) => ledger,
@@ -122,6 +132,9 @@ async fn log(dir: &StateDir) -> Finding {
         }
     };
     let read = async {
+        if let Some(destination) = ledger.moved_to().await? {
+            return Ok(Kept::Moved(destination));
+        }
         let claims = ledger.claims().await?;
         let mut waiting = Vec::new();
         for held in &claims {
@@ -129,21 +142,34 @@ async fn log(dir: &StateDir) -> Finding {
                 waiting.push(format!("operation {} on {}", held.operation.short(), held.target));
             }
         }
-        Ok::<_, scalebot_commands::ports::LedgerError>((claims.len(), waiting))
+        Ok::<_, scalebot_commands::ports::LedgerError>(Kept::Here(claims.len(), waiting))
     };
     let read = read.await;
     ledger.close().await;
     match read {
-        Ok((unfinished, waiting)) if waiting.is_empty() => {
+        Ok(Kept::Here(unfinished, waiting)) if waiting.is_empty() => {
             Finding::ok(LOG, format!("can be read; unfinished operations: {unfinished}"))
         }
-        Ok((_, waiting)) => Finding::warn(
+        Ok(Kept::Moved(destination)) => Finding::failed(
+            LOG,
+            format!("it was moved to {destination}"),
+            "Describe that in [ledger]; nothing is added to the file any more.",
+        ),
+        Ok(Kept::Here(_, waiting)) => Finding::warn(
             LOG,
             format!("cannot go on by itself: {}", waiting.join(", ")),
             format!("Look at it: scalebot operation list {}", dir.option()),
         ),
         Err(error) => Finding::failed(LOG, error.to_string(), "Try again; if it stays so: scalebot ledger verify."),
     }
+}
+
+/// What a file holds.
+enum Kept {
+    /// Where it was moved to.
+    Moved(String),
+    /// How many unfinished operations, and which of them wait for a person.
+    Here(usize, Vec<String>),
 }
 
 async fn chat(config: &Config) -> Vec<Finding> {

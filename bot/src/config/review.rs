@@ -38,6 +38,10 @@ pub(super) fn whole(source: &Source, sections: &Sections, policies: &BTreeMap<St
     if let Some(heartbeat) = &sections.heartbeat {
         heartbeat.usable().map_err(|unusable| source.wrong(&unusable.key, unusable.why))?;
     }
+    if let Some(ledger) = &sections.ledger {
+        let under = |Unusable { key, why }: Unusable| source.wrong(&format!("ledger.{key}"), why);
+        ledger.usable().map_err(under)?;
+    }
     if sections.targets.is_empty() {
         return Err(source.wrong("targets", "describe at least one fleet, below [targets.NAME]"));
     }

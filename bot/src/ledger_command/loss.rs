@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use scalebot_adapters::ledger::SqliteLedger;
+use scalebot_adapters::ledger::Taken;
 use scalebot_commands::outbox::Outbox;
 use scalebot_commands::witness::{self, WitnessGap};
 use tokio::time::timeout;
@@ -13,6 +13,7 @@ use crate::control;
 use crate::drill::state::{Locked, State};
 use crate::service::front;
 use crate::state_dir::StateDir;
+use crate::storage;
 use crate::system::System;
 
 /// How long the log channel may take for one answer.
@@ -33,9 +34,9 @@ pub(super) async fn accept(args: &StateArgs, reason: &str) -> Result<Verdict, St
         }
     };
     let channel = front::log_channel(&dir)?;
-    let ledger = SqliteLedger::open(&dir.ledger()).await.map_err(|error| error.to_string())?;
+    let ledger = storage::open(&dir, |_| {}).await.map_err(|error| error.to_string())?;
     let verdict = async {
-        let compared = timeout(LIMIT, witness::compare(&ledger, &*channel)).await;
+        let compared = timeout(LIMIT, witness::compare(&*ledger, &*channel)).await;
         let compared = compared.map_err(|_| format!("the log channel did not answer within {} s", LIMIT.as_secs()))?;
         let Some(gap) = compared.map_err(|error| error.to_string())? else {
             let text =
@@ -43,11 +44,17 @@ pub(super) async fn accept(args: &StateArgs, reason: &str) -> Result<Verdict, St
             return Ok(Verdict { code: NOT_IN_ORDER, text });
         };
         let world = System::new();
-        let epoch = ledger.take_over().await.map_err(|error| error.to_string())?;
+        let epoch = match ledger.lead(&storage::myself()).await.map_err(|error| error.to_string())? {
+            Taken::Ours(epoch) => epoch,
+            Taken::Led(led) => {
+                let text = format!("Nothing was put on record: {} leads. Stop that process first.\n", led.by);
+                return Ok(Verdict { code: NOT_IN_ORDER, text });
+            }
+        };
         let last = gap.newest.last;
         let said = WitnessGap { newest: gap.newest, by: control::myself(), reason: reason.to_owned() };
-        let event = witness::accept(&ledger, &world, epoch, &said).await.map_err(|error| error.to_string())?;
-        let outbox = Outbox { ledger: &ledger, posts: &ledger, channel: &*channel, world: &world };
+        let event = witness::accept(&*ledger, &world, epoch, &said).await.map_err(|error| error.to_string())?;
+        let outbox = Outbox { ledger: &*ledger, posts: &*ledger, channel: &*channel, world: &world };
         let told = outbox.flush(true).await;
         let mut text = format!(
             "On record as event {}: what the log channel was told of events {0} to {last} is lost.\nLook at the fleet before \
@@ -60,6 +67,7 @@ pub(super) async fn accept(args: &StateArgs, reason: &str) -> Result<Verdict, St
         Ok(Verdict { code: DONE, text })
     };
     let verdict = verdict.await;
+    ledger.resign().await;
     ledger.close().await;
     verdict
 }

@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use scalebot_adapters::ledger::SqliteLedger;
 use scalebot_adapters::transcript::Transcript;
 use scalebot_commands::event::{Claim, Draft, Hash, Kind};
 use scalebot_commands::ports::{Ledger as _, LogChannel as _, Post};

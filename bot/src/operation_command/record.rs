@@ -2,12 +2,12 @@
 
 use std::io::Read as _;
 
-use scalebot_adapters::ledger::SqliteLedger;
+use scalebot_adapters::ledger::Storage;
 use scalebot_adapters::process;
 use scalebot_commands::break_glass::is_cancelled;
 use scalebot_commands::event::{Event, Kind};
 use scalebot_commands::journal::Parked;
-use scalebot_commands::ports::{ClaimHeld, Ledger as _, LedgerError};
+use scalebot_commands::ports::{ClaimHeld, LedgerError};
 use scalebot_commands::request::{escaped, quoted};
 use scalebot_commands::supervisor::parked;
 use scalebot_commands::units::OperationId;
@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use crate::control::{self, Busy};
 use crate::state_dir::StateDir;
+use crate::storage;
 
 /// How often a log is opened again that was written to while it was read without locks.
 const ATTEMPTS: usize = 5;
@@ -93,7 +94,7 @@ impl Operation {
         Ok(read.await?.filter(|one| !one.events.is_empty()))
     }
 
-    async fn of(ledger: &SqliteLedger, id: OperationId, held: Option<ClaimHeld>) -> Result<Self, LedgerError> {
+    async fn of(ledger: &dyn Storage, id: OperationId, held: Option<ClaimHeld>) -> Result<Self, LedgerError> {
         Ok(Self { events: ledger.events_of(&id).await?, id, held })
     }
 
@@ -156,8 +157,12 @@ impl Holder {
     pub(super) async fn of(dir: &StateDir) -> Result<Self, String> {
         let path = dir.drill_lock();
         let cannot = |error: std::io::Error| format!("{} cannot be looked at: {error}.", path.display());
-        if process::Holder::of(&path).map_err(cannot)? == process::Holder::Nobody {
-            return Ok(Self::Nobody);
+        // A directory that was never used here is held by nobody.
+        if !dir.path().exists() || process::Holder::of(&path).map_err(cannot)? == process::Holder::Nobody {
+            return Ok(match leader(dir).await? {
+                Some(who) => Self::Process { who, busy: None },
+                None => Self::Nobody,
+            });
         }
         let mut who = String::new();
         // Without it, the process is still there.
@@ -165,6 +170,11 @@ impl Holder {
         let who = if who.trim().is_empty() { "another process".to_owned() } else { quoted(who.trim()) };
         Ok(Self::Process { who, busy: control::status(&dir.control_socket()).await.ok() })
     }
+}
+
+/// Which process leads, where several may, on whichever machine.
+pub(super) async fn leader(dir: &StateDir) -> Result<Option<String>, String> {
+    Ok(read(dir, async |ledger| ledger.leader().await).await?.flatten())
 }
 
 /// Finds the operation that is meant by its identifier or the end of it.
@@ -193,18 +203,18 @@ pub(super) async fn seek(dir: &StateDir, given: &str) -> Result<Sought, String> 
 /// Reads something of the log; `None` where nothing was ever recorded. Makes no file and changes none.
 async fn read<T>(
     dir: &StateDir,
-    look: impl AsyncFn(&SqliteLedger) -> Result<T, LedgerError>,
+    look: impl AsyncFn(&dyn Storage) -> Result<T, LedgerError>,
 ) -> Result<Option<T>, String> {
     dir.must_exist()?;
     for _ in 0..ATTEMPTS {
-        let opened = SqliteLedger::open_existing_read_only(&dir.ledger()).await.map_err(|error| error.to_string())?;
+        let opened = storage::open_to_read(dir).await.map_err(|error| error.to_string())?;
         let Some(ledger) = opened else { return Ok(None) };
-        let found = look(&ledger).await;
+        let found = look(&*ledger).await;
         let moved_on = ledger.has_moved_on();
         ledger.close().await;
         if !moved_on {
             return found.map(Some).map_err(|error| error.to_string());
         }
     }
-    Err(format!("{} changed each time while it was read; try again", dir.ledger().display()))
+    Err(format!("{} changed each time while it was read; try again", storage::place(dir)))
 }

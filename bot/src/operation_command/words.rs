@@ -198,6 +198,14 @@ pub(super) fn held(dir: &StateDir, holder: &str) -> String {
     )
 }
 
+/// Another process leads, perhaps on another machine.
+pub(super) fn led(leader: &str) -> String {
+    format!(
+        "Nothing was changed: {leader} leads, and may be changing the fleet now.\nSay it in chat, or type it on that \
+         machine. Or stop that process first; what it carries out stays as it is then."
+    )
+}
+
 /// It was abandoned. `left` is what is to be done about whom it left without requests; `None` where that cannot be told.
 pub(super) fn abandoned(
     dir: &StateDir,

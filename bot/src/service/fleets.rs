@@ -18,7 +18,7 @@ use scalebot_adapters::prometheus::Prometheus;
 use scalebot_adapters::redis::Redis;
 use scalebot_adapters::scrape::Scrape;
 use scalebot_adapters::settings::Unusable;
-use scalebot_commands::ports::{Chain, Fleet, HaltSource, Ledger as _, Metrics, Pool, Target, Traffic, World};
+use scalebot_commands::ports::{Chain, Fleet, HaltSource, Metrics, Pool, Target, Traffic, World};
 use scalebot_commands::units::TargetName;
 use tokio::task::JoinHandle;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use scalebot_adapters::ledger::SqliteLedger;
+use scalebot_adapters::ledger::{SqliteLedger, Storage};
 use scalebot_commands::event::{Draft, Event};
 use scalebot_commands::ports::{
     AppendError, ClaimHeld, Documents, Ledger, LedgerError, LogChannel, Ports, Room, Target, World,
@@ -18,7 +18,7 @@ use crate::system::System;
 /// The operational log, which this process alone writes.
 pub(crate) struct Log {
     /// The log itself.
-    pub(crate) ledger: Arc<SqliteLedger>,
+    pub(crate) ledger: Arc<dyn Storage>,
     /// The same for whoever appends: what it cannot take is told.
     pub(crate) writer: Arc<dyn Ledger>,
     /// The fencing epoch of this process.
@@ -30,7 +30,13 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Opens it and takes it over. `seen` is called with each event after its commit, and returns at once.
+    /// A log that this process leads, by that epoch. `appended` is told after each append.
+    pub(crate) fn led(ledger: Arc<dyn Storage>, epoch: Epoch, appended: Arc<Notify>) -> Self {
+        let writer = Arc::clone(&ledger) as _;
+        Self { ledger, writer, epoch, clock: Arc::new(System::new()), appended }
+    }
+
+    /// Opens a file and takes it over. `seen` is called with each event after its commit, and returns at once.
     ///
     /// # Errors
     /// In words, when it cannot be used.
@@ -44,9 +50,7 @@ impl Log {
             }
         });
         let epoch = ledger.take_over().await.map_err(|error| error.to_string())?;
-        let ledger = Arc::new(ledger);
-        let writer = Arc::clone(&ledger) as _;
-        Ok(Self { ledger, writer, epoch, clock: Arc::new(System::new()), appended })
+        Ok(Self::led(Arc::new(ledger), epoch, appended))
     }
 
     /// `failed` is called with each event that the log cannot take, and returns at once.

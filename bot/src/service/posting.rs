@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use scalebot_adapters::ledger::SqliteLedger;
+use scalebot_adapters::ledger::Storage;
 use scalebot_commands::outbox::{self, Outbox};
 use scalebot_commands::ports::{LogChannel, World};
 use tokio::sync::Notify;
 
 /// Tells the log channel of every event.
 pub(super) struct Posting {
-    pub(super) ledger: Arc<SqliteLedger>,
+    pub(super) ledger: Arc<dyn Storage>,
     pub(super) channel: Arc<dyn LogChannel>,
     pub(super) appended: Arc<Notify>,
     pub(super) clock: Arc<dyn World>,

@@ -10,7 +10,7 @@ use futures::future::LocalBoxFuture;
 use futures::stream::{FuturesUnordered, SelectAll, select_all};
 use scalebot_commands::duty::{Answer, Begin, Duty, DutyError, Start};
 use scalebot_commands::journal::Inbox;
-use scalebot_commands::ports::{ClaimHeld, Ledger as _};
+use scalebot_commands::ports::ClaimHeld;
 use scalebot_commands::request::{self, quoted};
 use scalebot_commands::steps::Finished;
 use scalebot_commands::supervisor::Ended;

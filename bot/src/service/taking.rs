@@ -5,7 +5,7 @@ use scalebot_commands::asked::{self, Answer, cancel};
 use scalebot_commands::desk::Received;
 use scalebot_commands::duty::Begin;
 use scalebot_commands::journal::{CancelRequested, NotHeard, Signal};
-use scalebot_commands::ports::{ClaimHeld, Ledger as _, LedgerError};
+use scalebot_commands::ports::{ClaimHeld, LedgerError};
 use scalebot_commands::request::{self, Request};
 use scalebot_commands::units::Person;
 

@@ -7,19 +7,19 @@ mod page;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use scalebot_adapters::ledger::SqliteLedger;
+use scalebot_adapters::ledger::Storage;
 use scalebot_commands::escalation;
 use scalebot_commands::event::{Event, Kind};
 use scalebot_commands::policy::Policy;
-use scalebot_commands::ports::{ClaimHeld, Ledger as _, LedgerError, Posts as _, World};
+use scalebot_commands::ports::{ClaimHeld, LedgerError, World};
 use scalebot_commands::supervisor::parked;
 use scalebot_commands::units::{TargetName, Timestamp, elapsed};
 use serde_json::json;
@@ -54,7 +54,7 @@ const SLACK: Duration = Duration::from_mins(5);
 pub(crate) struct Watch(Arc<Watched>);
 
 struct Watched {
-    ledger: Arc<SqliteLedger>,
+    ledger: Arc<dyn Storage>,
     clock: Arc<dyn World>,
     front: Arc<dyn Front>,
     carried: Carried,
@@ -108,15 +108,45 @@ impl Watch {
     }
 }
 
+/// Where whoever asks is answered from, also before there is anything to look at.
+#[derive(Clone, Default)]
+pub(crate) struct Seat(Arc<Seated>);
+
+#[derive(Default)]
+struct Seated {
+    watch: OnceLock<Watch>,
+    waits: Mutex<String>,
+}
+
+impl Seat {
+    /// The process waits until it leads, for that reason.
+    pub(crate) fn waits(&self, why: String) {
+        *self.0.waits.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// It leads: from now on, that is looked at.
+    pub(crate) fn taken(&self, watch: Watch) {
+        // There is one watch in the life of a process.
+        let _ = self.0.watch.set(watch);
+    }
+}
+
+impl Seated {
+    fn waiting(&self) -> String {
+        let why = self.waits.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if why.is_empty() { "it is just beginning".to_owned() } else { why }
+    }
+}
+
 /// Serves it.
 ///
 /// # Errors
 /// In words, when the address cannot be listened on.
-pub(crate) async fn serve(watch: Watch, listen: SocketAddr) -> Result<JoinHandle<()>, String> {
+pub(crate) async fn serve(seat: Seat, listen: SocketAddr) -> Result<JoinHandle<()>, String> {
     let listener = TcpListener::bind(listen).await.map_err(|error| {
         format!("http.listen: {listen} cannot be listened on ({error}).\nName another address, or write enabled = false below [http].")
     })?;
-    let router = router(watch);
+    let router = router(seat);
     Ok(tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(%error, "the bot's health is not served any more");
@@ -124,12 +154,42 @@ pub(crate) async fn serve(watch: Watch, listen: SocketAddr) -> Result<JoinHandle
     }))
 }
 
-fn router(watch: Watch) -> Router {
+fn router(seat: Seat) -> Router {
     Router::new()
-        .route("/health", get(health))
-        .route("/ready", get(ready))
-        .route("/metrics", get(metrics))
-        .with_state(watch.0)
+        .route("/health", get(seat_health))
+        .route("/ready", get(seat_ready))
+        .route("/metrics", get(seat_metrics))
+        .with_state(seat.0)
+}
+
+async fn seat_health(State(seat): State<Arc<Seated>>) -> Response {
+    match seat.watch.get() {
+        Some(watch) => health(State(Arc::clone(&watch.0))).await.into_response(),
+        // Whoever waits is well: to end it would gain nothing.
+        None => Json(json!({ "status": "healthy", "role": "standby", "version": env!("CARGO_PKG_VERSION") }))
+            .into_response(),
+    }
+}
+
+async fn seat_ready(State(seat): State<Arc<Seated>>) -> Response {
+    match seat.watch.get() {
+        Some(watch) => ready(State(Arc::clone(&watch.0))).await.into_response(),
+        None => {
+            let body = json!({ "ready": false, "role": "standby", "because": [seat.waiting()] });
+            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+        }
+    }
+}
+
+async fn seat_metrics(State(seat): State<Arc<Seated>>) -> Response {
+    match seat.watch.get() {
+        Some(watch) => metrics(State(Arc::clone(&watch.0))).await.into_response(),
+        None => plain(page::waiting()).into_response(),
+    }
+}
+
+fn plain(text: String) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
 async fn health(State(watched): State<Arc<Watched>>) -> impl IntoResponse {
@@ -138,6 +198,7 @@ async fn health(State(watched): State<Arc<Watched>>) -> impl IntoResponse {
     let status = if alive { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
         "status": if alive { "healthy" } else { "stuck" },
+        "role": "leader",
         "version": env!("CARGO_PKG_VERSION"),
         "silent_seconds": silent.as_secs(),
     });
@@ -151,7 +212,7 @@ async fn ready(State(watched): State<Arc<Watched>>) -> impl IntoResponse {
 }
 
 async fn metrics(State(watched): State<Arc<Watched>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], watched.page().await.text())
+    plain(watched.page().await.text())
 }
 
 impl Watched {

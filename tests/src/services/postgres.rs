@@ -131,6 +131,28 @@ impl Postgres {
         self.start_again();
     }
 
+    /// Keeps a copy of everything that is in it, as a backup does. Every session is ended.
+    pub fn keeps_a_copy(&mut self) {
+        self.stop();
+        self.copy("data", "kept");
+        self.start_again();
+    }
+
+    /// Puts that copy in place of what is in it: whatever came since is lost. Every session is ended.
+    pub fn puts_the_copy_back(&mut self) {
+        self.stop();
+        self.copy("kept", "data");
+        self.start_again();
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        let to = self.folder.path().join(to);
+        if to.exists() {
+            std::fs::remove_dir_all(&to).unwrap();
+        }
+        run(Command::new("cp").arg("-a").arg(self.folder.path().join(from)).arg(&to));
+    }
+
     /// A connection that may do everything.
     pub async fn superuser(&self) -> PgConnection {
         self.connect("postgres", PASSWORD).await

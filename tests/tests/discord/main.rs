@@ -11,6 +11,7 @@ mod check;
 mod deleted;
 mod gateway;
 mod killed;
+mod lease;
 mod load;
 mod log_channel;
 mod received;

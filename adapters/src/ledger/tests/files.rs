@@ -91,7 +91,7 @@ async fn what_is_not_a_log_of_this_release_is_refused_and_left_as_it_is() {
     .unwrap();
 
     for (directory, wanted) in [
-        (&directory, "written by another release (layout 7, this one knows up to 1)"),
+        (&directory, "written by another release (layout 7, this one knows up to 2)"),
         (&foreign, "a database of another program"),
         (&text, "damaged"),
     ] {
@@ -103,6 +103,35 @@ async fn what_is_not_a_log_of_this_release_is_refused_and_left_as_it_is() {
         assert_eq!(std::fs::read(at(directory)).unwrap(), before);
         assert_eq!(names(directory), ["ledger.db"]);
     }
+}
+
+#[tokio::test]
+async fn a_log_of_the_first_layout_is_read_as_it_is_and_carried_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut conn =
+        SqliteConnectOptions::new().filename(at(&directory)).create_if_missing(true).connect().await.unwrap();
+    for statement in sql::VERSION_1 {
+        sqlx::query(*statement).execute(&mut conn).await.unwrap();
+    }
+    sqlx::raw_sql("PRAGMA application_id = 1396916556; PRAGMA user_version = 1").execute(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+    let read_only = SqliteLedger::open_existing_read_only(&at(&directory)).await.unwrap().unwrap();
+    assert_eq!(whole(&read_only).await, []);
+    let ledger = SqliteLedger::open(&at(&directory)).await.unwrap();
+    let epoch = ledger.take_over().await.unwrap();
+    ledger.append(draft("op-a", 1, epoch)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_that_was_put_back_to_an_older_state_beneath_its_writer_takes_nothing_more() {
+    let (directory, ledger, epoch) = opened().await;
+    for op_seq in 1..=3 {
+        ledger.append(draft("op-a", op_seq, epoch)).await.unwrap();
+    }
+    let mut other = raw(&directory).await;
+    sqlx::query("DELETE FROM event WHERE seq = 3").execute(&mut other).await.unwrap();
+    let refused = ledger.append(draft("op-a", 3, epoch)).await.unwrap_err();
+    assert!(matches!(&refused, AppendError::Fenced { detail } if detail.contains("event 3 is not there")), "{refused}");
 }
 
 #[tokio::test]
@@ -143,7 +172,7 @@ async fn a_connection_that_broke_within_a_transaction_is_replaced() {
     let (_directory, ledger, epoch) = opened().await;
     let broken = ledger
         .write(
-            |conn| {
+            |conn: &mut SqliteConnection| {
                 Box::pin(async move {
                     // As SQLite itself does on a full disk: the transaction is gone before we can end it.
                     sqlx::query("ROLLBACK").execute(conn).await?;
@@ -183,13 +212,13 @@ async fn storage_failures_say_what_to_do() {
     // A file that may not be written, whoever runs this test: the connection itself is for reading only.
     let (directory, ledger, _) = opened().await;
     let mut conn = options(&at(&directory)).read_only(true).connect().await.unwrap();
-    let error = append::take_over(&mut conn).await.unwrap_err().about(Path::new("ledger.db"));
+    let error = append::take_over::<sqlite::File>(&mut conn).await.unwrap_err().about(ledger.way());
     assert!(matches!(&error, StorageError::Unusable(text) if text.contains("the right to write")), "{error}");
 
     let mut other = raw(&directory).await;
     let _writing = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let mut impatient = options(&at(&directory)).busy_timeout(Duration::ZERO).connect().await.unwrap();
-    let error = Fault::from(impatient.begin_with("BEGIN IMMEDIATE").await.unwrap_err()).about(Path::new("ledger.db"));
+    let error = Fault::from(impatient.begin_with("BEGIN IMMEDIATE").await.unwrap_err()).about(ledger.way());
     assert!(matches!(&error, StorageError::Unusable(text) if text.contains("locked by another program")), "{error}");
     drop(ledger);
 }

@@ -10,6 +10,13 @@ use scalebot_commands::units::TargetName;
 use super::observed::Counted;
 use crate::measures::{Beats, Measured, Requests};
 
+/// What a process tells that waits until it leads.
+pub(super) fn waiting() -> String {
+    let mut text = Text::default();
+    text.of_the_process(false);
+    text.0
+}
+
 /// Everything that is told.
 pub(super) struct Page {
     /// What was counted since this process began.
@@ -53,10 +60,7 @@ pub(super) struct UnderWay {
 impl Page {
     pub(super) fn text(&self) -> String {
         let mut text = Text::default();
-        let version = format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
-        text.gauge("build_info", "The program's version.", [(version, 1.0)]);
-        // This process holds the log alone: it would not run otherwise.
-        text.gauge("leader", "1 when this process is the one that carries operations out.", one(Some(1.0)));
+        text.of_the_process(true);
         self.operations(&mut text);
         self.log(&mut text);
         self.chat(&mut text);
@@ -202,6 +206,13 @@ fn one(figure: Option<f64>) -> Option<(String, f64)> {
 struct Text(String);
 
 impl Text {
+    fn of_the_process(&mut self, leads: bool) {
+        let version = format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+        self.gauge("build_info", "The program's version.", [(version, 1.0)]);
+        let help = "1 for the process that carries operations out, 0 for one that waits to take over.";
+        self.gauge("leader", help, one(Some(truth(leads))));
+    }
+
     fn gauge(&mut self, name: &str, help: &str, figures: impl IntoIterator<Item = (String, f64)>) {
         self.family(name, "gauge", help, figures);
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use scalebot_adapters::ledger::SqliteLedger;
 use scalebot_commands::event::{Claim, Draft};
 use scalebot_commands::ports::{LogChannel, Post, Room};
 use scalebot_commands::units::{Epoch, OperationId};

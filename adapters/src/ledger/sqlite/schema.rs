@@ -5,8 +5,10 @@ use std::time::Duration;
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 use tokio::time::Instant;
 
-use super::fault::{Fault, is_busy};
-use super::{BUSY_LIMIT, sql};
+use super::BUSY_LIMIT;
+use super::words::is_busy;
+use crate::ledger::fault::Fault;
+use crate::ledger::sql;
 
 /// Between two tries to set the journal mode.
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
@@ -15,15 +17,20 @@ const BUSY_PAUSE: Duration = Duration::from_millis(10);
 const APPLICATION_ID: i64 = 0x5343_414C;
 
 /// The version that this program reads and writes.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+
+/// The first version in which a log can say that it was moved.
+pub(in crate::ledger) const WITH_MARK: i64 = 2;
 
 /// The steps from one version to the next. SQLite's pragmas take no parameters, hence the literal.
-const MIGRATIONS: &[(i64, &[&str], &str)] =
-    &[(1, sql::VERSION_1, "PRAGMA application_id = 1396916556; PRAGMA user_version = 1")];
+const MIGRATIONS: &[(i64, &[&str], &str)] = &[
+    (1, sql::VERSION_1, "PRAGMA application_id = 1396916556; PRAGMA user_version = 1"),
+    (2, sql::VERSION_2, "PRAGMA application_id = 1396916556; PRAGMA user_version = 2"),
+];
 
 /// What a file turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(in crate::ledger) enum Found {
     /// Nothing was ever written there.
     Empty,
     /// A log of this version or an earlier one.
@@ -35,7 +42,7 @@ const INSPECT: &str = "SELECT application_id, user_version, (SELECT COUNT(*) FRO
     FROM pragma_application_id, pragma_user_version";
 
 /// Looks at the file without changing it.
-pub(super) async fn inspect(conn: &mut SqliteConnection) -> Result<Found, Fault> {
+pub(in crate::ledger) async fn inspect(conn: &mut SqliteConnection) -> Result<Found, Fault> {
     let row = sqlx::query(INSPECT).fetch_one(&mut *conn).await?;
     let (application, version, tables): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     match (application, version, tables) {
@@ -50,7 +57,7 @@ pub(super) async fn inspect(conn: &mut SqliteConnection) -> Result<Found, Fault>
 }
 
 /// Makes an empty file a log, and an earlier version's log one of this version.
-pub(super) async fn prepare(conn: &mut SqliteConnection) -> Result<(), Fault> {
+pub(in crate::ledger) async fn prepare(conn: &mut SqliteConnection) -> Result<(), Fault> {
     inspect(conn).await?;
     write_ahead(conn).await?;
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
@@ -88,6 +95,12 @@ async fn write_ahead(conn: &mut SqliteConnection) -> Result<(), Fault> {
         )));
     }
     Ok(())
+}
+
+/// Every version, for whoever compares.
+#[cfg(test)]
+pub(in crate::ledger) fn versions() -> Vec<u64> {
+    MIGRATIONS.iter().filter_map(|(version, ..)| u64::try_from(*version).ok()).collect()
 }
 
 #[cfg(test)]
