@@ -16,6 +16,8 @@ mod commands;
 mod drawing;
 mod front;
 mod gateway;
+#[cfg(any(test, feature = "hostile"))]
+pub(crate) mod hostile;
 mod interactions;
 mod log_channel;
 mod marks;

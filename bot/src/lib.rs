@@ -10,6 +10,8 @@ mod control;
 mod discord;
 pub mod drawing;
 mod drill;
+#[cfg(any(test, feature = "hostile"))]
+pub mod hostile;
 mod ledger_command;
 mod logging;
 mod measures;

@@ -260,6 +260,14 @@ impl Gateway {
         send(socket, &json!({ "op": Opcode::Heartbeat, "d": seq })).await
     }
 
+    /// Hears that, as if a connection had brought it.
+    #[cfg(any(test, feature = "hostile"))]
+    pub(crate) fn hears(&self, line: &[u8]) {
+        if let Ok(frame) = serde_json::from_slice(line) {
+            self.dispatched(&frame, &mut None);
+        }
+    }
+
     /// Something happened. Whether it says that the session stands. What cannot be read is lost, and nothing else is.
     fn dispatched(&self, frame: &Frame, session: &mut Option<Session>) -> bool {
         let unreadable = |error: serde_json::Error| {

@@ -229,7 +229,7 @@ fn private(text: &str) -> First {
 }
 
 /// The form that a button asks for.
-fn form(button: &str) -> Option<CreateModal> {
+pub(super) fn form(button: &str) -> Option<CreateModal> {
     let (title, label, hint) = match Press::read(button)? {
         Press::ApproveWithReason(_) => {
             ("Approve, and say why", "Why it may be done", "It stands in the log, under your name")
@@ -249,7 +249,7 @@ fn form(button: &str) -> Option<CreateModal> {
 }
 
 /// What somebody wrote into a form, as it is kept: in one line, bounded, with nothing in it that acts.
-fn text_of(form: &ModalInteractionData) -> Option<String> {
+pub(super) fn text_of(form: &ModalInteractionData) -> Option<String> {
     let text = form.components.iter().flat_map(|row| &row.components).find_map(|field| match field {
         ActionRowComponent::InputText(field) if field.custom_id == TEXT => field.value.as_deref(),
         _ => None,

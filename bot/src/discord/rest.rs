@@ -313,6 +313,13 @@ impl Rest {
     }
 }
 
+/// What is said of a request that was refused so.
+#[cfg(any(test, feature = "hostile"))]
+pub(crate) fn refused_with(status: u16, body: &[u8]) -> String {
+    let refusal = Refusal::read(status, body, "post in the ops channel", "Send Messages");
+    scalebot_commands::ports::PortError::from(Fault::Refused(refusal)).to_string()
+}
+
 /// A request that has its turn. Dropped, it no longer counts as under way, whatever became of it.
 struct InTurn<'a> {
     rest: &'a Rest,
