@@ -210,7 +210,9 @@ impl<W: Way> Ledger for Store<W> {
                 },
                 move |event| {
                     *known.lock().unwrap_or_else(PoisonError::into_inner) = Some((event.seq, event.hash));
-                    hooks.iter().for_each(|hook| hook(event));
+                    for hook in &hooks {
+                        hook(event);
+                    }
                 },
             )
             .await;

@@ -26,15 +26,12 @@ pub(crate) async fn open(
 
 /// Opens it for reading only; `None` where nothing was ever recorded. Makes nothing and changes nothing.
 pub(crate) async fn open_to_read(dir: &StateDir) -> Result<Option<Arc<dyn Storage>>, StorageError> {
-    match server(dir) {
-        Some(settings) => {
-            let opened = PostgresLedger::open_existing_read_only(settings).await?;
-            Ok(opened.map(|ledger| Arc::new(ledger) as _))
-        }
-        None => {
-            let opened = SqliteLedger::open_existing_read_only(&dir.ledger()).await?;
-            Ok(opened.map(|ledger| Arc::new(ledger) as _))
-        }
+    if let Some(settings) = server(dir) {
+        let opened = PostgresLedger::open_existing_read_only(settings).await?;
+        Ok(opened.map(|ledger| Arc::new(ledger) as _))
+    } else {
+        let opened = SqliteLedger::open_existing_read_only(&dir.ledger()).await?;
+        Ok(opened.map(|ledger| Arc::new(ledger) as _))
     }
 }
 

@@ -70,7 +70,7 @@ fn prober() -> &'static (Conclave, Arc<Answers>) {
         let reach = Reach::Carried(Arc::clone(&answers) as Arc<dyn Carrier>);
         let keys = KeyProbe::Path { path: "/v1/keys".to_owned(), field: "reachable".to_owned() };
         let paths = Paths { work: Some("/v1/work".to_owned()), ..Paths::default() };
-        let config = Config { keys, paths, ..Config::default() };
+        let config = Config { paths, keys, ..Config::default() };
         match Conclave::reaching(fast(), Duration::from_secs(1), config, &reach) {
             Ok(conclave) => (conclave, answers),
             Err(error) => panic!("{error}"),
@@ -83,6 +83,8 @@ fn prober() -> &'static (Conclave, Arc<Answers>) {
 /// # Panics
 /// When something does not hold.
 pub fn instance(bytes: &[u8]) -> Read {
+    // One at a time: the prober is shared.
+    static TURN: Mutex<()> = Mutex::new(());
     let mut choices = Choices::of(bytes);
     let status = STATUSES.get(choices.one_of(STATUSES.len())).copied().unwrap_or(200);
     let good = if choices.one_of(2) == 0 { good() } else { good_list() };
@@ -96,8 +98,6 @@ pub fn instance(bytes: &[u8]) -> Read {
         restarts: 0,
     };
     let (conclave, answers) = prober();
-    // One at a time: the prober is shared.
-    static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     *answers.0.lock().unwrap_or_else(PoisonError::into_inner) = (status, body);
     let mut read = Read::default();

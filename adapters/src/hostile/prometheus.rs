@@ -30,6 +30,8 @@ pub fn prometheus(bytes: &[u8]) -> Read {
     let body = answer(&good(kind), &mut choices);
     let known = HashMap::from([("10.0.0.1:8000".to_owned(), InstanceId::new("api-1"))]);
     let said = prometheus::read_hostile(&body, kind == 1, &known);
-    said.iter().for_each(|said| may_be_shown(said));
+    for said in &said {
+        may_be_shown(said);
+    }
     Read(usize::from(said.is_empty()))
 }

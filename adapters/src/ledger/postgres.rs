@@ -138,15 +138,14 @@ impl Server {
     }
 
     async fn page(&self, readers: &PgPool, after: i64, top: Option<i64>) -> Result<(Vec<PgRow>, i64), Fault> {
-        let top = match top {
-            Some(top) => top,
-            None => {
-                let last = self.read(readers, LAST, &[]).await?;
-                last.first()
-                    .and_then(|row| rows::maybe_number(row, "last").transpose())
-                    .transpose()?
-                    .map_or(Ok(0), |last| rows::stored(last, "event"))?
-            }
+        let top = if let Some(top) = top {
+            top
+        } else {
+            let last = self.read(readers, LAST, &[]).await?;
+            last.first()
+                .and_then(|row| rows::maybe_number(row, "last").transpose())
+                .transpose()?
+                .map_or(Ok(0), |last| rows::stored(last, "event"))?
         };
         let values = [Value::Number(after), Value::Number(top), Value::Number(PAGE)];
         Ok((self.read(readers, EVERY_EVENT, &values).await?, top))

@@ -183,13 +183,13 @@ fn connection() -> &'static (Gateway, Arc<Looks>) {
 /// # Panics
 /// When something does not hold.
 pub fn discord(bytes: &[u8]) -> Read {
+    // One at a time, so that what is counted is of one line.
+    static TURN: Mutex<()> = Mutex::new(());
     let mut choices = Choices::of(bytes);
     let kind = choices.one_of(8);
     if kind < 6 {
         let line = answer(&told(kind), &mut choices);
         let (gateway, looks) = connection();
-        // One at a time, so that what is counted is of this line.
-        static TURN: Mutex<()> = Mutex::new(());
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let before = *looks.0.lock().unwrap_or_else(PoisonError::into_inner);
         gateway.hears(&line);

@@ -164,7 +164,7 @@ fn router(seat: Seat) -> Router {
 
 async fn seat_health(State(seat): State<Arc<Seated>>) -> Response {
     match seat.watch.get() {
-        Some(watch) => health(State(Arc::clone(&watch.0))).await.into_response(),
+        Some(watch) => health(&watch.0).into_response(),
         // Whoever waits is well: to end it would gain nothing.
         None => Json(json!({ "status": "healthy", "role": "standby", "version": env!("CARGO_PKG_VERSION") }))
             .into_response(),
@@ -172,12 +172,11 @@ async fn seat_health(State(seat): State<Arc<Seated>>) -> Response {
 }
 
 async fn seat_ready(State(seat): State<Arc<Seated>>) -> Response {
-    match seat.watch.get() {
-        Some(watch) => ready(State(Arc::clone(&watch.0))).await.into_response(),
-        None => {
-            let body = json!({ "ready": false, "role": "standby", "because": [seat.waiting()] });
-            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
-        }
+    if let Some(watch) = seat.watch.get() {
+        ready(State(Arc::clone(&watch.0))).await.into_response()
+    } else {
+        let body = json!({ "ready": false, "role": "standby", "because": [seat.waiting()] });
+        (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
     }
 }
 
@@ -192,7 +191,7 @@ fn plain(text: String) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
-async fn health(State(watched): State<Arc<Watched>>) -> impl IntoResponse {
+fn health(watched: &Watched) -> impl IntoResponse + use<> {
     let silent = watched.silent_for();
     let alive = silent <= SIGN_WITHIN;
     let status = if alive { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

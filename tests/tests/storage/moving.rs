@@ -43,7 +43,7 @@ async fn in_file(place: &Place) -> SqliteLedger {
     SqliteLedger::open(&place.path()).await.unwrap()
 }
 
-async fn refusal(moved: Result<scalebot_adapters::ledger::Contents, NotMoved>) -> String {
+fn refusal(moved: Result<scalebot_adapters::ledger::Contents, NotMoved>) -> String {
     match moved.unwrap_err() {
         NotMoved::Refused(why) => why,
         NotMoved::BrokenOff(why) => panic!("broken off: {why}"),
@@ -98,7 +98,7 @@ async fn a_place_that_is_not_empty_takes_nothing_and_the_log_goes_on_where_it_is
     other.append(note(epoch)).await.unwrap();
     let Place::Server(settings) = &server else { unreachable!() };
     let (source, target) = (in_file(&file).await, PostgresLedger::open(settings).await.unwrap());
-    let refused = refusal(move_log(&source, &target, at()).await).await;
+    let refused = refusal(move_log(&source, &target, at()).await);
     assert!(refused.contains("holds a log already"), "{refused}");
     source.take_over().await.unwrap();
     assert_eq!(whole(&other).await.len(), 1);
@@ -114,8 +114,8 @@ async fn a_process_that_leads_keeps_a_log_from_being_moved_away_or_there() {
     let target = PostgresLedger::open(&settings).await.unwrap();
     let source = in_file(&file).await;
     for refused in [
-        refusal(move_log(&source, &target, at()).await).await,
-        refusal(move_log(&target, &in_file(&empty).await, at()).await).await,
+        refusal(move_log(&source, &target, at()).await),
+        refusal(move_log(&target, &in_file(&empty).await, at()).await),
     ] {
         assert!(refused.contains("process 7 on alpha leads; stop the bot first"), "{refused}");
     }
@@ -131,7 +131,7 @@ async fn a_log_that_is_not_in_order_is_not_moved() {
     file.runs("UPDATE event SET body = '{}' WHERE seq = 300").await;
     file.runs("UPDATE event SET at = '2020-01-01T00:00:00Z' WHERE seq = 300").await;
     let (source, target) = (in_file(&file).await, PostgresLedger::open(&schema()).await.unwrap());
-    let refused = refusal(move_log(&source, &target, at()).await).await;
+    let refused = refusal(move_log(&source, &target, at()).await);
     assert!(refused.contains("ledger.db") && refused.contains("not in order: event 300"), "{refused}");
     source.take_over().await.unwrap();
     assert!(target.events_after(0, 1).await.unwrap().is_empty());
@@ -148,7 +148,7 @@ async fn a_move_that_was_broken_off_is_carried_out_again() {
     let refused = source.take_over().await.unwrap_err().to_string();
     assert!(refused.contains("carry it out again: scalebot ledger move"), "{refused}");
     let elsewhere = PostgresLedger::open(&schema()).await.unwrap();
-    let refused = refusal(move_log(&source, &elsewhere, at()).await).await;
+    let refused = refusal(move_log(&source, &elsewhere, at()).await);
     assert!(refused.contains("was moved to"), "{refused}");
     assert_eq!(move_log(&source, &target, at()).await.unwrap().events, 602);
     // Killed between the copy and the word of it.
@@ -157,6 +157,6 @@ async fn a_move_that_was_broken_off_is_carried_out_again() {
     // Something was added there since: that is another log now.
     let Taken::Ours(epoch) = target.lead("a process").await.unwrap() else { panic!("somebody leads") };
     target.append(note(epoch)).await.unwrap();
-    let refused = refusal(move_log(&source, &target, at()).await).await;
+    let refused = refusal(move_log(&source, &target, at()).await);
     assert!(refused.contains("holds a log already"), "{refused}");
 }

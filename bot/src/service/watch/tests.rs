@@ -151,9 +151,9 @@ async fn the_head_and_what_the_log_channel_was_not_told_are_counted_from_the_log
     assert_eq!(scene.figure("scalebot_outbox_events").await, Some(1.0));
 
     // A process that begins counts what others have appended.
-    let Scene { _folder, mut watched } = scene;
+    let Scene { _folder: folder, mut watched } = scene;
     watched.observed = Arc::new(Observed::new(Arc::new(System::new())));
-    let scene = Scene { _folder, watched };
+    let scene = Scene { _folder: folder, watched };
     assert_eq!(scene.figure("scalebot_ledger_head").await, Some(2.0));
     assert_eq!(scene.figure("scalebot_events_appended_total").await, Some(0.0));
 }
@@ -206,7 +206,7 @@ async fn a_task_that_shows_no_sign_of_life_is_neither_healthy_nor_ready() {
     let mut scene = Scene::new().await;
     scene.watched.clock = Arc::new(Late);
     assert_eq!(scene.watched.unready().await, ["the task that carries operations out shows no sign of life"]);
-    assert_eq!(health(State(Arc::new(scene.watched))).await.into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(health(&scene.watched).into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
     let watched = Arc::new(Scene::new().await.watched);
-    assert_eq!(health(State(Arc::clone(&watched))).await.into_response().status(), StatusCode::OK);
+    assert_eq!(health(&watched).into_response().status(), StatusCode::OK);
 }
