@@ -19,8 +19,8 @@ mod reception;
 mod run_command;
 mod service;
 mod state_dir;
-mod storage;
 mod stop;
+mod storage;
 #[cfg(test)]
 mod stories;
 mod system;

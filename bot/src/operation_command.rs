@@ -191,7 +191,9 @@ async fn cancelled(args: &StateArgs) -> Result<Ended, String> {
             // It is just beginning, or just ending.
             Err(NoAnswer::NotListening) if began.elapsed() < ANSWERS_WITHIN => {
                 // The process here may only wait until it leads.
-                if let Some(leader) = record::leader(dir).await?.filter(|leader| *leader != storage::of_process(&holder)) {
+                if let Some(leader) =
+                    record::leader(dir).await?.filter(|leader| *leader != storage::of_process(&holder))
+                {
                     return Ok(Ended::Otherwise(words::led(&leader)));
                 }
                 sleep(TRY_EVERY).await;

@@ -28,8 +28,8 @@ use crate::service::standby::{self, NotLeading};
 use crate::service::watch::{self, Observed, Seat, Watch};
 use crate::service::{Carried, End, Fleet, Log, Running, Service, front, is_witnessed, until_witnessed};
 use crate::state_dir::StateDir;
-use crate::storage;
 use crate::stop::Asked;
+use crate::storage;
 use crate::system::System;
 
 /// How long the last posts may take once the process is told to stop.
@@ -215,7 +215,9 @@ impl Begun {
         match (end, ended) {
             (End::NoFront(why), _) => unusable(&why),
             (End::Failed(why), _) => {
-                eprintln!("A part of the bot broke, so it stops: {why}.\nStarted again it carries on what is unfinished.");
+                eprintln!(
+                    "A part of the bot broke, so it stops: {why}.\nStarted again it carries on what is unfinished."
+                );
                 ExitCode::FAILURE
             }
             (End::Asked(Asked::Interrupt), _) => ExitCode::from(130),

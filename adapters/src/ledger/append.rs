@@ -84,7 +84,8 @@ impl Moved {
 /// Whether it was moved elsewhere.
 pub(super) async fn moved(conn: &mut impl Statements) -> Result<Option<Moved>, Fault> {
     let found = conn.rows(sql::MOVED, &[]).await?;
-    let read = |row| Ok(Moved { at: rows::text(row, "at")?.into(), destination: rows::text(row, "destination")?.into() });
+    let read =
+        |row| Ok(Moved { at: rows::text(row, "at")?.into(), destination: rows::text(row, "destination")?.into() });
     found.first().map(read).transpose()
 }
 

@@ -93,8 +93,7 @@ async fn already_there<A: Way, B: Way>(
         return Err(refused());
     }
     let broken_off = |error: StorageError| NotMoved::BrokenOff(error.to_string());
-    let (here, there) =
-        (source.contents().await.map_err(broken_off)?, target.contents().await.map_err(broken_off)?);
+    let (here, there) = (source.contents().await.map_err(broken_off)?, target.contents().await.map_err(broken_off)?);
     if here == there { Ok(there) } else { Err(refused()) }
 }
 
@@ -132,10 +131,7 @@ impl<W: Way> Store<W> {
     }
 
     async fn unmark(&self) -> Result<(), StorageError> {
-        let unmarked = self.write(
-            |conn| Box::pin(async move { Ok(conn.execute(sql::UNMARK, &[]).await?) }),
-            |_| {},
-        );
+        let unmarked = self.write(|conn| Box::pin(async move { Ok(conn.execute(sql::UNMARK, &[]).await?) }), |_| {});
         unmarked.await.map(drop).map_err(|fault| fault.about(self.way()))
     }
 
@@ -277,7 +273,8 @@ impl Piece {
                 conn.execute(sql::COPY_POST, &values).await?
             }
             Self::Claim { target, operation, since } => {
-                conn.execute(sql::TAKE_CLAIM, &[Value::Text(target), Value::Text(operation), Value::Text(since)]).await?
+                conn.execute(sql::TAKE_CLAIM, &[Value::Text(target), Value::Text(operation), Value::Text(since)])
+                    .await?
             }
             Self::Sample { operation, number, load } => {
                 conn.execute(sql::KEEP_SAMPLE, &[Value::Text(operation), Value::Number(*number), Value::Text(load)])

@@ -25,9 +25,9 @@ use scalebot_commands::request::escaped;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow, Postgres};
 use tokio::time::{Instant, sleep, timeout};
 
+pub use self::doctor::check;
 use self::lease::Lead;
 use self::schema::Found;
-pub use self::doctor::check;
 pub use self::session::Session;
 pub use self::settings::Settings;
 use super::fault::{Fault, StorageError};
@@ -142,7 +142,9 @@ impl Server {
             Some(top) => top,
             None => {
                 let last = self.read(readers, LAST, &[]).await?;
-                last.first().and_then(|row| rows::maybe_number(row, "last").transpose()).transpose()?
+                last.first()
+                    .and_then(|row| rows::maybe_number(row, "last").transpose())
+                    .transpose()?
                     .map_or(Ok(0), |last| rows::stored(last, "event"))?
             }
         };
@@ -237,7 +239,9 @@ impl Storage for PostgresLedger {
             };
             if Instant::now() >= held_until {
                 let lease = self.way.lease.as_secs_f64();
-                return format!("for {lease} s it could not be said that this process leads, so another one may: {why}");
+                return format!(
+                    "for {lease} s it could not be said that this process leads, so another one may: {why}"
+                );
             }
             tracing::warn!(%why, "it could not be said that this process leads; it is tried again");
             pause = AGAIN.min(self.way.renew);

@@ -33,8 +33,7 @@ pub(super) fn text<'r>(row: &'r impl Columns, column: &str) -> Result<&'r str, F
 
 /// A hash out of the database.
 pub(super) fn hash(row: &impl Columns, column: &str) -> Result<Hash, Fault> {
-    Hash::parse(text(row, column)?)
-        .ok_or_else(|| Fault::Unreadable(format!("the column {column} holds no hash")))
+    Hash::parse(text(row, column)?).ok_or_else(|| Fault::Unreadable(format!("the column {column} holds no hash")))
 }
 
 /// An event, every text as it was written.
@@ -62,9 +61,7 @@ pub(super) fn claim(row: &impl Columns) -> Result<ClaimHeld, Fault> {
     Ok(ClaimHeld {
         target: TargetName::new(text(row, "target")?),
         operation: OperationId::new(text(row, "operation")?),
-        since: text(row, "since")?
-            .parse()
-            .map_err(|_| Fault::Unreadable("a claim's time is no time".to_owned()))?,
+        since: text(row, "since")?.parse().map_err(|_| Fault::Unreadable("a claim's time is no time".to_owned()))?,
     })
 }
 

@@ -83,4 +83,3 @@ async fn reading_waits_for_no_writer() {
     ledger.append(draft("op-a", 2, epoch)).await.unwrap();
     assert!(reading.try_next().await.unwrap().is_none(), "it sees the log as it was when it began");
 }
-

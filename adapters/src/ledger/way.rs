@@ -44,11 +44,8 @@ pub trait Statements: Send + Sized + 'static {
     ) -> BoxFuture<'c, Result<Vec<Self::Row>, sqlx::Error>>;
 
     /// How many rows it wrote.
-    fn execute<'c>(
-        &'c mut self,
-        sql: &'static str,
-        values: &'c [Value<'c>],
-    ) -> BoxFuture<'c, Result<u64, sqlx::Error>>;
+    fn execute<'c>(&'c mut self, sql: &'static str, values: &'c [Value<'c>])
+    -> BoxFuture<'c, Result<u64, sqlx::Error>>;
 
     /// Begins or ends a transaction.
     fn control<'c>(&'c mut self, sql: &'static str) -> BoxFuture<'c, Result<(), sqlx::Error>>;

@@ -99,8 +99,7 @@ impl Address<'_> {
         let url = self.url.expose_secret();
         // What the parsers say may repeat the URL, and with it the password.
         let wrong = |why: &str| Unusable::new("url", why);
-        let parsed =
-            Url::parse(url).map_err(|_| wrong(&format!("no URL; write it as {}", self.example)))?;
+        let parsed = Url::parse(url).map_err(|_| wrong(&format!("no URL; write it as {}", self.example)))?;
         if !matches!(parsed.scheme(), "postgres" | "postgresql") {
             return Err(wrong("it does not begin with postgres://"));
         }

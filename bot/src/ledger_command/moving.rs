@@ -41,7 +41,8 @@ pub(super) async fn carry_out(service: &ConfigArgs, to: Destination) -> Result<V
 
 async fn to_postgres(dir: &StateDir, settings: &Settings) -> Result<Verdict, String> {
     // Looked at first: opening it would make it.
-    let Some(file) = SqliteLedger::open_existing_read_only(&dir.ledger()).await.map_err(|error| error.to_string())? else {
+    let Some(file) = SqliteLedger::open_existing_read_only(&dir.ledger()).await.map_err(|error| error.to_string())?
+    else {
         return Err(format!("Nothing was moved: {} holds no log.", dir.ledger().display()));
     };
     file.close().await;

@@ -167,7 +167,8 @@ async fn seat_health(State(seat): State<Arc<Seated>>) -> Response {
     match seat.watch.get() {
         Some(watch) => health(State(Arc::clone(&watch.0))).await.into_response(),
         // Whoever waits is well: to end it would gain nothing.
-        None => Json(json!({ "status": "healthy", "role": "standby", "version": env!("CARGO_PKG_VERSION") })).into_response(),
+        None => Json(json!({ "status": "healthy", "role": "standby", "version": env!("CARGO_PKG_VERSION") }))
+            .into_response(),
     }
 }
 

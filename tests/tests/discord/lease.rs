@@ -20,12 +20,14 @@ impl Pair {
     /// The first one leads, by a lease of that length; nothing else runs.
     async fn led(lease: &str) -> Self {
         let (discord, postgres) = (Discord::ready_made(), Postgres::new());
-        let services = [Service::in_discord(&discord, "", NO_PROPOSALS), Service::in_discord(&discord, "", NO_PROPOSALS)];
+        let services =
+            [Service::in_discord(&discord, "", NO_PROPOSALS), Service::in_discord(&discord, "", NO_PROPOSALS)];
         let world = services[0].home.path().join("world");
         for service in &services {
             let text = std::fs::read_to_string(service.config()).unwrap();
             let fleet = format!("kind = \"process\"\ndirectory = \"{}\"\n", world.display());
-            let ledger = format!("[ledger]\nurl = \"{}\"\nlease = \"{lease}\"\nrenew = \"500ms\"\n", postgres.administrator());
+            let ledger =
+                format!("[ledger]\nurl = \"{}\"\nlease = \"{lease}\"\nrenew = \"500ms\"\n", postgres.administrator());
             std::fs::write(service.config(), text.replace("kind = \"process\"\n", &fleet) + &ledger).unwrap();
         }
         let mut pair = Self { serving: [None, None], services, postgres, discord };
@@ -140,7 +142,7 @@ async fn a_database_that_restarts_is_waited_for_and_the_operation_goes_on() {
     let serving = pair.serving[0].take().unwrap();
     serving.until_it_says("it could not be said that this process leads; it is tried again");
     let ready = pair.services[0].http("/ready").unwrap();
-    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("cannot be reached"), "{ready}");
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("the operational log did not answer"), "{ready}");
     pair.postgres.start_again();
     pair.services[0].until("finished", 1);
     until_told(&pair.discord, pair.services[0].events().len()).await;

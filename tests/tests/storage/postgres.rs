@@ -21,6 +21,9 @@ use super::place::{PATIENCE, Place, at, draft, note, prove, requested, schema, w
 const GRANT: &str = include_str!("../../../deploy/postgres/ledger.sql");
 const APPEND_ONLY: &str = include_str!("../../../deploy/postgres/ledger-append-only.sql");
 
+/// A limit that is waited for, and yet long enough for whatever is answered at all.
+const BRIEF: Duration = Duration::from_secs(4);
+
 /// A lease that does not run out while a test lasts.
 fn long(settings: &Settings) -> Settings {
     Settings { lease: PATIENCE * 10, ..settings.clone() }
@@ -93,7 +96,10 @@ async fn whoever_leads_learns_that_it_does_no_longer() {
     place.runs("UPDATE lease SET until = clock_timestamp() + interval '1 second'").await;
     let renewed = "SELECT until > clock_timestamp() + interval '1 minute' FROM lease";
     let mut connection = sqlx::PgConnection::connect(&url(&settings)).await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(format!("SET search_path = {}", settings.schema))).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("SET search_path = {}", settings.schema)))
+        .execute(&mut connection)
+        .await
+        .unwrap();
     while !sqlx::query_scalar::<_, bool>(renewed).fetch_one(&mut connection).await.unwrap() {
         tokio::task::yield_now().await;
     }
@@ -102,7 +108,8 @@ async fn whoever_leads_learns_that_it_does_no_longer() {
 
     // The same when an older state is put back beneath it, also while it writes nothing.
     place.runs("UPDATE lease SET until = clock_timestamp()").await;
-    let (ledger, epoch) = led(&long(&Settings { renew: settings.renew, ..schema_of(&settings) }), "process 1 on alpha").await;
+    let (ledger, epoch) =
+        led(&long(&Settings { renew: settings.renew, ..schema_of(&settings) }), "process 1 on alpha").await;
     ledger.append(note(epoch)).await.unwrap();
     place.runs("DELETE FROM event WHERE seq = 2").await;
     let lost = ledger.until_lost().await;
@@ -133,7 +140,10 @@ async fn a_server_that_restarts_is_found_again_and_loses_nothing() {
 
     server.stop();
     let refused = ledger.append(draft("op-a", 3, epoch)).await.unwrap_err();
-    assert!(matches!(&refused, AppendError::Unavailable(why) if why.to_string().contains("cannot be reached")), "{refused}");
+    assert!(
+        matches!(&refused, AppendError::Unavailable(why) if why.to_string().contains("cannot be reached")),
+        "{refused}"
+    );
     let why = away(PostgresLedger::open(&settings).await);
     assert!(why.contains("see that it runs"), "{why}");
     server.start_again();
@@ -158,7 +168,7 @@ async fn a_server_that_lost_its_last_events_is_not_gone_on_with() {
 #[tokio::test]
 async fn a_server_that_hangs_is_given_up_and_what_it_took_is_looked_up() {
     let server = Postgres::new();
-    let settings = Settings { time_out: Duration::from_millis(300), ..at(&server) };
+    let settings = Settings { time_out: BRIEF, ..at(&server) };
     let (ledger, epoch) = led(&settings, "process 1 on alpha").await;
     ledger.append(requested("op-a", epoch)).await.unwrap();
     // Somebody holds what every writer needs.
@@ -173,7 +183,7 @@ async fn a_server_that_hangs_is_given_up_and_what_it_took_is_looked_up() {
 
     let hangs = Trouble::hangs().await;
     let url = format!("postgres://scalebot:hidden@{}/scalebot?sslmode=disable", hangs.address());
-    let settings = Settings { time_out: Duration::from_millis(300), ..Settings::new(SecretString::from(url)) };
+    let settings = Settings { time_out: BRIEF, ..Settings::new(SecretString::from(url)) };
     let why = away(PostgresLedger::open(&settings).await);
     assert!(why.contains("did not answer in time") && !why.contains("hidden"), "{why}");
 }
@@ -181,7 +191,7 @@ async fn a_server_that_hangs_is_given_up_and_what_it_took_is_looked_up() {
 #[tokio::test]
 async fn a_process_that_stands_still_within_a_write_holds_its_successor_up_for_no_longer_than_a_statement() {
     let server = Postgres::new();
-    let settings = Settings { time_out: Duration::from_millis(500), ..at(&server) };
+    let settings = at(&server);
     let (first, one) = led(&settings, "process 1 on alpha").await;
     first.append(requested("op-a", one)).await.unwrap();
     // As a write of that process leaves it that was stopped between two statements.
@@ -211,9 +221,13 @@ async fn whoever_puts_an_event_in_between_only_makes_an_append_begin_again() {
     // Something that knows nothing of the epoch's lock takes the next place first, and lets go of it again.
     let place = Place::Server(settings.clone());
     let mut other = sqlx::PgConnection::connect(&url(&settings)).await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(format!("SET search_path = {}; BEGIN", settings.schema))).execute(&mut other).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("SET search_path = {}; BEGIN", settings.schema)))
+        .execute(&mut other)
+        .await
+        .unwrap();
     let event = Event::place(&note(epoch), 2, first.hash);
-    let insert = "INSERT INTO event (seq, at, op_seq, epoch, kind, body, prev, hash) VALUES (2, $1, 0, $2, $3, $4, $5, $6)";
+    let insert =
+        "INSERT INTO event (seq, at, op_seq, epoch, kind, body, prev, hash) VALUES (2, $1, 0, $2, $3, $4, $5, $6)";
     sqlx::query(insert)
         .bind(&event.at)
         .bind(1_i64)
@@ -230,7 +244,8 @@ async fn whoever_puts_an_event_in_between_only_makes_an_append_begin_again() {
         async move { ledger.append(draft("op-a", 2, epoch)).await }
     });
     // It waits for that place.
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO event%'
+    let waits =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO event%'
         AND application_name = 'scalebot'";
     let mut looking = sqlx::PgConnection::connect(&url(&settings)).await.unwrap();
     while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut looking).await.unwrap() == 0 {
@@ -265,10 +280,8 @@ async fn the_role_that_is_shipped_can_do_what_is_needed_and_later_neither_change
     assert!(found.iter().any(|finding| finding.text.contains("unfinished operations: 1")), "{found:?}");
     let (ledger, epoch) = led(&settings, "process 2 on alpha").await;
     ledger.append(draft("op-a", 2, epoch)).await.unwrap();
-    let end = scalebot_commands::event::Draft {
-        claim: scalebot_commands::event::Claim::Release,
-        ..draft("op-a", 3, epoch)
-    };
+    let end =
+        scalebot_commands::event::Draft { claim: scalebot_commands::event::Claim::Release, ..draft("op-a", 3, epoch) };
     ledger.append(end).await.unwrap();
     assert_eq!(whole(&(Arc::new(ledger) as _)).await.len(), 3);
     let mut role = server.connect("scalebot_ledger", "hidden").await;

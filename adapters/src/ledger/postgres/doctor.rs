@@ -64,7 +64,8 @@ async fn look(server: &Server, settings: &Settings) -> Result<Vec<Finding>, Faul
     let (version, role) = (rows::text(row, "version")?, rows::text(row, "role")?);
     let mut found = vec![Finding::ok(LOG, format!("{}: reached, version {version}, as {role}", server.place))];
     if server.protection == Protection::None {
-        let to_do = "Set ledger.sslmode to verify-full, and ledger.ca_file where its certificate is of your own authority.";
+        let to_do =
+            "Set ledger.sslmode to verify-full, and ledger.ca_file where its certificate is of your own authority.";
         found.push(Finding::warn(LOG, "anybody on the way there may read it or answer in its place", to_do));
     }
     if is("superuser")? {
@@ -76,8 +77,12 @@ async fn look(server: &Server, settings: &Settings) -> Result<Vec<Finding>, Faul
         found.push(Finding::warn(LOG, "a power failure of the server may lose events that were on record", to_do));
     }
     found.push(match schema::inspect(&mut session, &server.schema).await? {
-        Found::Missing if is("may_make_schema")? => Finding::ok(LOG, "nothing was recorded yet; the service makes its schema"),
-        Found::Empty if is("may_make_tables")? => Finding::ok(LOG, "nothing was recorded yet; the service makes its tables"),
+        Found::Missing if is("may_make_schema")? => {
+            Finding::ok(LOG, "nothing was recorded yet; the service makes its schema")
+        }
+        Found::Empty if is("may_make_tables")? => {
+            Finding::ok(LOG, "nothing was recorded yet; the service makes its tables")
+        }
         Found::Missing | Found::Empty => {
             Finding::failed(LOG, format!("nothing was recorded yet, and {role} may not make what is needed"), GRANT)
         }

@@ -39,12 +39,7 @@ pub(super) enum Lead {
 }
 
 /// Takes it, within the transaction that the session is in.
-pub(super) async fn take(
-    session: &mut Session,
-    token: &str,
-    who: &str,
-    length: Duration,
-) -> Result<Lead, Fault> {
+pub(super) async fn take(session: &mut Session, token: &str, who: &str, length: Duration) -> Result<Lead, Fault> {
     let values = [Value::Text(token), Value::Text(who), milliseconds(length)];
     if session.execute(TAKE, &values).await? == 0 {
         let held = session.rows(HELD, &[]).await?;

@@ -27,8 +27,7 @@ const LAYOUT: &[&str] = &[
 ];
 
 /// The steps from one version to the next; the same numbers as in a file.
-const MIGRATIONS: &[(u64, &[&[&str]])] =
-    &[(1, &[LAYOUT, sql::VERSION_1]), (2, &[sql::VERSION_2, LEASE])];
+const MIGRATIONS: &[(u64, &[&[&str]])] = &[(1, &[LAYOUT, sql::VERSION_1]), (2, &[sql::VERSION_2, LEASE])];
 
 /// What a schema turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,10 +101,12 @@ pub(super) async fn prepare(session: &mut Session, schema: &str) -> Result<(), F
 
 async fn make(session: &mut Session, schema: &str) -> Result<(), Fault> {
     // Processes that begin at once make it one after the other.
-    session.rows("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))::text AS locked", &[
-        Value::Text(schema),
-    ])
-    .await?;
+    session
+        .rows(
+            "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))::text AS locked",
+            &[Value::Text(schema)],
+        )
+        .await?;
     let from = match inspect(session, schema).await? {
         Found::Missing => {
             // A plain name, as the settings make sure.

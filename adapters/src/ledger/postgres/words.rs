@@ -31,14 +31,19 @@ pub(super) fn explain(error: &sqlx::Error, place: &str) -> StorageError {
             return unusable(format!("cannot be used ({})", lost::words(error)));
         }
         sqlx::Error::Io(error) => {
-            return away(format!("cannot be reached ({}); see that it runs and that the address is its own", lost::words(error)));
+            return away(format!(
+                "cannot be reached ({}); see that it runs and that the address is its own",
+                lost::words(error)
+            ));
         }
         sqlx::Error::PoolTimedOut => {
             return away("did not answer in time; it is overloaded, hangs, or is not reached".to_owned());
         }
         sqlx::Error::Tls(error) => {
             let why = said(&error.to_string());
-            return unusable(format!("cannot be trusted ({why}); set ledger.ca_file where its certificate is of your own authority"));
+            return unusable(format!(
+                "cannot be trusted ({why}); set ledger.ca_file where its certificate is of your own authority"
+            ));
         }
         other => return unusable(format!("cannot be used ({})", said(&other.to_string()))),
     };

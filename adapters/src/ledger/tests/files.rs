@@ -108,7 +108,8 @@ async fn what_is_not_a_log_of_this_release_is_refused_and_left_as_it_is() {
 #[tokio::test]
 async fn a_log_of_the_first_layout_is_read_as_it_is_and_carried_on() {
     let directory = tempfile::tempdir().unwrap();
-    let mut conn = SqliteConnectOptions::new().filename(at(&directory)).create_if_missing(true).connect().await.unwrap();
+    let mut conn =
+        SqliteConnectOptions::new().filename(at(&directory)).create_if_missing(true).connect().await.unwrap();
     for statement in sql::VERSION_1 {
         sqlx::query(*statement).execute(&mut conn).await.unwrap();
     }
