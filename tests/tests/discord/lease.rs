@@ -142,7 +142,7 @@ async fn a_database_that_restarts_is_waited_for_and_the_operation_goes_on() {
     let serving = pair.serving[0].take().unwrap();
     serving.until_it_says("it could not be said that this process leads; it is tried again");
     let ready = pair.services[0].http("/ready").unwrap();
-    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("cannot be reached"), "{ready}");
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("the operational log did not answer"), "{ready}");
     pair.postgres.start_again();
     pair.services[0].until("finished", 1);
     until_told(&pair.discord, pair.services[0].events().len()).await;

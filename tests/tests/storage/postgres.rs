@@ -21,6 +21,9 @@ use super::place::{PATIENCE, Place, at, draft, note, prove, requested, schema, w
 const GRANT: &str = include_str!("../../../deploy/postgres/ledger.sql");
 const APPEND_ONLY: &str = include_str!("../../../deploy/postgres/ledger-append-only.sql");
 
+/// A limit that is waited for, and yet long enough for whatever is answered at all.
+const BRIEF: Duration = Duration::from_secs(4);
+
 /// A lease that does not run out while a test lasts.
 fn long(settings: &Settings) -> Settings {
     Settings { lease: PATIENCE * 10, ..settings.clone() }
@@ -165,7 +168,7 @@ async fn a_server_that_lost_its_last_events_is_not_gone_on_with() {
 #[tokio::test]
 async fn a_server_that_hangs_is_given_up_and_what_it_took_is_looked_up() {
     let server = Postgres::new();
-    let settings = Settings { time_out: Duration::from_millis(300), ..at(&server) };
+    let settings = Settings { time_out: BRIEF, ..at(&server) };
     let (ledger, epoch) = led(&settings, "process 1 on alpha").await;
     ledger.append(requested("op-a", epoch)).await.unwrap();
     // Somebody holds what every writer needs.
@@ -180,7 +183,7 @@ async fn a_server_that_hangs_is_given_up_and_what_it_took_is_looked_up() {
 
     let hangs = Trouble::hangs().await;
     let url = format!("postgres://scalebot:hidden@{}/scalebot?sslmode=disable", hangs.address());
-    let settings = Settings { time_out: Duration::from_millis(300), ..Settings::new(SecretString::from(url)) };
+    let settings = Settings { time_out: BRIEF, ..Settings::new(SecretString::from(url)) };
     let why = away(PostgresLedger::open(&settings).await);
     assert!(why.contains("did not answer in time") && !why.contains("hidden"), "{why}");
 }
@@ -188,7 +191,7 @@ async fn a_server_that_hangs_is_given_up_and_what_it_took_is_looked_up() {
 #[tokio::test]
 async fn a_process_that_stands_still_within_a_write_holds_its_successor_up_for_no_longer_than_a_statement() {
     let server = Postgres::new();
-    let settings = Settings { time_out: Duration::from_millis(500), ..at(&server) };
+    let settings = at(&server);
     let (first, one) = led(&settings, "process 1 on alpha").await;
     first.append(requested("op-a", one)).await.unwrap();
     // As a write of that process leaves it that was stopped between two statements.
