@@ -2,6 +2,7 @@
 
 use futures::try_join;
 use scalebot_commands::ports::{FleetState, PortError};
+use scalebot_commands::request::quoted;
 use scalebot_commands::units::Timestamp;
 
 use super::server::{Server, unreadable};
@@ -41,7 +42,7 @@ pub(super) async fn fleet(server: &Server, settings: &Settings, watch: &Watch) -
         wanted: of.wanted(),
         generation: generation.ok_or_else(|| unreadable("a workload of a generation below zero"))?,
         version: of.version().to_owned(),
-        changed_by: set_by.as_ref().map(|by| by.operation().unwrap_or(&by.manager).to_owned()),
+        changed_by: set_by.as_ref().map(|by| quoted(by.operation().unwrap_or(&by.manager))),
         changed_at: set_by.and_then(|by| by.at),
         instances: missing::instances(&of, &owners, &pods, settings, Timestamp::now()),
     })

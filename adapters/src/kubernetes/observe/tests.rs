@@ -27,6 +27,17 @@ async fn the_fleet_is_what_the_workload_and_its_pods_say() {
 }
 
 #[tokio::test]
+async fn a_manager_whose_name_acts_on_a_screen_is_told_without_that() {
+    for manager in ["\u{1b}[2Jsomebody", "scalebot-\u{1b}[2Jsomebody"] {
+        let api = Api::of(vec![pod("api-1")], |_, _| None).await;
+        api.cluster().deployment["metadata"]["managedFields"] =
+            json!([{ "manager": manager, "fieldsV1": { "f:spec": { "f:replicas": {} } } }]);
+        let seen = api.fleet().observe().await.unwrap();
+        assert_eq!(seen.changed_by.as_deref(), Some("\\u{1b}[2Jsomebody"));
+    }
+}
+
+#[tokio::test]
 async fn a_fleet_of_which_a_part_cannot_be_seen_is_not_seen() {
     for path in ["replicasets", "pods"] {
         let api = Api::of(vec![pod("api-1")], move |asked, _| {

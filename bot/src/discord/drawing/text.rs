@@ -305,7 +305,57 @@ mod tests {
         assert_eq!(marked("abc", 0), "");
     }
 
+    /// Pieces of texts that somebody means to act.
+    fn mischief() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            prop::sample::select(vec![
+                "@everyone",
+                "@here",
+                "<@&42>",
+                "<#20>",
+                "<:x:1>",
+                "</scale:1>",
+                "*",
+                "_",
+                "~",
+                "`",
+                "|",
+                "\\",
+                "\n",
+                "> ",
+                "# ",
+                "- ",
+                "[a](https://b)",
+                "\u{202e}",
+                "\u{200b}",
+                "\u{1b}[2J",
+                "80351110224678912",
+                " ",
+                "https://a.example/",
+            ])
+            .prop_map(str::to_owned),
+            any::<String>(),
+        ];
+        prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+    }
+
     proptest! {
+        #[test]
+        fn nothing_in_a_text_hides_turns_or_mentions_anybody_but_by_number(text in mischief()) {
+            for out in [marked(&text, 4_000), marked_by_name(&text, &names(), 4_000)] {
+                let line = out.replace('\n', " ");
+                prop_assert_eq!(scalebot_commands::request::escaped(&line, 4_000), line.clone());
+                for mention in ["@everyone", "@here", "<@&", "<#", "<:", "</"] {
+                    for (at, _) in out.match_indices(mention) {
+                        let before = out[..at].bytes().rev().take_while(|byte| *byte == b'\\').count();
+                        prop_assert!(before % 2 == 1, "{mention} acts: {out:?}");
+                    }
+                }
+            }
+            let shown = plain(&text, &names(), 4_000).replace('\n', " ");
+            prop_assert_eq!(scalebot_commands::request::escaped(&shown, 4_000), shown);
+        }
+
         #[test]
         fn a_length_is_never_passed(text in ".{0,80}", most in 0_usize..100) {
             for out in [marked(&text, most), marked_by_name(&text, &names(), most), plain(&text, &names(), most)] {

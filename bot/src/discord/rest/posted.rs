@@ -92,11 +92,12 @@ impl Posted {
     }
 
     /// As Discord receives it when it is new.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "hostile"))]
     pub(crate) fn json(&self) -> serde_json::Value {
-        match self.clone().new_message().unwrap() {
-            Body::Json(json) | Body::Files(json, _) => json,
-            Body::Nothing => serde_json::Value::Null,
+        match self.clone().new_message() {
+            Ok(Body::Json(json) | Body::Files(json, _)) => json,
+            Ok(Body::Nothing) => serde_json::Value::Null,
+            Err(fault) => panic!("{fault:?}"),
         }
     }
 }
