@@ -97,7 +97,7 @@ async fn taken_up(golden: &Golden, length: usize, last_is_done: bool, since: Dur
         Ended::Finished(finished) => {
             assert_eq!(stage.claims(), [], "{case}: it ended and still holds the fleet");
             assert!(!finished.reason.is_empty(), "{case}: it does not say why it ended");
-            if since == SHORT && story.is_answered_again {
+            if since == SHORT && story.ends_alike {
                 let whole = left(story, log, false, since);
                 let as_ever = super::last(&whole, "finished")["outcome"].clone();
                 assert_eq!(super::last(&stage, "finished")["outcome"], as_ever, "{case}: {}", finished.reason);

@@ -19,8 +19,8 @@ pub(super) struct Story {
     pub(super) set_up: fn(&mut Script),
     /// What has to stand in its log: else it is not the story that it is called.
     pub(super) holds: &'static [&'static str],
-    /// Whether it ends the same wherever it is cut: nobody has to say again what was said just then.
-    pub(super) is_answered_again: bool,
+    /// Whether it ends as it did, wherever it is cut. One and its undoing are two, each with an end of its own.
+    pub(super) ends_alike: bool,
 }
 
 const STORIES: [Story; 5] = [
@@ -30,7 +30,7 @@ const STORIES: [Story; 5] = [
         policy: rehearsal,
         set_up: |_| (),
         holds: &["scaling_answered", "verified", "monitored", "documented", "finished"],
-        is_answered_again: true,
+        ends_alike: true,
     },
     Story {
         name: "up_halted_and_approved",
@@ -38,7 +38,7 @@ const STORIES: [Story; 5] = [
         policy: rehearsal,
         set_up: the_lead_approves,
         holds: &["escalated", "approval_requested", "vote_cast", "approved", "scaling_answered", "finished"],
-        is_answered_again: false,
+        ends_alike: true,
     },
     Story {
         name: "down",
@@ -46,7 +46,7 @@ const STORIES: [Story; 5] = [
         policy: easy,
         set_up: |_| (),
         holds: &["draining_answered", "drained", "terminating_answered", "terminated", "finished"],
-        is_answered_again: true,
+        ends_alike: true,
     },
     Story {
         name: "taken_back",
@@ -54,7 +54,7 @@ const STORIES: [Story; 5] = [
         policy: taking_back,
         set_up: |script| script.ill = [("api-6", Ill::NoKeys)].into(),
         holds: &["way_back", "rolling_back", "rolling_back_answered", "rolled_back", "escalated", "finished"],
-        is_answered_again: true,
+        ends_alike: true,
     },
     Story {
         name: "rollback",
@@ -62,7 +62,7 @@ const STORIES: [Story; 5] = [
         policy: rehearsal,
         set_up: |_| (),
         holds: &["scaling_answered", "rolling_back_answered", "rolled_back", "finished"],
-        is_answered_again: false,
+        ends_alike: false,
     },
 ];
 

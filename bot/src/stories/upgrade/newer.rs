@@ -36,7 +36,7 @@ impl Newer {
             Self::LaterShape => "it is version 2 of",
             Self::SomethingMore => "it holds \"carbon_grams\", which this one does not know",
             Self::AnotherKind => "this one does not know what carbon_weighed is",
-            Self::LaterRunbook => "it was begun by version 9999 of the runbook; this is",
+            Self::LaterRunbook => "was begun by version 9999 of the runbook; this is",
         }
     }
 }
@@ -76,7 +76,7 @@ async fn what_a_newer_version_wrote_waits_for_a_person_who_is_told_why_and_what_
                 let Some(written) = newer.written(original).filter(|_| is_open && !says_nothing(original)) else {
                     continue;
                 };
-                if matches!(newer, Newer::AnotherKind) && length == 1 {
+                if matches!(newer, Newer::AnotherKind) && original.kind == "requested" {
                     // Without a request there is no operation.
                     continue;
                 }
