@@ -72,6 +72,7 @@ mod ending;
 mod fleet;
 mod held;
 mod people;
+mod upgrade;
 
 mod checks_have_an_age {
     use super::*;

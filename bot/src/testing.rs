@@ -9,14 +9,16 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use scalebot_commands::approval::{Ballot, Mark, Standing};
 use scalebot_commands::asked::{self, Answer as Answered};
+use scalebot_commands::break_glass;
 use scalebot_commands::card::Card;
-use scalebot_commands::desk::{Desk, Received};
+use scalebot_commands::desk::{Abandoned, Desk, Received};
 use scalebot_commands::event::{Claim, Draft, Event, Hash};
 use scalebot_commands::figures::{BACKEND_BOUNDS_MS, Histogram, InstanceLoad, Load};
 use scalebot_commands::journal::{Fence, Inbox, Signal, Signals};
 use scalebot_commands::policy::Policy;
 use scalebot_commands::ports::*;
 use scalebot_commands::request;
+use scalebot_commands::steps::Finished;
 use scalebot_commands::supervisor::{self, Ended};
 use scalebot_commands::units::{Epoch, InstanceId, Millis, OperationId, Person, Replicas, TargetName, Timestamp};
 use tokio::sync::Notify;
@@ -105,6 +107,8 @@ pub(crate) struct Script {
     pub(crate) events: Vec<Event>,
     /// What was changed outside or written down, by the name of the port's method.
     pub(crate) touched: Vec<&'static str>,
+    /// What was ordered although it was so already.
+    pub(crate) ordered_again: Vec<String>,
     claims: Vec<ClaimHeld>,
     samples: Vec<Load>,
     ids: u32,
@@ -130,6 +134,44 @@ impl Script {
     pub(crate) fn vote(&self, card: &Card, by: &str, mark: Mark) {
         if let Some(request) = card.ask.clone() {
             self.signal(Signal::Cast(Ballot { by: Person::new(by), mark, request, reason: None }));
+        }
+    }
+
+    /// The count is set to that, in that operation's name.
+    pub(crate) fn set_count(&mut self, to: Replicas, by: &OperationId) {
+        let arrive = self.arrive.clone();
+        let Ok(fleet) = &mut self.fleet else { return };
+        if fleet.wanted == to {
+            self.ordered_again.push(format!("the count of {to}"));
+        }
+        fleet.wanted = to;
+        fleet.generation += 1;
+        fleet.changed_by = Some(by.to_string());
+        let new = (fleet.instances.len() as u32 + 1..=to.0).map(|number| format!("api-{number}"));
+        fleet.instances.extend(new.map(|name| instance(&name, arrive.0, arrive.1.as_deref())));
+    }
+
+    /// These instances are ended, in that operation's name.
+    pub(crate) fn end(&mut self, instances: &[InstanceId], to: Replicas, by: &OperationId) {
+        let Ok(fleet) = &mut self.fleet else { return };
+        let gone = instances.iter().filter(|id| fleet.instances.iter().all(|one| one.id != **id));
+        self.ordered_again.extend(gone.map(|id| format!("the end of {id}")));
+        fleet.wanted = to;
+        fleet.generation += 1;
+        fleet.changed_by = Some(by.to_string());
+        fleet.instances.retain(|one| !instances.contains(&one.id));
+        // The balancer forgets who is gone; another one of that name is new to it.
+        self.drained.retain(|one| !instances.contains(one));
+    }
+
+    /// The balancer sends requests to that instance from now on, or no longer.
+    pub(crate) fn route(&mut self, instance: &InstanceId, receives: bool) {
+        if self.drained.contains(instance) != receives {
+            self.ordered_again.push(format!("{instance} {}", if receives { "in" } else { "out" }));
+        }
+        self.drained.retain(|one| one != instance);
+        if !receives {
+            self.drained.push(instance.clone());
         }
     }
 
@@ -190,6 +232,18 @@ pub(crate) fn halted(halted: bool) -> HaltReading {
         reason: halted.then(|| "consensus_failure".to_owned()),
         cleared_at: None,
     }
+}
+
+/// Which operations of a log have not ended, with what they hold.
+fn unfinished(log: &[Event]) -> Vec<ClaimHeld> {
+    let has_ended = |event: &Event| log.iter().any(|one| one.kind == "finished" && one.operation == event.operation);
+    let opened = log.iter().filter(|event| event.kind == "requested" && !has_ended(event));
+    let held = |event: &Event| ClaimHeld {
+        target: TargetName::new("api"),
+        operation: event.operation.clone().unwrap(),
+        since: event.time().unwrap(),
+    };
+    opened.map(held).collect()
 }
 
 /// Everything outside.
@@ -265,6 +319,7 @@ impl Stage {
             signals: None,
             events: vec![],
             touched: vec![],
+            ordered_again: vec![],
             claims: vec![],
             samples: vec![],
             ids: 0,
@@ -279,6 +334,21 @@ impl Stage {
         let stage = Self::new();
         set_up(&mut stage.script());
         stage
+    }
+
+    /// What a log holds that another process wrote, some time after its last event.
+    pub(crate) fn holds(&self, log: &[Event], since: Duration) {
+        let mut script = self.script();
+        script.events = log.to_vec();
+        script.claims = unfinished(log);
+        script.ids = log.iter().filter(|event| event.kind == "requested").count() as u32;
+        let last = log.last().and_then(Event::time).map(|last| last.duration_since(BEGIN.parse().unwrap()));
+        script.clock = last.map(|last| Duration::try_from(last).unwrap()).unwrap_or_default() + since;
+    }
+
+    /// Who holds what.
+    pub(crate) fn claims(&self) -> Vec<ClaimHeld> {
+        self.script().claims.clone()
     }
 
     pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
@@ -405,6 +475,22 @@ impl Stage {
         self
     }
 
+    /// Another process takes up what is unfinished; how it ended for that process.
+    pub(crate) async fn take_up(&self, policy: &Policy) -> Ended {
+        let last = self.script().events.last().map_or(0, |event| event.epoch.0);
+        let operation = self.claims()[0].operation.clone();
+        self.carry_out(&operation, policy, Epoch(last + 1)).await
+    }
+
+    /// Gives up what is unfinished, from the host.
+    pub(crate) async fn abandon(&self, reason: &str) -> Finished {
+        let (ports, operation) = (self.ports(), self.claims()[0].operation.clone());
+        let last = self.script().events.last().map_or(0, |event| event.epoch.0);
+        let abandoned = Abandoned { by: Person::new("host:dana"), reason: reason.to_owned() };
+        let (ledger, world) = (&*ports.ledger, &*ports.world);
+        break_glass::abandon(ledger, world, Epoch(last + 1), &operation, &abandoned).await.unwrap()
+    }
+
     /// The same, until it dies as well.
     pub(crate) async fn resume_until(&self, kind: &'static str) -> &Self {
         self.until(kind, self.resume()).await
@@ -521,13 +607,9 @@ impl Fleet for Outside {
     async fn scale(&self, order: &ScaleOrder, _: Fence<'_>) -> Answer<OrderAnswer> {
         self.touch("scale");
         let mut script = self.script();
-        let (answer, arrive) = (script.scale.clone(), script.arrive.clone());
-        if let (Ok(OrderAnswer::Done), Ok(fleet)) = (&answer, &mut script.fleet) {
-            fleet.wanted = order.to;
-            fleet.generation += 1;
-            fleet.changed_by = Some(order.operation.to_string());
-            let new = (fleet.instances.len() as u32 + 1..=order.to.0).map(|number| format!("api-{number}"));
-            fleet.instances.extend(new.map(|name| instance(&name, arrive.0, arrive.1.as_deref())));
+        let answer = script.scale.clone();
+        if answer == Ok(OrderAnswer::Done) {
+            script.set_count(order.to, &order.operation);
         }
         answer
     }
@@ -536,13 +618,8 @@ impl Fleet for Outside {
         self.touch("remove");
         let mut script = self.script();
         let answer = script.scale.clone();
-        if let (Ok(OrderAnswer::Done), Ok(fleet)) = (&answer, &mut script.fleet) {
-            fleet.wanted = order.to;
-            fleet.generation += 1;
-            fleet.changed_by = Some(order.operation.to_string());
-            fleet.instances.retain(|one| !order.instances.contains(&one.id));
-            // The balancer forgets who is gone; another one of that name is new to it.
-            script.drained.retain(|one| !order.instances.contains(one));
+        if answer == Ok(OrderAnswer::Done) {
+            script.end(&order.instances, order.to, &order.operation);
         }
         answer
     }
@@ -642,11 +719,7 @@ impl Traffic for Outside {
 
     async fn route(&self, order: &RouteOrder, _: Fence<'_>) -> Answer<OrderAnswer> {
         self.touch("route");
-        let mut script = self.script();
-        script.drained.retain(|one| *one != order.instance);
-        if !order.receives {
-            script.drained.push(order.instance.clone());
-        }
+        self.script().route(&order.instance, order.receives);
         Ok(OrderAnswer::Done)
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::event::Kind;
 use crate::figures::Load;
-use crate::journal::{Interrupted, Journal};
+use crate::journal::{Interrupted, Journal, unreadable};
 use crate::patience::within;
 use crate::policy::Policy;
 use crate::ports::{Draining, FleetState, PortError, Ports, Routed, Slot};
@@ -94,7 +94,5 @@ impl<'a> Context<'a> {
 pub fn request_of(journal: &Journal<'_>) -> Result<Requested, Interrupted> {
     let event = journal.request()?;
     debug_assert_eq!(event.kind, Kind::Requested.as_str());
-    serde_json::from_str(&event.body).map_err(|error| Interrupted::Parked {
-        reason: format!("the request in event {} cannot be read by this version ({error})", event.seq),
-    })
+    serde_json::from_str(&event.body).map_err(|error| unreadable(event, &error))
 }

@@ -11,6 +11,7 @@
 mod appender;
 mod effect;
 mod signal;
+mod unfit;
 
 use std::future::Future;
 use std::pin::pin;
@@ -27,6 +28,7 @@ pub use self::effect::{Acted, Answer, Answered, Effect, Effected, Fence, Found, 
 pub use self::signal::{
     Answer as PersonsAnswer, CANCELS_WAITING, CancelRequested, Heard, Inbox, NotHeard, Signal, Signals, WAITING,
 };
+pub(crate) use self::unfit::{BY_ITS_OWN, unreadable};
 use crate::event::{Claim, Draft, Event, Kind};
 use crate::mutation::mutated;
 use crate::ports::{AppendError, Ledger, LedgerError, Ports, Room, World};
@@ -164,12 +166,13 @@ impl<'a> Journal<'a> {
             if event.kind == Kind::ClockJump.as_str() {
                 journal.heard.clock_jumped(event.op_seq);
             }
+            // It may be somebody's word, and whatever it says must not be passed over.
+            if Kind::parse(&event.kind).is_none() {
+                return Err(unfit::of_unknown_kind(event));
+            }
             let Some(signal) = Signal::of(event) else { continue };
-            let unreadable = |detail: &dyn std::fmt::Display| Interrupted::Parked {
-                reason: format!("event {} cannot be read by this version ({detail})", event.seq),
-            };
-            let at = event.time().ok_or_else(|| unreadable(&"its time is no time"))?;
-            journal.heard.add(event.op_seq, at, signal.map_err(|error| unreadable(&error))?);
+            let at = event.time().ok_or_else(|| unfit::damaged(event, &"its time is no time"))?;
+            journal.heard.add(event.op_seq, at, signal.map_err(|error| unreadable(event, &error))?);
         }
         journal.note_clock_jump().await?;
         if journal.recorded.len() > 1 && journal.recorded.last().is_some_and(|last| last.epoch != epoch) {
@@ -303,9 +306,7 @@ impl<'a> Journal<'a> {
         of_kind
             .map(|event| match serde_json::from_str(&event.body) {
                 Ok(body) => Ok((event.op_seq, body)),
-                Err(error) => Err(Interrupted::Parked {
-                    reason: format!("event {} cannot be read by this version ({error})", event.seq),
-                }),
+                Err(error) => Err(unreadable(event, &error)),
             })
             .collect()
     }
@@ -339,9 +340,7 @@ impl<'a> Journal<'a> {
         let Some((event, body, at)) = self.next_recorded(key, T::VERSION)? else {
             return Ok(None);
         };
-        let body: T = serde_json::from_value(Value::Object(body)).map_err(|error| Interrupted::Parked {
-            reason: format!("event {} cannot be read by this version ({error})", event.seq),
-        })?;
+        let body: T = serde_json::from_value(Value::Object(body)).map_err(|error| unreadable(&event, &error))?;
         if body.kind().as_str() != event.kind {
             let reason = format!("event {} is of kind {}, its content of kind {}", event.seq, event.kind, body.kind());
             return Err(Interrupted::Parked { reason });
@@ -364,10 +363,8 @@ impl<'a> Journal<'a> {
     fn next_recorded(&mut self, key: &str, version: u32) -> Result<Option<RecordedStep>, Interrupted> {
         while let Some(event) = self.recorded.get(self.read) {
             self.read += 1;
-            let unreadable = |detail: &dyn std::fmt::Display| Interrupted::Parked {
-                reason: format!("event {} cannot be read by this version ({detail})", event.seq),
-            };
-            let mut body: Map<String, Value> = serde_json::from_str(&event.body).map_err(|error| unreadable(&error))?;
+            let mut body: Map<String, Value> =
+                serde_json::from_str(&event.body).map_err(|error| unreadable(event, &error))?;
             let Some(step) = body.remove("step") else {
                 // Not a step's outcome: the request, a signal, or a note about the operation.
                 continue;
@@ -376,15 +373,17 @@ impl<'a> Journal<'a> {
                 continue;
             }
             if step != key {
-                let reason =
-                    format!("event {} belongs to step {step}, where this version expects \"{key}\"", event.seq);
+                let reason = format!(
+                    "event {} belongs to step {step}, where this version expects \"{key}\"; {BY_ITS_OWN}",
+                    event.seq
+                );
                 return Err(Interrupted::Parked { reason });
             }
             let written = body.remove("v").and_then(|v| v.as_u64());
             if written != Some(u64::from(version)) {
-                return Err(unreadable(&format!("written as version {written:?}, known is version {version}")));
+                return Err(unfit::of_another_version(event, written, version));
             }
-            let at = event.time().ok_or_else(|| unreadable(&"its time is no time"))?;
+            let at = event.time().ok_or_else(|| unfit::damaged(event, &"its time is no time"))?;
             return Ok(Some((event.clone(), body, at)));
         }
         Ok(None)

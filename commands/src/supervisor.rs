@@ -13,7 +13,7 @@ use crate::break_glass;
 use crate::context::{Context, request_of};
 use crate::desk::Abandoned;
 use crate::event::Kind;
-use crate::journal::{Inbox, Interrupted, Journal};
+use crate::journal::{BY_ITS_OWN, Inbox, Interrupted, Journal};
 use crate::policy::Policy;
 use crate::ports::Ports;
 use crate::runbook;
@@ -83,8 +83,8 @@ async fn enter(
     }
     let request = request_of(&journal)?;
     if request.runbook != runbook::VERSION {
-        let reason =
-            format!("it was begun by version {} of the runbook; this is {}", request.runbook, runbook::VERSION);
+        let (begun, known) = (request.runbook, runbook::VERSION);
+        let reason = format!("it was begun by version {begun} of the runbook; this is {known}; {BY_ITS_OWN}");
         return Err(Interrupted::Parked { reason });
     }
     let mut policy = policy.clone();

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Body, Heard, Interrupted, Journal, Recorded, not_json};
+use super::{Body, Heard, Interrupted, Journal, Recorded, not_json, unreadable};
 use crate::event::{Claim, Kind};
 use crate::mutation::mutated;
 use crate::ports::{OrderAnswer, PortError};
@@ -485,9 +485,7 @@ impl Journal<'_> {
         let Some((event, body, at)) = self.next_recorded(key, Answered::VERSION)? else {
             return Ok(None);
         };
-        let body = serde_json::from_value(body.into()).map_err(|error| Interrupted::Parked {
-            reason: format!("event {} cannot be read by this version ({error})", event.seq),
-        })?;
+        let body = serde_json::from_value(body.into()).map_err(|error| unreadable(&event, &error))?;
         Ok(Some(Recorded { body, op_seq: event.op_seq, at }))
     }
 
