@@ -355,7 +355,7 @@ async fn a_file_overwritten_or_of_another_release_is_said() {
     assert_eq!(verified(&directory).await.code, 1);
 
     let (directory, _) = used(6).await;
-    tamper(&directory, "PRAGMA user_version = 2").await;
+    tamper(&directory, "PRAGMA user_version = 99").await;
     for command in [LedgerCommand::Verify, LedgerCommand::Show, LedgerCommand::Export] {
         let ran = run_it(command, directory.path()).await;
         assert!(ran.code == 2 && ran.err.contains("written by another release"), "{}", ran.err);
