@@ -1,5 +1,5 @@
 //! The operational log: in a SQLite file, the embedded default for one bot, or in PostgreSQL, for several of which one
-//! leads. What is written, how it is chained, and who may write stands once, in [`Store`]; a [`way::Way`] is what either
+//! leads. What is written, how it is chained, and who may write stands once, in [`Store`]; a `way::Way` is what either
 //! database does in its own manner.
 //!
 //! One connection writes; every write is one transaction, on disk before it returns. A few others read. A write runs to

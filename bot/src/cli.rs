@@ -218,7 +218,7 @@ pub(crate) enum LedgerCommand {
 /// Where a log is moved to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Destination {
-    /// The PostgreSQL that [ledger] names
+    /// The PostgreSQL that the configuration names
     Postgres,
     /// A file in the state directory
     Sqlite,
