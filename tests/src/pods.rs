@@ -250,6 +250,7 @@ impl Pods {
              keys = {{ path = {{ path = \"/v1/keys/status\", field = \"reachable\" }} }}\n\
              [targets.api.fleet]\nkind = \"kubernetes\"\nnamespace = \"{namespace}\"\ndeployment = \"api\"\n\
              service = \"api\"\nkubeconfig = \"{kubeconfig}\"\ntime_out = \"8s\"\nreach = \"proxy\"\n\
+             [targets.api.metrics]\nkind = \"scrape\"\nlimit = \"8s\"\nround = \"8s\"\n\
              [targets.api.postgres]\nurl = \"postgres://scalebot:{for_postgres}@{database}/postgres\"\n\
              time_out = \"8s\"\n[targets.api.postgres.halt]\n\
              [targets.api.redis]\nurl = \"redis://scalebot@{cache}\"\npassword = \"{for_redis}\"\n\
