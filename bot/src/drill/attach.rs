@@ -176,7 +176,13 @@ async fn start(
     let mut lines = BufReader::new(output).lines();
     match timeout(READY_WITHIN, lines.next_line()).await {
         Ok(Ok(Some(line))) if line == READY => {}
-        Ok(Ok(Some(why))) => return Err(failed(why)),
+        Ok(Ok(Some(why))) => {
+            // It ends by itself; nothing of it is left once that is said.
+            if timeout(ENDS_WITHIN, process.wait()).await.is_err() {
+                let _ = process.start_kill();
+            }
+            return Err(failed(why));
+        }
         Ok(_) => return Err(failed("Its process ended before it was ready.".to_owned())),
         Err(_) => {
             let _ = process.start_kill();
