@@ -6,6 +6,7 @@ pub mod documents;
 pub mod haproxy;
 #[cfg(any(test, feature = "hostile"))]
 pub mod hostile;
+pub mod hosts;
 pub mod http;
 pub mod kubernetes;
 pub mod ledger;

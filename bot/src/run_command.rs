@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scalebot_adapters::documents::Folder;
+use scalebot_adapters::hosts::Hosts;
 use scalebot_commands::event::Event;
 use scalebot_commands::judge::Verdict;
 use scalebot_commands::ports::World;
@@ -23,7 +24,7 @@ use crate::config::Config;
 use crate::config::target::FleetSettings;
 use crate::drill::state::{Locked, State};
 use crate::operation_command;
-use crate::service::fleets::{self, Processes};
+use crate::service::fleets::{self, Processes, Systems};
 use crate::service::heartbeat::Heartbeat;
 use crate::service::standby::{self, NotLeading};
 use crate::service::watch::{self, Observed, Seat, Watch};
@@ -136,6 +137,8 @@ struct Begun {
     carried: Carried,
     watch: Watch,
     tasks: Vec<JoinHandle<()>>,
+    /// Hosts have no controller of their own, so this process is theirs for as long as it leads.
+    tended: Vec<Hosts>,
 }
 
 impl Begun {
@@ -147,16 +150,17 @@ impl Begun {
         observed: Arc<Observed>,
         seat: &Seat,
     ) -> Result<Self, String> {
-        let (mut fleets, mut tasks) = (Vec::new(), Vec::new());
+        let (mut fleets, mut tasks, mut tended) = (Vec::new(), Vec::new(), Vec::new());
         for (name, settings, policy) in config.targets() {
             match &settings.fleet {
                 FleetSettings::Process(process) => {
                     tasks.push(Processes::at(dir, &name, process, settings)?.enter(&log, &name).await?);
                 }
                 // Its instances run whether the bot does or not.
-                FleetSettings::Kubernetes(_) => {}
+                FleetSettings::Kubernetes(_) | FleetSettings::Hosts(_) => {}
             }
-            let target = fleets::systems(dir, &log.clock, &name, settings)?.target;
+            let Systems { target, hosts, .. } = fleets::systems(dir, &log.clock, &name, settings)?;
+            tended.extend(hosts);
             let documents = dir.of_target(&name);
             fleets::make(&documents)?;
             let ports = log.ports(front.room(), Arc::new(Folder::new(documents)), target);
@@ -173,11 +177,11 @@ impl Begun {
             tasks.push(tokio::spawn(Heartbeat::new(settings, watch.beats())?.beat(watch.clone())));
         }
         seat.taken(watch.clone());
-        Ok(Self { service, front, carried, watch, tasks })
+        Ok(Self { service, front, carried, watch, tasks, tended })
     }
 
     async fn until_its_end(self, dir: &StateDir, only: Option<&OperationId>) -> ExitCode {
-        let Self { mut service, front, carried, watch, tasks } = self;
+        let Self { mut service, front, carried, watch, mut tasks, tended } = self;
         let witnessed = match only {
             None => until_witnessed(&service, &*front, &watch, &dir.option()).await,
             // Whoever typed that waits for the answer.
@@ -185,6 +189,8 @@ impl Begun {
         };
         if witnessed.is_ok() {
             service.tell();
+            let epoch = service.log().epoch;
+            tasks.extend(tended.into_iter().map(|hosts| tokio::spawn(hosts.tend(epoch))));
         }
         let unfinished = match service.log().unfinished().await {
             Ok(unfinished) => unfinished,

@@ -8,6 +8,7 @@ pub mod changes;
 mod clock;
 pub mod clustered;
 pub mod discord;
+pub mod hosts;
 pub mod kubernetes;
 pub mod operator;
 pub mod pods;

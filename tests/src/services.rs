@@ -10,6 +10,7 @@ pub mod orders;
 pub mod postgres;
 pub mod prometheus;
 pub mod redis;
+pub mod sshd;
 pub mod trouble;
 
 use std::collections::VecDeque;

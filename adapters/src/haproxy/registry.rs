@@ -8,6 +8,7 @@ use scalebot_commands::ports::{OrderAnswer, PortError};
 use scalebot_commands::units::InstanceId;
 
 use super::backend::Backend;
+use super::servers::{Server, Told};
 use super::settings::Settings;
 use crate::settings::Unusable;
 
@@ -56,6 +57,97 @@ impl Registry {
             self.done(backend.set_state(&name, "ready").await?)?;
         }
         Ok(left)
+    }
+
+    /// Makes sure that each of these has a server at its address, and that it gets requests from then on. Servers of
+    /// others, and what somebody told one that is there, stay as they are.
+    ///
+    /// # Errors
+    /// As [`Self::agree`].
+    pub async fn keep(&self, there: &[(InstanceId, String)]) -> Result<(), PortError> {
+        let Self(backend) = self;
+        let servers = backend.servers().await?;
+        for (instance, address) in there {
+            if !servers.iter().any(|server| server.address == *address) {
+                self.add(&servers, instance, address).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has one get requests that never got any: the same, and a server of it that is in maintenance leaves that.
+    ///
+    /// # Errors
+    /// As [`Self::agree`].
+    pub async fn enter(&self, instance: &InstanceId, address: &str) -> Result<(), PortError> {
+        let Self(backend) = self;
+        let servers = backend.servers().await?;
+        let mut ours = servers.iter().filter(|server| server.address == address).peekable();
+        if ours.peek().is_none() {
+            return self.add(&servers, instance, address).await;
+        }
+        for server in ours.filter(|server| server.told == Told::Maintenance) {
+            self.done(backend.set_state(&server.name, "ready").await?)?;
+        }
+        Ok(())
+    }
+
+    /// Whether it has a server.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn knows(&self, instance: &InstanceId, address: &str) -> Result<bool, PortError> {
+        Ok(self.servers_of(instance, address).await?.next().is_some())
+    }
+
+    /// Sends it no requests at all any more.
+    ///
+    /// # Errors
+    /// As [`Self::agree`].
+    pub async fn bar(&self, instance: &InstanceId, address: &str) -> Result<(), PortError> {
+        for server in self.servers_of(instance, address).await? {
+            self.done(self.0.set_state(&server, "maint").await?)?;
+        }
+        Ok(())
+    }
+
+    /// Takes it out for good. Returns whether it is gone: it is not while connections are left. Ask again then.
+    ///
+    /// # Errors
+    /// As [`Self::agree`].
+    pub async fn leave(&self, instance: &InstanceId, address: &str) -> Result<bool, PortError> {
+        let mut gone = true;
+        for server in self.servers_of(instance, address).await? {
+            self.done(self.0.set_state(&server, "maint").await?)?;
+            gone &= self.0.remove(&server).await? == OrderAnswer::Done;
+        }
+        Ok(gone)
+    }
+
+    /// The names of an instance's servers, by its address, and by its name at whatever address.
+    async fn servers_of(
+        &self,
+        instance: &InstanceId,
+        address: &str,
+    ) -> Result<impl Iterator<Item = String>, PortError> {
+        let name = self.0.server_named(instance);
+        let servers = self.0.servers().await?.into_iter();
+        let ours = servers.filter(|server| server.address == address || Some(&server.name) == name.as_ref());
+        Ok(ours.map(|server| server.name).collect::<Vec<_>>().into_iter())
+    }
+
+    async fn add(&self, servers: &[Server], instance: &InstanceId, address: &str) -> Result<(), PortError> {
+        let Self(backend) = self;
+        let Some(name) = backend.server_named(instance) else {
+            return self.done(super::unnameable(instance));
+        };
+        if servers.iter().any(|server| server.name == name) {
+            // Its host has another address now.
+            self.done(backend.set_state(&name, "maint").await?)?;
+            self.done(backend.remove(&name).await?)?;
+        }
+        self.done(backend.add(instance, address).await?)?;
+        self.done(backend.set_state(&name, "ready").await?)
     }
 
     fn done(&self, answer: OrderAnswer) -> Result<(), PortError> {

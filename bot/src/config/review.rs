@@ -59,6 +59,14 @@ pub(super) fn whole(source: &Source, sections: &Sections, policies: &BTreeMap<St
     for (name, settings) in &sections.targets {
         let under = |unusable: Unusable| source.wrong(&format!("targets.{name}.{}", unusable.key), unusable.why);
         target(name, settings).map_err(under)?;
+        if let (FleetSettings::Hosts(hosts), Some(_)) = (&settings.fleet, &sections.ledger)
+            && hosts.directory.is_none()
+        {
+            // Whoever takes over has to find what the one before has begun.
+            let why = "with [ledger] several processes may lead one after the other: name the directory that all of them \
+                       share, with its locks";
+            return Err(under(Unusable::new("fleet.directory", why)));
+        }
         if sections.discord.is_none() && !matches!(settings.fleet, FleetSettings::Process(_)) {
             // Nobody knows who types on standard input: whoever does may speak as anybody, a governance lead included.
             let why = "without [discord] whoever types on standard input speaks as anybody, so only a fleet of kind \
@@ -145,6 +153,13 @@ fn target(name: &str, settings: &TargetSettings) -> Result<(), Unusable> {
         FleetSettings::Kubernetes(kubernetes) => {
             kubernetes.usable().map_err(|Unusable { key, why }| Unusable::new(format!("fleet.{key}"), why))?;
             within("fleet.time_out", kubernetes.time_out, Duration::from_millis(100), Duration::from_mins(1))?;
+        }
+        FleetSettings::Hosts(hosts) => {
+            hosts.usable().map_err(|Unusable { key, why }| Unusable::new(format!("fleet.{key}"), why))?;
+            if settings.traffic() != TrafficSource::Haproxy {
+                let why = "hosts get their requests by haproxy: name that, or leave it out";
+                return Err(Unusable::new("traffic", why));
+            }
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ use super::target::{FleetSettings, HaltSourceName, MetricsSettings};
 use super::*;
 
 mod example;
+mod hosts;
 mod kubernetes;
 
 /// The least that can be written.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scalebot_adapters::conclave::{Conclave, ConclaveGovernance, KeyProbe};
-use scalebot_adapters::haproxy::Haproxy;
+use scalebot_adapters::haproxy::{Haproxy, Registry};
+use scalebot_adapters::hosts::Hosts;
 use scalebot_adapters::http::Reach;
 use scalebot_adapters::kubernetes::Kubernetes;
 use scalebot_adapters::postgres::Postgres;
@@ -48,6 +49,8 @@ pub(crate) struct Systems {
     pub(crate) haproxy: Option<Haproxy>,
     /// The cluster that the fleet lives in.
     pub(crate) kubernetes: Option<Kubernetes>,
+    /// The hosts that are the fleet.
+    pub(crate) hosts: Option<Hosts>,
 }
 
 /// What a fleet of processes is reached through.
@@ -151,17 +154,36 @@ pub(crate) fn systems(
     };
     let postgres = settings.postgres.as_ref().map(Postgres::new).transpose().map_err(unusable("postgres"))?;
     let redis = settings.redis.as_ref().map(Redis::new).transpose().map_err(unusable("redis"))?;
-    let (fleet, processes, kubernetes): (Arc<dyn Fleet>, _, _) = match &settings.fleet {
-        FleetSettings::Process(process) => {
-            let client = Processes::at(dir, name, process, settings)?.client;
-            (Arc::new(ProcessFleet::new(&client)), Some(client), None)
-        }
-        FleetSettings::Kubernetes(kubernetes) => {
-            let kubernetes = Kubernetes::new(kubernetes).map_err(unusable("fleet"))?;
-            (Arc::new(kubernetes.clone()), None, Some(kubernetes))
-        }
+    let kubernetes = match &settings.fleet {
+        FleetSettings::Kubernetes(kubernetes) => Some(Kubernetes::new(kubernetes).map_err(unusable("fleet"))?),
+        _ => None,
     };
     let reach = kubernetes.as_ref().map_or(Reach::Address, Kubernetes::reach);
+    let backend = settings.backend.clone();
+    let asked = [backend.paths.work.clone(), keys_path(&backend.keys)];
+    let conclave = Conclave::reaching(Arc::clone(clock), settings.instance_time_out, backend, &reach)
+        .map_err(|error| format!("targets.{name}.backend: {error}."))?;
+    let (mut processes, mut hosts) = (None, None);
+    let fleet: Arc<dyn Fleet> = match (&settings.fleet, &kubernetes) {
+        (FleetSettings::Process(process), _) => {
+            let client = Processes::at(dir, name, process, settings)?.client;
+            let fleet = ProcessFleet::new(&client);
+            processes = Some(client);
+            Arc::new(fleet)
+        }
+        (FleetSettings::Hosts(plain), _) => {
+            let haproxy = settings.haproxy.as_ref().ok_or_else(|| missing(name, "haproxy"))?;
+            let registry = Registry::new(haproxy).map_err(unusable("haproxy"))?;
+            let (directory, probe) = (plain.kept_in(&dir.of_target(name)), Arc::new(conclave.clone()));
+            let plain = Hosts::new(plain, directory, Arc::clone(clock), probe, registry).map_err(unusable("fleet"))?;
+            hosts = Some(plain.clone());
+            Arc::new(plain)
+        }
+        (FleetSettings::Kubernetes(_), Some(kubernetes)) => Arc::new(kubernetes.clone()),
+        (FleetSettings::Kubernetes(kubernetes), None) => {
+            Arc::new(Kubernetes::new(kubernetes).map_err(unusable("fleet"))?)
+        }
+    };
     let haproxy = settings.haproxy.as_ref().map(|haproxy| Haproxy::new(haproxy, Arc::clone(&fleet)));
     let haproxy = haproxy.transpose().map_err(unusable("haproxy"))?;
     let sources = Sources {
@@ -171,12 +193,9 @@ pub(crate) fn systems(
         haproxy: haproxy.as_ref(),
         processes: processes.as_ref(),
         kubernetes: kubernetes.as_ref(),
+        hosts: hosts.as_ref(),
     };
 
-    let backend = settings.backend.clone();
-    let asked = [backend.paths.work.clone(), keys_path(&backend.keys)];
-    let conclave = Conclave::reaching(Arc::clone(clock), settings.instance_time_out, backend, &reach)
-        .map_err(|error| format!("targets.{name}.backend: {error}."))?;
     let prometheus = settings.prometheus.clone().map(|mut prometheus| {
         // What the bot itself asks says nothing about the load.
         prometheus.leave_out.extend(asked.iter().flatten().cloned());
@@ -211,7 +230,7 @@ pub(crate) fn systems(
         governance,
         dashboards: settings.dashboards.clone(),
     };
-    Ok(Systems { target, postgres, redis, prometheus, haproxy, kubernetes })
+    Ok(Systems { target, postgres, redis, prometheus, haproxy, kubernetes, hosts })
 }
 
 /// Where an instance is asked whether it reaches its keys.
@@ -230,6 +249,7 @@ struct Sources<'a> {
     haproxy: Option<&'a Haproxy>,
     processes: Option<&'a WorldClient>,
     kubernetes: Option<&'a Kubernetes>,
+    hosts: Option<&'a Hosts>,
 }
 
 impl Sources<'_> {
@@ -274,7 +294,13 @@ impl Sources<'_> {
             TrafficSource::Kubernetes => Arc::new(self.kubernetes.map(Kubernetes::traffic).ok_or_else(|| {
                 format!("targets.{}: only a fleet of kind kubernetes has a Service that sends it requests.", self.name)
             })?),
-            TrafficSource::Haproxy => Arc::new(self.haproxy.cloned().ok_or_else(|| self.missing("haproxy"))?),
+            TrafficSource::Haproxy => {
+                let haproxy = self.haproxy.cloned().ok_or_else(|| self.missing("haproxy"))?;
+                match self.hosts {
+                    Some(hosts) => hosts.traffic(haproxy),
+                    None => Arc::new(haproxy),
+                }
+            }
         })
     }
 
@@ -285,9 +311,10 @@ impl Sources<'_> {
     }
 
     fn missing(&self, section: &str) -> String {
-        format!(
-            "targets.{}: it names a source that [targets.{0}.{section}] would describe, which is not there.",
-            self.name
-        )
+        missing(self.name, section)
     }
+}
+
+fn missing(name: &TargetName, section: &str) -> String {
+    format!("targets.{name}: it names a source that [targets.{name}.{section}] would describe, which is not there.")
 }

@@ -1,6 +1,7 @@
 //! A private HAProxy, and small backends behind it.
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -81,6 +82,19 @@ impl Haproxy {
     /// Its runtime API over TCP.
     pub fn api(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.api))
+    }
+
+    /// The names of the servers that it sends requests to, in order.
+    pub fn servers_up(&self) -> Vec<String> {
+        let mut stream = TcpStream::connect(self.api()).unwrap();
+        stream.write_all(format!("show stat {BACKEND} 4 -1\n").as_bytes()).unwrap();
+        let mut table = String::new();
+        stream.read_to_string(&mut table).unwrap();
+        let rows = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
+        let up = rows.filter(|row| row.get(17).is_some_and(|status| status.starts_with("UP") || *status == "no check"));
+        let mut names: Vec<String> = up.map(|row| row[1].to_owned()).collect();
+        names.sort();
+        names
     }
 
     /// Where it takes requests.
