@@ -82,12 +82,14 @@ impl Registry {
     pub async fn enter(&self, instance: &InstanceId, address: &str) -> Result<(), PortError> {
         let Self(backend) = self;
         let servers = backend.servers().await?;
-        let mut ours = servers.iter().filter(|server| server.address == address).peekable();
-        if ours.peek().is_none() {
+        let ours: Vec<&Server> = servers.iter().filter(|server| server.address == address).collect();
+        if ours.is_empty() {
             return self.add(&servers, instance, address).await;
         }
-        for server in ours.filter(|server| server.told == Told::Maintenance) {
-            self.done(backend.set_state(&server.name, "ready").await?)?;
+        for server in ours {
+            if server.told == Told::Maintenance {
+                self.done(backend.set_state(&server.name, "ready").await?)?;
+            }
         }
         Ok(())
     }
@@ -97,7 +99,7 @@ impl Registry {
     /// # Errors
     /// When it cannot be asked.
     pub async fn knows(&self, instance: &InstanceId, address: &str) -> Result<bool, PortError> {
-        Ok(self.servers_of(instance, address).await?.next().is_some())
+        Ok(!self.servers_of(instance, address).await?.is_empty())
     }
 
     /// Sends it no requests at all any more.
@@ -125,15 +127,11 @@ impl Registry {
     }
 
     /// The names of an instance's servers, by its address, and by its name at whatever address.
-    async fn servers_of(
-        &self,
-        instance: &InstanceId,
-        address: &str,
-    ) -> Result<impl Iterator<Item = String>, PortError> {
+    async fn servers_of(&self, instance: &InstanceId, address: &str) -> Result<Vec<String>, PortError> {
         let name = self.0.server_named(instance);
         let servers = self.0.servers().await?.into_iter();
         let ours = servers.filter(|server| server.address == address || Some(&server.name) == name.as_ref());
-        Ok(ours.map(|server| server.name).collect::<Vec<_>>().into_iter())
+        Ok(ours.map(|server| server.name).collect())
     }
 
     async fn add(&self, servers: &[Server], instance: &InstanceId, address: &str) -> Result<(), PortError> {

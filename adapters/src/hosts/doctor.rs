@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use futures::{StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, stream};
 
 use super::observe::named;
 use super::settings::Listed;
@@ -53,7 +53,8 @@ impl Hosts {
                 "See that they run, that the bot's key is let in there, and that known_hosts has their host keys.";
             Finding::failed(system, format!("{text}: {}", named(&away)), to_do)
         });
-        let reached = looked.into_iter().filter(|(_, status)| status.is_ok()).map(|(host, _)| refused(inner, host));
+        let reached =
+            looked.into_iter().filter(|(_, status)| status.is_ok()).map(|(host, _)| refused(inner, host).boxed());
         let asked: Vec<_> = reached.collect();
         let answers: Vec<Option<String>> = stream::iter(asked).buffered(inner.settings.limits.at_once).collect().await;
         let refused: Vec<String> = answers.into_iter().flatten().collect();

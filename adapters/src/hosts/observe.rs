@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use scalebot_commands::ports::{FleetState, Headroom, Instance, InstanceState, PortError};
 use scalebot_commands::units::{InstanceId, Replicas};
 use tokio::time::timeout;
@@ -30,7 +30,7 @@ pub(super) const NAMED: usize = 5;
 pub(super) async fn fleet(inner: &Arc<Inner>) -> Result<FleetState, PortError> {
     let state = inner.state()?;
     let shown: Vec<Host> = state.hosts.iter().filter(|host| host.phase < Phase::Stopped).cloned().collect();
-    let asked: Vec<_> = shown.iter().map(|host| instance(inner, host)).collect();
+    let asked: Vec<_> = shown.iter().map(|host| instance(inner, host).boxed()).collect();
     let instances = stream::iter(asked).buffered(AT_ONCE).collect().await;
     Ok(FleetState {
         identity: state.identity.clone(),
@@ -164,7 +164,7 @@ pub(super) fn spare(inner: &Inner, state: &State) -> Vec<Listed> {
 
 /// What each of them runs, so many at a time, in their order.
 pub(super) async fn services(inner: &Inner, hosts: Vec<Listed>) -> Vec<(Listed, Result<Status, PortError>)> {
-    let asked: Vec<_> = hosts.into_iter().map(|host| service_of(inner, host)).collect();
+    let asked: Vec<_> = hosts.into_iter().map(|host| service_of(inner, host).boxed()).collect();
     stream::iter(asked).buffered(inner.settings.limits.at_once).collect().await
 }
 

@@ -22,9 +22,12 @@ pub(super) async fn steered_by(inner: &Inner) -> Result<Vec<Steering>, PortError
     let mut found = Vec::new();
     let trouble = inner.seen().trouble.clone();
     found.extend(trouble.map(|trouble| Steering {
-        by: "another process".to_owned(),
-        effect: format!("keeps these hosts from being worked on: {trouble}"),
-        settled_by: "see which process holds work.lock in the fleet's directory, and wait for it or end it".to_owned(),
+        by: "what keeps the bot from its hosts".to_owned(),
+        effect: format!("would hold a change up: {trouble}"),
+        settled_by: format!(
+            "settle that first; who works on the hosts holds {}/work.lock (fuser names the process)",
+            inner.store.directory().display()
+        ),
         hold: None,
     }));
     for (host, address) in Inner::reached(&state).filter(|(host, _)| !host.phase.is_wanted()) {

@@ -9,7 +9,8 @@ mod making;
 use std::fs::File;
 use std::sync::Arc;
 
-use futures::{StreamExt as _, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, stream};
 use scalebot_commands::ports::{Instance, InstanceState, PortError};
 use scalebot_commands::units::{Epoch, InstanceId};
 use tokio::time::timeout;
@@ -43,7 +44,11 @@ enum Went {
 impl Hosts {
     /// Tends the hosts for as long as this process is the latest. `epoch` is the one under which it writes the log: by it
     /// an earlier process is told from a later one.
-    pub async fn tend(self, epoch: Epoch) {
+    pub fn tend(self, epoch: Epoch) -> BoxFuture<'static, ()> {
+        self.tend_on(epoch).boxed()
+    }
+
+    async fn tend_on(self, epoch: Epoch) {
         let inner = &self.inner;
         loop {
             match round(inner, epoch).await {
@@ -85,16 +90,14 @@ async fn round(inner: &Arc<Inner>, epoch: Epoch) -> Result<Went, NotChanged> {
     inner.seen().trouble = None;
     forget(inner, &state);
     let at_once = inner.settings.limits.at_once;
-    let worked: Vec<_> =
-        state.hosts.iter().filter(|host| host.address.is_some()).map(|host| round.host(&host.name)).collect();
-    let hosts = stream::iter(worked)
-        .buffer_unordered(at_once)
-        .fold(Ok(Went::Nowhere), |all, one| async move { both(all, one) });
-    let (made, hosts, kept) = tokio::join!(round.make(&state), hosts, round.keep(&state));
+    let with_hosts = state.hosts.iter().filter(|host| host.address.is_some());
+    let worked: Vec<_> = with_hosts.map(|host| round.host(&host.name).boxed()).collect();
+    let hosts = stream::iter(worked).buffer_unordered(at_once).collect::<Vec<_>>();
+    let (made, hosts, kept) = tokio::join!(round.make(&state).boxed(), hosts.boxed(), round.keep(&state).boxed());
     if let Err(error) = kept {
         inner.seen().trouble = Some(error.to_string());
     }
-    both(made, hosts)
+    hosts.into_iter().fold(made, both)
 }
 
 /// Whether either went on. Who was followed by another is told so in any case.
