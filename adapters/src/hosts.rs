@@ -123,6 +123,11 @@ impl Hosts {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// Whether nobody has looked yet which of them run the service.
+    pub fn are_not_taken_down(&self) -> bool {
+        self.inner.store.read().is_ok_and(|state| state.is_none())
+    }
+
     /// What an HAProxy says of these hosts, and its orders, which a host obeys also before it has entered.
     pub fn traffic(&self, haproxy: Haproxy) -> Arc<dyn Traffic> {
         Arc::new(HostsTraffic::new(Arc::clone(&self.inner), haproxy))

@@ -226,9 +226,10 @@ async fn a_process_that_stood_still_begins_nothing_more_once_a_later_one_has_com
     machines.somebody("start", 1);
     let program = machines.program();
     let command = |what: &str| json!([program, what]);
+    let hosts = [1, 2].map(|it| json!({ "name": Machines::name(it), "address": machines.address(it) }));
     let settings = json!({
         "service": "api", "port": machines.service(),
-        "hosts": [1, 2].map(|it| json!({ "name": Machines::name(it), "address": machines.address(it) })),
+        "hosts": hosts,
         "ssh": {
             "user": user(), "key_file": machines.key_file(), "known_hosts": machines.known_hosts(), "port": machines.ssh(),
         },

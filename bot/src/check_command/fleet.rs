@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use scalebot_adapters::doctor::Finding;
 use scalebot_adapters::haproxy::Haproxy;
+use scalebot_adapters::hosts::Hosts;
 use scalebot_adapters::http::Http;
 use scalebot_adapters::prometheus::Prometheus;
 use scalebot_commands::policy::Policy;
@@ -52,7 +53,7 @@ pub(super) fn looks<'a>(
     if let Some(kubernetes) = systems.kubernetes.take() {
         looks.push(Look::at(systems.target.fleet.describe(), async move { kubernetes.check().await }));
     }
-    if let Some(hosts) = systems.hosts.take() {
+    if let Some(hosts) = systems.hosts.clone() {
         looks.push(Look::at(systems.target.fleet.describe(), async move { hosts.check().await }));
     }
     looks.extend(settings.dashboards.iter().map(|url| Look::at(url, async { vec![dashboard(url).await] })));
@@ -68,7 +69,7 @@ async fn of_fleet(
     name: TargetName,
     settings: &TargetSettings,
     policy: &Policy,
-    Systems { target, prometheus, haproxy, .. }: Systems,
+    Systems { target, prometheus, haproxy, hosts, .. }: Systems,
 ) -> Vec<Finding> {
     let system = format!("fleet {name}");
     match &settings.fleet {
@@ -81,16 +82,14 @@ async fn of_fleet(
                 Ok((_, Some(_))) => {}
                 Ok((directory, None)) => {
                     let text = format!("no processes run in {} yet; the service starts them", directory.display());
-                    let mut found = vec![Finding::ok(system, text)];
-                    let (prometheus, haproxy) = futures::join!(
-                        all(prometheus.as_ref().map(Prometheus::check_without_fleet)),
-                        all(haproxy.as_ref().map(Haproxy::check_without_fleet)),
-                    );
-                    found.extend(prometheus.into_iter().chain(haproxy));
-                    return found;
+                    return around_no_fleet(Finding::ok(system, text), prometheus, haproxy).await;
                 }
                 Err(why) => return vec![Finding::failed(system, why, "Do what it says, or name another directory.")],
             }
+        }
+        FleetSettings::Hosts(_) if hosts.as_ref().is_some_and(Hosts::are_not_taken_down) => {
+            let text = "not taken down yet; the service does that as it starts: where it runs is the fleet";
+            return around_no_fleet(Finding::ok(system, text), prometheus, haproxy).await;
         }
         FleetSettings::Kubernetes(_) | FleetSettings::Hosts(_) => {}
     }
@@ -114,6 +113,15 @@ async fn of_fleet(
     found.extend(rest);
     found.extend(prometheus.into_iter().chain(haproxy));
     found
+}
+
+/// What can be said of the systems around a fleet that does not exist yet.
+async fn around_no_fleet(found: Finding, prometheus: Option<Prometheus>, haproxy: Option<Haproxy>) -> Vec<Finding> {
+    let (prometheus, haproxy) = futures::join!(
+        all(prometheus.as_ref().map(Prometheus::check_without_fleet)),
+        all(haproxy.as_ref().map(Haproxy::check_without_fleet)),
+    );
+    [found].into_iter().chain(prometheus).chain(haproxy).collect()
 }
 
 /// What is found of a system that may not be configured.
