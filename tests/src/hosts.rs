@@ -33,7 +33,7 @@ exec "$POOL" "$folder/pool" "$@"
 "#;
 
 /// How many requests a second there are.
-const LOAD: u64 = 20;
+const LOAD: u64 = 6;
 
 /// Where hosts come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
