@@ -25,6 +25,7 @@ use crate::drill::state::{Locked, State};
 use crate::operation_command;
 use crate::service::fleets::{self, Processes};
 use crate::service::heartbeat::Heartbeat;
+use crate::service::registrar::Registrar;
 use crate::service::standby::{self, NotLeading};
 use crate::service::watch::{self, Observed, Seat, Watch};
 use crate::service::{Carried, End, Fleet, Log, Running, Service, front, is_witnessed, until_witnessed};
@@ -154,9 +155,20 @@ impl Begun {
                     tasks.push(Processes::at(dir, &name, process, settings)?.enter(&log, &name).await?);
                 }
                 // Its instances run whether the bot does or not.
-                FleetSettings::Kubernetes(_) => {}
+                FleetSettings::Kubernetes(_) | FleetSettings::Compose(_) => {}
             }
-            let target = fleets::systems(dir, &log.clock, &name, settings)?.target;
+            let systems = fleets::systems(dir, &log.clock, &name, settings)?;
+            if let (Some(compose), FleetSettings::Compose(service)) = (&systems.compose, &settings.fleet) {
+                // What a process that was killed has ordered is seen to its end before anything is decided.
+                if let Err(error) = compose.until_orders_end().await {
+                    tracing::error!(fleet = %name, %error, "an order of an earlier process is still carried out");
+                }
+                let haproxy = settings.haproxy.as_ref().filter(|_| service.register);
+                if let Some(registrar) = haproxy.map(|haproxy| Registrar::new(haproxy, compose, &name)).transpose()? {
+                    tasks.push(tokio::spawn(registrar.keep()));
+                }
+            }
+            let target = systems.target;
             let documents = dir.of_target(&name);
             fleets::make(&documents)?;
             let ports = log.ports(front.room(), Arc::new(Folder::new(documents)), target);

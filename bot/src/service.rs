@@ -9,6 +9,7 @@ pub(crate) mod front;
 pub(crate) mod heartbeat;
 mod log;
 mod posting;
+pub(crate) mod registrar;
 mod running;
 pub(crate) mod standby;
 mod taking;

@@ -613,7 +613,7 @@ mod every_command_at_every_state {
 
 mod going_down {
     use scalebot_commands::policy::{FreezeWindow, Policy};
-    use scalebot_commands::ports::{Choice, Work};
+    use scalebot_commands::ports::{Choice, Precondition, Slot, Work};
     use scalebot_commands::units::InstanceId;
 
     use super::*;
@@ -682,6 +682,21 @@ mod going_down {
         stage.play_under(DOWN, &policy()).await;
         let (outcome, reason) = ended(&stage);
         assert!(outcome == "refused" && reason.contains("api-3 works on ceremony 12"), "{outcome}: {reason}");
+    }
+
+    #[tokio::test]
+    async fn where_nobody_compares_and_changes_in_one_step_who_asks_and_who_decides_are_told() {
+        let said =
+            |stage: &Stage, slot| stage.cards(slot).iter().any(|card| format!("{card:?}").contains("in that second"));
+        let stage = Stage::with(|script| script.halt = [Ok(halted(true)), Ok(halted(true))]);
+        stage.play(UP).await;
+        assert!(!said(&stage, Slot::Precheck) && !said(&stage, Slot::Approval));
+        let stage = Stage::with(|script| {
+            script.halt = [Ok(halted(true)), Ok(halted(true))];
+            script.precondition = Precondition::Advisory;
+        });
+        stage.play(UP).await;
+        assert!(said(&stage, Slot::Precheck) && said(&stage, Slot::Approval));
     }
 
     #[tokio::test]

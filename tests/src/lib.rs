@@ -7,6 +7,7 @@ pub mod binary;
 pub mod changes;
 mod clock;
 pub mod clustered;
+pub mod composed;
 pub mod discord;
 pub mod kubernetes;
 pub mod operator;

@@ -52,6 +52,9 @@ pub(super) fn looks<'a>(
     if let Some(kubernetes) = systems.kubernetes.take() {
         looks.push(Look::at(systems.target.fleet.describe(), async move { kubernetes.check().await }));
     }
+    if let Some(compose) = systems.compose.take() {
+        looks.push(Look::at(systems.target.fleet.describe(), async move { compose.check().await }));
+    }
     looks.extend(settings.dashboards.iter().map(|url| Look::at(url, async { vec![dashboard(url).await] })));
     let label = format!("fleet {name}");
     looks.push(Look::at(label, of_fleet(dir, Arc::clone(clock), name, settings, policy, systems)));
@@ -89,7 +92,7 @@ async fn of_fleet(
                 Err(why) => return vec![Finding::failed(system, why, "Do what it says, or name another directory.")],
             }
         }
-        FleetSettings::Kubernetes(_) => {}
+        FleetSettings::Kubernetes(_) | FleetSettings::Compose(_) => {}
     }
     let state = match target.fleet.observe().await {
         Ok(state) => state,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use scalebot_adapters::settings::length;
-use scalebot_adapters::{conclave, haproxy, kubernetes, postgres, prometheus, redis, scrape};
+use scalebot_adapters::{conclave, docker, haproxy, kubernetes, postgres, prometheus, redis, scrape};
 use serde::Deserialize;
 
 use super::policy::PolicySettings;
@@ -70,6 +70,7 @@ impl TargetSettings {
         self.traffic.unwrap_or(match self.fleet {
             FleetSettings::Process(_) => TrafficSource::Process,
             FleetSettings::Kubernetes(_) => TrafficSource::Kubernetes,
+            FleetSettings::Compose(_) => TrafficSource::Compose,
         })
     }
 }
@@ -90,6 +91,8 @@ pub(crate) enum FleetSettings {
     Process(ProcessSettings),
     /// A Deployment or a `StatefulSet` of a Kubernetes cluster.
     Kubernetes(Box<kubernetes::Settings>),
+    /// A service of a Docker Compose project.
+    Compose(Box<docker::ComposeSettings>),
 }
 
 /// Processes on this machine: a rehearsal's world, for trying the service out before a real fleet is entrusted to it.
@@ -224,6 +227,8 @@ pub(crate) enum TrafficSource {
     Process,
     /// The Service of a fleet in Kubernetes.
     Kubernetes,
+    /// Whoever resolves the name of a service of Docker Compose.
+    Compose,
     /// The HAProxy of `[targets.NAME.haproxy]`.
     Haproxy,
 }

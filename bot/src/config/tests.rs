@@ -8,6 +8,7 @@ use scalebot_commands::ports::Role;
 use super::target::{FleetSettings, HaltSourceName, MetricsSettings};
 use super::*;
 
+mod compose;
 mod example;
 mod kubernetes;
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scalebot_adapters::conclave::{Conclave, ConclaveGovernance, KeyProbe};
+use scalebot_adapters::docker::Compose;
 use scalebot_adapters::haproxy::Haproxy;
 use scalebot_adapters::http::Reach;
 use scalebot_adapters::kubernetes::Kubernetes;
@@ -48,6 +49,8 @@ pub(crate) struct Systems {
     pub(crate) haproxy: Option<Haproxy>,
     /// The cluster that the fleet lives in.
     pub(crate) kubernetes: Option<Kubernetes>,
+    /// The Docker Compose project that the fleet is a service of.
+    pub(crate) compose: Option<Compose>,
 }
 
 /// What a fleet of processes is reached through.
@@ -151,18 +154,27 @@ pub(crate) fn systems(
     };
     let postgres = settings.postgres.as_ref().map(Postgres::new).transpose().map_err(unusable("postgres"))?;
     let redis = settings.redis.as_ref().map(Redis::new).transpose().map_err(unusable("redis"))?;
-    let (fleet, processes, kubernetes): (Arc<dyn Fleet>, _, _) = match &settings.fleet {
+    let (mut processes, mut kubernetes, mut compose) = (None, None, None);
+    let fleet: Arc<dyn Fleet> = match &settings.fleet {
         FleetSettings::Process(process) => {
-            let client = Processes::at(dir, name, process, settings)?.client;
-            (Arc::new(ProcessFleet::new(&client)), Some(client), None)
+            let client = processes.insert(Processes::at(dir, name, process, settings)?.client);
+            Arc::new(ProcessFleet::new(client))
         }
-        FleetSettings::Kubernetes(kubernetes) => {
-            let kubernetes = Kubernetes::new(kubernetes).map_err(unusable("fleet"))?;
-            (Arc::new(kubernetes.clone()), None, Some(kubernetes))
+        FleetSettings::Kubernetes(workload) => {
+            Arc::new(kubernetes.insert(Kubernetes::new(workload).map_err(unusable("fleet"))?).clone())
+        }
+        FleetSettings::Compose(service) => {
+            let folder = orders(dir, name);
+            Arc::new(compose.insert(Compose::new(service, &folder).map_err(unusable("fleet"))?).clone())
         }
     };
+    // Whoever only follows its instances.
+    let onlookers: Arc<dyn Fleet> = match &compose {
+        Some(compose) => Arc::new(compose.for_onlookers()),
+        None => Arc::clone(&fleet),
+    };
     let reach = kubernetes.as_ref().map_or(Reach::Address, Kubernetes::reach);
-    let haproxy = settings.haproxy.as_ref().map(|haproxy| Haproxy::new(haproxy, Arc::clone(&fleet)));
+    let haproxy = settings.haproxy.as_ref().map(|haproxy| Haproxy::new(haproxy, Arc::clone(&onlookers)));
     let haproxy = haproxy.transpose().map_err(unusable("haproxy"))?;
     let sources = Sources {
         name,
@@ -171,6 +183,7 @@ pub(crate) fn systems(
         haproxy: haproxy.as_ref(),
         processes: processes.as_ref(),
         kubernetes: kubernetes.as_ref(),
+        compose: compose.as_ref(),
     };
 
     let backend = settings.backend.clone();
@@ -180,7 +193,7 @@ pub(crate) fn systems(
     let prometheus = settings.prometheus.clone().map(|mut prometheus| {
         // What the bot itself asks says nothing about the load.
         prometheus.leave_out.extend(asked.iter().flatten().cloned());
-        Prometheus::new(&prometheus, Arc::clone(&fleet), Arc::clone(clock))
+        Prometheus::new(&prometheus, Arc::clone(&onlookers), Arc::clone(clock))
     });
     let prometheus = prometheus.transpose().map_err(unusable("prometheus"))?;
     let metrics: Arc<dyn Metrics> = match &settings.metrics {
@@ -189,7 +202,7 @@ pub(crate) fn systems(
             let mut scrape = (**scrape).clone();
             // What the bot itself asks says nothing about the load.
             scrape.leave_out.extend(asked.into_iter().flatten());
-            let scrape = Scrape::reaching(Arc::clone(&fleet), Arc::clone(clock), scrape, &reach);
+            let scrape = Scrape::reaching(onlookers, Arc::clone(clock), scrape, &reach);
             Arc::new(scrape.map_err(|error| format!("targets.{name}.metrics: {error}."))?)
         }
     };
@@ -211,7 +224,12 @@ pub(crate) fn systems(
         governance,
         dashboards: settings.dashboards.clone(),
     };
-    Ok(Systems { target, postgres, redis, prometheus, haproxy, kubernetes })
+    Ok(Systems { target, postgres, redis, prometheus, haproxy, kubernetes, compose })
+}
+
+/// Where the orders to a fleet's tool are kept.
+fn orders(dir: &StateDir, name: &TargetName) -> PathBuf {
+    dir.of_target(name).join("compose")
 }
 
 /// Where an instance is asked whether it reaches its keys.
@@ -230,6 +248,7 @@ struct Sources<'a> {
     haproxy: Option<&'a Haproxy>,
     processes: Option<&'a WorldClient>,
     kubernetes: Option<&'a Kubernetes>,
+    compose: Option<&'a Compose>,
 }
 
 impl Sources<'_> {
@@ -273,6 +292,9 @@ impl Sources<'_> {
             TrafficSource::Process => Arc::new(ForwarderTraffic::new(self.processes()?)),
             TrafficSource::Kubernetes => Arc::new(self.kubernetes.map(Kubernetes::traffic).ok_or_else(|| {
                 format!("targets.{}: only a fleet of kind kubernetes has a Service that sends it requests.", self.name)
+            })?),
+            TrafficSource::Compose => Arc::new(self.compose.map(Compose::by_name).ok_or_else(|| {
+                format!("targets.{}: only a fleet of kind compose is a service whose name is resolved.", self.name)
             })?),
             TrafficSource::Haproxy => Arc::new(self.haproxy.cloned().ok_or_else(|| self.missing("haproxy"))?),
         })

@@ -457,7 +457,7 @@ impl Effect for Return<'_> {
         let RollingBack { identity, from, to, version, instances, .. } = intent.clone();
         let operation = self.cx.operation.clone();
         let fleet = &self.cx.ports.target.fleet;
-        let (world, limit, place) = (&*self.cx.ports.world, self.cx.policy.time.look, fleet.describe());
+        let (world, limit, place) = (&*self.cx.ports.world, self.cx.order_limit(), fleet.describe());
         let answer = if instances.is_empty() {
             let order = ScaleOrder { identity, from, to, version, operation };
             within(world, limit, &place, fleet.scale(&order, fence)).await?

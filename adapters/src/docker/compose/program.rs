@@ -1,0 +1,185 @@
+//! The program that Compose is: `docker compose` where it is, else `docker-compose`. Both take the same words here. It is
+//! given an environment of its own, so that nothing of the bot's gets into a file's variables or into a container.
+
+use std::fs::File;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use scalebot_commands::ports::PortError;
+use scalebot_commands::request::escaped;
+use scalebot_commands::units::Replicas;
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex, OnceCell};
+use tokio::time::{Instant, timeout};
+
+use super::Place;
+use super::settings::Settings;
+
+/// How long a question to it may take at most: `docker-compose` is slow to start. Whoever asks mostly waits for less.
+const QUESTION: Duration = Duration::from_secs(30);
+
+/// For how long an answer about the files is one for whoever asks as well: the checks of one round.
+const ONE_ROUND: Duration = Duration::from_secs(1);
+
+/// What of the bot's environment it is given.
+const PASSED_ON: [&str; 6] = ["PATH", "HOME", "LANG", "TMPDIR", "DOCKER_CONFIG", "XDG_CONFIG_HOME"];
+
+/// How much of its words is repeated, in characters.
+const QUOTED: usize = 300;
+
+/// Where it is looked for.
+const USUAL: [&[&str]; 2] = [&["docker", "compose"], &["docker-compose"]];
+
+/// Compose, for one project.
+#[derive(Debug)]
+pub(super) struct Program {
+    settings: Settings,
+    docker_host: String,
+    found: OnceCell<Found>,
+    /// What was answered last about the files, and when.
+    configuration: Mutex<Option<(Instant, Option<String>)>>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The program and its first arguments.
+    pub(super) words: Vec<String>,
+    /// As it says itself.
+    pub(super) version: String,
+}
+
+impl Found {
+    /// Whether it is of the line that is written in Python.
+    fn is_first_line(&self) -> bool {
+        self.version.starts_with("1.")
+    }
+}
+
+impl Program {
+    pub(super) fn new(settings: &Settings, orders: &Place) -> Self {
+        Self {
+            settings: settings.clone(),
+            docker_host: orders.as_docker_host(),
+            found: OnceCell::new(),
+            configuration: Mutex::default(),
+        }
+    }
+
+    /// Finds it, once.
+    ///
+    /// # Errors
+    /// When neither is there.
+    pub(super) async fn found(&self) -> Result<&Found, PortError> {
+        self.found.get_or_try_init(|| self.look()).await
+    }
+
+    async fn look(&self) -> Result<Found, PortError> {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
+        let candidates = match &self.settings.command {
+            Some(configured) => vec![configured.clone()],
+            None => USUAL.iter().map(|usual| words(usual)).collect(),
+        };
+        let mut why = Vec::new();
+        for words in candidates {
+            let mut asked = self.command(&words);
+            asked.args(["version", "--short"]);
+            let name = words.join(" ");
+            match self.answer(&name, asked).await {
+                Ok(said) => {
+                    let version = said.trim().trim_start_matches('v').to_owned();
+                    if version.starts_with(|first: char| first.is_ascii_digit()) && version.len() < 40 {
+                        return Ok(Found { words, version });
+                    }
+                    why.push(format!("{name} says that its version is {}", escaped(&version, QUOTED)));
+                }
+                Err(error) => why.push(error.to_string()),
+            }
+        }
+        Err(PortError::Unreachable { what: "Docker Compose".to_owned(), detail: why.join("; ") })
+    }
+
+    /// The hash of the service's configuration as its files have it now; `None` where Compose cannot be asked for the one
+    /// that it writes at containers: the second line resolves more before it writes it.
+    ///
+    /// # Errors
+    /// When the files cannot be used, in its words.
+    pub(super) async fn configuration(&self) -> Result<Option<String>, PortError> {
+        let found = self.found().await?;
+        // One at a time: whoever waited gets the same answer.
+        let mut last = self.configuration.lock().await;
+        if let Some((_, answer)) = last.as_ref().filter(|(at, _)| at.elapsed() < ONE_ROUND) {
+            return Ok(answer.clone());
+        }
+        let mut asked = self.of_the_project(found);
+        asked.arg("config");
+        let first_line = found.is_first_line();
+        if first_line {
+            asked.arg(format!("--hash={}", self.settings.service));
+        } else {
+            asked.arg("--quiet");
+        }
+        let said = self.answer(&found.words.join(" "), asked).await?;
+        let hash = said.split_whitespace().last().map(ToOwned::to_owned).filter(|_| first_line);
+        *last = Some((Instant::now(), hash.clone()));
+        Ok(hash)
+    }
+
+    /// Gives the order. Its child holds `lock`, writes to `output`, and outlives the bot.
+    ///
+    /// # Errors
+    /// When it was not given.
+    pub(super) async fn order(&self, to: Replicas, lock: File, output: File) -> Result<Child, String> {
+        let found = self.found().await.map_err(|error| error.to_string())?;
+        let errors = output.try_clone().map_err(|error| error.to_string())?;
+        let mut command = self.of_the_project(found);
+        command
+            .args(["up", "-d", "--no-recreate", "--no-deps", "--no-build", "--scale"])
+            .arg(format!("{}={to}", self.settings.service))
+            .arg(&self.settings.service)
+            .stdin(Stdio::from(lock))
+            .stdout(Stdio::from(output))
+            .stderr(Stdio::from(errors))
+            // What is typed at the bot's terminal is not meant for it.
+            .process_group(0);
+        command.spawn().map_err(|error| format!("{} cannot be started: {error}", found.words.join(" ")))
+    }
+
+    fn of_the_project(&self, found: &Found) -> Command {
+        let mut command = self.command(&found.words);
+        command.args(["--ansi", "never", "--project-name", &self.settings.project, "--project-directory"]);
+        command.arg(self.settings.directory());
+        for file in &self.settings.files {
+            command.arg("--file").arg(file);
+        }
+        command
+    }
+
+    fn command(&self, words: &[String]) -> Command {
+        let mut command = Command::new(words.first().map_or("", String::as_str));
+        command.args(words.iter().skip(1)).env_clear().env("DOCKER_HOST", &self.docker_host);
+        command.envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command
+    }
+
+    /// What it prints to a question.
+    async fn answer(&self, name: &str, mut asked: Command) -> Result<String, PortError> {
+        let what = name.to_owned();
+        asked.stdin(Stdio::null()).kill_on_drop(true);
+        let output = timeout(QUESTION, asked.output()).await;
+        let output = output.map_err(|_| PortError::TimedOut { what: what.clone(), limit: QUESTION })?;
+        let output =
+            output.map_err(|error| PortError::Unreachable { what: what.clone(), detail: error.to_string() })?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+        Err(PortError::Refused { what, detail: format!("{}: {}", ended(output.status), escaped(&said, QUOTED)) })
+    }
+}
+
+/// How it ended, in words.
+pub(super) fn ended(status: ExitStatus) -> String {
+    status.code().map_or_else(|| "it was ended by a signal".to_owned(), |code| format!("it ended with {code}"))
+}
