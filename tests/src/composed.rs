@@ -67,6 +67,8 @@ pub struct Scene {
     pub instances: u32,
     /// Whether containers that come later crash.
     pub later_ones_crash: bool,
+    /// Whether it is taken that a balancer resolves the service's name, in place of an HAProxy that is told.
+    pub by_name: bool,
     /// More lines of the fleet's section.
     pub fleet: &'static str,
 }
@@ -74,7 +76,7 @@ pub struct Scene {
 impl Scene {
     /// So many containers, with which nothing is wrong.
     pub fn of(instances: u32) -> Self {
-        Self { instances, later_ones_crash: false, fleet: "" }
+        Self { instances, later_ones_crash: false, by_name: false, fleet: "" }
     }
 }
 
@@ -122,7 +124,7 @@ impl Composed {
         if scene.later_ones_crash {
             std::fs::write(composed.folder.path().join("fault/crash"), "whoever comes now").unwrap();
         }
-        composed.configure(scene.fleet);
+        composed.configure(&scene);
         composed
     }
 
@@ -133,7 +135,7 @@ impl Composed {
              \"--name\", \"api\", \"--alone\", \"0.0.0.0:8000\", \"--fault\", \"crash\", \"--fault-if\", \"/fault/crash\"]\n    \
              mem_limit: 128m\n    stop_grace_period: 20s\n    volumes: [\"{folder}/fault:/fault:ro\"]\n    healthcheck:\n      \
              test: [\"CMD\", \"/bin/curl\", \"-fsS\", \"-o\", \"/dev/null\", \"http://127.0.0.1:8000/v1/ready\"]\n      \
-             interval: 1s\n      timeout: 5s\n      retries: 5\n"
+             interval: 2s\n      timeout: 10s\n      retries: 5\n"
         );
         std::fs::write(self.file(), text).unwrap();
     }
@@ -202,7 +204,11 @@ impl Composed {
         (done, sent_then - sent, lost_then - lost)
     }
 
-    fn configure(&self, fleet: &str) {
+    fn configure(&self, scene: &Scene) {
+        let fleet = scene.fleet;
+        // With it, nobody counts the last requests.
+        let (traffic, register, unmeasured) =
+            if scene.by_name { ("compose", false, "unmeasured = \"2s\"\n") } else { ("haproxy", true, "") };
         let usual = std::fs::read_to_string(self.service.config()).unwrap();
         let chat = &usual[usual.find("[discord]").expect("its section")..];
         let [for_postgres, for_redis, _] = SECRETS;
@@ -213,13 +219,13 @@ impl Composed {
              [policy.time]\nguard = \"2s\"\nlook = \"20s\"\nround = \"40s\"\nready_within = \"2m\"\n\
              [policy.count]\ncool_down = \"0s\"\nmaximum = 500\nlargest_step = \"1000%\"\n\
              [policy.load]\nmemory_limit = \"512MiB\"\nsustained = \"10s\"\np99 = \"20s\"\nbusy = \"100%\"\ncpu = \"100%\"\n\
-             [policy.drain]\nexit = \"90s\"\n\
+             [policy.drain]\nexit = \"90s\"\n{unmeasured}\
              [policy.triggers]\nevery = \"1h\"\n\
-             [targets.api]\nhalt.sources = [\"postgres\", \"redis\"]\ninstance_time_out = \"8s\"\ntraffic = \"haproxy\"\n\
+             [targets.api]\nhalt.sources = [\"postgres\", \"redis\"]\ninstance_time_out = \"8s\"\ntraffic = \"{traffic}\"\n\
              [targets.api.backend]\npaths.work = \"/v1/operations\"\n\
              keys = {{ path = {{ path = \"/v1/keys/status\", field = \"reachable\" }} }}\n\
              [targets.api.fleet]\nkind = \"compose\"\nproject = \"{project}\"\nservice = \"api\"\nfiles = [\"{file}\"]\n\
-             socket = \"unix:{socket}\"\nport = 8000\nregister = true\ntime_out = \"8s\"\n{fleet}\
+             socket = \"unix:{socket}\"\nport = 8000\nregister = {register}\ntime_out = \"8s\"\n{fleet}\
              [targets.api.haproxy]\nsocket = \"unix:{haproxy}\"\nbackend = \"{BACKEND}\"\ntime_out = \"3s\"\n\
              added_with = \"check inter 500ms fall 2 rise 1\"\n\
              [targets.api.metrics]\nkind = \"scrape\"\nlimit = \"8s\"\nround = \"8s\"\n\

@@ -137,6 +137,21 @@ async fn compose_without_room_nothing_is_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn compose_where_a_balancer_resolves_the_name_a_container_gets_requests_until_it_ends() {
+    let composed = Composed::with(Scene { by_name: true, ..Scene::of(3) }).await;
+    let before = composed.names().await;
+    let mut operator = composed.served().await;
+    operator.down(2);
+    let events = operator.watched_long_enough();
+    ended(&events, "cancelled", 2);
+    assert_eq!(only(&events, "drained")["ended"], "as_it_ends");
+    assert!(of_kind(&events, "draining").is_empty());
+    assert_eq!(terminated(&events), [before[2].as_str()]);
+    assert_eq!(composed.names().await, before[..2]);
+    operator.leaves().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn compose_containers_that_crash_are_taken_back_and_the_old_ones_stay() {
     let composed = Composed::with(Scene { later_ones_crash: true, ..Scene::of(2) }).await;
     let before = composed.names().await;

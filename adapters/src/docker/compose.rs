@@ -147,8 +147,9 @@ impl Fleet for Compose {
     }
 
     async fn disruptions_allowed(&self) -> Result<Option<DisruptionBudget>, PortError> {
-        // Compose has no such rule.
-        Ok(None)
+        // Compose has no such rule. Where it cannot be told whom it ends, nobody may be taken away at all.
+        let found = self.inner.program.found().await?;
+        if found.ends_the_highest() { Ok(None) } else { Err(found.too_old_to_end()) }
     }
 
     async fn headroom(&self, wanted: Replicas) -> Result<Headroom, PortError> {

@@ -57,6 +57,13 @@ impl Inner {
             Ok(ends) => ends.unwrap_or_default(),
             Err(answer) => return Ok(answer),
         };
+        if !ends.is_empty() {
+            match self.program.found().await {
+                Ok(found) if found.ends_the_highest() => {}
+                Ok(found) => return refused(found.too_old_to_end().to_string()),
+                Err(error) => return refused(error.to_string()),
+            }
+        }
         let mut record = Record {
             operation: order.operation.clone(),
             epoch,

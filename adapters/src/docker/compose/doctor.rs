@@ -52,6 +52,10 @@ impl Compose {
 
     async fn check_program(&self) -> Finding {
         match self.inner.program.found().await {
+            Ok(found) if !found.ends_the_highest() => {
+                let to_do = "Until then going down is refused: install a later docker-compose-plugin.";
+                Finding::warn("Compose", found.too_old_to_end().to_string(), to_do)
+            }
             Ok(found) => {
                 let text = format!("{}, version {}", found.words.join(" "), quoted(&found.version));
                 Finding::ok("Compose", text)

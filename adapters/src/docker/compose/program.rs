@@ -27,6 +27,9 @@ const PASSED_ON: [&str; 6] = ["PATH", "HOME", "LANG", "TMPDIR", "DOCKER_CONFIG",
 /// How much of its words is repeated, in characters.
 const QUOTED: usize = 300;
 
+/// From here on the second line ends the highest numbers first (docker/compose 11473).
+const SORTED: (Option<u32>, Option<u32>, Option<u32>) = (Some(2), Some(24), Some(7));
+
 /// Where it is looked for.
 const USUAL: [&[&str]; 2] = [&["docker", "compose"], &["docker-compose"]];
 
@@ -53,6 +56,23 @@ impl Found {
     /// Whether it is of the line that is written in Python.
     fn is_first_line(&self) -> bool {
         self.version.starts_with("1.")
+    }
+
+    /// Whether it ends the highest numbers first. The second line did so by accident at first, and in its own order for a
+    /// while; what cannot be told does not.
+    pub(super) fn ends_the_highest(&self) -> bool {
+        let mut numbers = self.version.split(['.', '-', '+']).map_while(|part| part.parse::<u32>().ok());
+        let version = (numbers.next(), numbers.next(), numbers.next());
+        self.is_first_line() || version >= SORTED
+    }
+
+    /// What is said where it does not.
+    pub(super) fn too_old_to_end(&self) -> PortError {
+        PortError::NotServed {
+            what: format!("{} {}", self.words.join(" "), escaped(&self.version, QUOTED)),
+            detail: "it cannot be told whom it ends when there are to be fewer; going down takes 2.24.7 or later"
+                .to_owned(),
+        }
     }
 }
 
@@ -182,4 +202,20 @@ impl Program {
 /// How it ended, in words.
 pub(super) fn ended(status: ExitStatus) -> String {
     status.code().map_or_else(|| "it was ended by a signal".to_owned(), |code| format!("it ended with {code}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_a_version_ends_is_known_of_the_first_line_and_from_one_of_the_second_on() {
+        let ends = |version: &str| Found { words: Vec::new(), version: version.to_owned() }.ends_the_highest();
+        for known in ["1.29.2", "2.24.7", "2.24.7-desktop.1", "2.40.0", "5.0.1"] {
+            assert!(ends(known), "{known}");
+        }
+        for unknown in ["2.24.6", "2.3.3", "2", "2.24", "0.9", "2.x.9", ""] {
+            assert!(!ends(unknown), "{unknown}");
+        }
+    }
 }

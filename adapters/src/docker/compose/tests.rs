@@ -267,7 +267,7 @@ async fn a_file_that_has_changed_and_a_rollout_that_is_half_done_stand_in_the_wa
 #[tokio::test]
 async fn the_second_line_of_compose_is_not_asked_for_a_hash() {
     let project = Project::of(2).await;
-    project.write("version", "v2.24.5\n");
+    project.write("version", "v2.24.7\n");
     project.write("config", "");
     assert_eq!(project.fleet.steered_by().await, Ok(Vec::new()));
     let asked = std::fs::read_to_string(project.at("asked")).unwrap();
@@ -281,6 +281,21 @@ async fn the_second_line_of_compose_is_not_asked_for_a_hash() {
     }
     assert_eq!(project.fleet.headroom(Replicas(1)).await.unwrap().runs_out, None);
     assert_eq!(project.goes(2, Some(&["conclave-api-3"])).await, Ok(OrderAnswer::Done));
+}
+
+#[tokio::test]
+async fn a_compose_of_which_nobody_can_tell_whom_it_ends_adds_and_ends_nobody() {
+    let project = Project::of(2).await;
+    project.write("version", "2.20.3\n");
+    let said = "compose 2.20.3 does not serve this (it cannot be told whom it ends when there are to be fewer; going down takes \
+                2.24.7 or later)";
+    let budget = project.fleet.disruptions_allowed().await.unwrap_err().to_string();
+    assert!(budget.ends_with(said), "{budget}");
+    assert_eq!(project.goes(3, None).await, Ok(OrderAnswer::Done));
+    assert!(refused(project.goes(2, Some(&["conclave_api_3"])).await).ends_with(said));
+    assert_eq!(project.now().await.wanted, Replicas(3));
+    let found = project.fleet.check().await;
+    assert!(found.iter().any(|one| one.status == crate::doctor::Status::Warn && one.text.ends_with(said)), "{found:?}");
 }
 
 #[tokio::test]
