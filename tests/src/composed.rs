@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -100,8 +100,16 @@ pub struct Composed {
 
 #[derive(Default)]
 struct Load {
+    /// To whom requests are sent, one after the other.
+    fronts: Mutex<Vec<String>>,
     sent: AtomicU64,
     lost: AtomicU64,
+}
+
+impl Load {
+    fn to(&self, fronts: Vec<String>) {
+        *self.fronts.lock().unwrap() = fronts;
+    }
 }
 
 impl Composed {
@@ -115,12 +123,17 @@ impl Composed {
         let discord = Discord::ready_made();
         let service = Service::in_discord(&discord, "", "");
         let load = Arc::new(Load::default());
-        let loading = tokio::spawn(loads(haproxy.url(), Arc::clone(&load)));
+        load.to(vec![haproxy.url()]);
+        let loading = tokio::spawn(loads(Arc::clone(&load)));
         let project = format!("conclave{:08x}", fastrand::u32(..));
         let composed = Self { service, discord, project, engine, load, loading, folder, haproxy, halt };
         composed.write_file();
         composed.somebody_scales(scene.instances);
         composed.until_healthy(scene.instances).await;
+        if scene.by_name {
+            // Whoever resolves the name knows them all.
+            composed.load.to(composed.addresses().await);
+        }
         if scene.later_ones_crash {
             std::fs::write(composed.folder.path().join("fault/crash"), "whoever comes now").unwrap();
         }
@@ -178,6 +191,16 @@ impl Composed {
     pub async fn names(&self) -> Vec<String> {
         let name = |one: &Value| one["Names"][0].as_str().unwrap().trim_start_matches('/').to_owned();
         self.containers().await.iter().map(name).collect()
+    }
+
+    /// Where each is asked.
+    async fn addresses(&self) -> Vec<String> {
+        let address = |one: &Value| {
+            let networks = one["NetworkSettings"]["Networks"].as_object().unwrap();
+            let network = networks.values().next().unwrap();
+            format!("http://{}:8000/", network["IPAddress"].as_str().unwrap())
+        };
+        self.containers().await.iter().map(address).collect()
     }
 
     /// Waits until so many are healthy.
@@ -270,14 +293,18 @@ impl Drop for Composed {
     }
 }
 
-/// Requests for work, to whoever HAProxy sends them to.
-async fn loads(front: String, load: Arc<Load>) {
+/// Requests for work.
+async fn loads(load: Arc<Load>) {
     let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
     let mut ticks = tokio::time::interval(Duration::from_millis(1_000 / LOAD));
     for number in 0_u64.. {
         ticks.tick().await;
         let (client, load) = (client.clone(), Arc::clone(&load));
-        let url = format!("{front}v1/petitions/{number}");
+        let url = {
+            let fronts = load.fronts.lock().unwrap();
+            let front = &fronts[usize::try_from(number).unwrap() % fronts.len()];
+            format!("{front}v1/petitions/{number}")
+        };
         tokio::spawn(async move {
             let answered = client.get(url).send().await.is_ok_and(|answer| answer.status().is_success());
             load.sent.fetch_add(1, Ordering::SeqCst);

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use scalebot_commands::ports::PortError;
@@ -18,8 +19,8 @@ use super::settings::Settings;
 /// How long a question to it may take at most: `docker-compose` is slow to start. Whoever asks mostly waits for less.
 const QUESTION: Duration = Duration::from_secs(30);
 
-/// For how long an answer about the files is one for whoever asks as well: the checks of one round.
-const ONE_ROUND: Duration = Duration::from_secs(1);
+/// A question about the files that was put so long ago is one with whoever puts it now: the checks of one round.
+const ONE_ROUND: Duration = Duration::from_millis(500);
 
 /// What of the bot's environment it is given.
 const PASSED_ON: [&str; 6] = ["PATH", "HOME", "LANG", "TMPDIR", "DOCKER_CONFIG", "XDG_CONFIG_HOME"];
@@ -34,13 +35,13 @@ const SORTED: (Option<u32>, Option<u32>, Option<u32>) = (Some(2), Some(24), Some
 const USUAL: [&[&str]; 2] = [&["docker", "compose"], &["docker-compose"]];
 
 /// Compose, for one project.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Program {
     settings: Settings,
     docker_host: String,
-    found: OnceCell<Found>,
-    /// What was answered last about the files, and when.
-    configuration: Mutex<Option<(Instant, Option<String>)>>,
+    found: Arc<OnceCell<Found>>,
+    /// What was answered last about the files, and when it was asked.
+    configuration: Arc<Mutex<Option<(Instant, Option<String>)>>>,
 }
 
 /// What was found.
@@ -81,8 +82,8 @@ impl Program {
         Self {
             settings: settings.clone(),
             docker_host: orders.as_docker_host(),
-            found: OnceCell::new(),
-            configuration: Mutex::default(),
+            found: Arc::default(),
+            configuration: Arc::default(),
         }
     }
 
@@ -91,7 +92,14 @@ impl Program {
     /// # Errors
     /// When neither is there.
     pub(super) async fn found(&self) -> Result<&Found, PortError> {
-        self.found.get_or_try_init(|| self.look()).await
+        if self.found.get().is_none() {
+            // It goes on when whoever asks cannot wait for it: a guard has less time than a slow program takes to start.
+            let program = self.clone();
+            let looking =
+                tokio::spawn(async move { program.found.get_or_try_init(|| program.look()).await.map(|_| ()) });
+            looking.await.map_err(|error| not_found(error.to_string()))??;
+        }
+        self.found.get().ok_or_else(|| not_found("it was not looked for".to_owned()))
     }
 
     async fn look(&self) -> Result<Found, PortError> {
@@ -116,7 +124,7 @@ impl Program {
                 Err(error) => why.push(error.to_string()),
             }
         }
-        Err(PortError::Unreachable { what: "Docker Compose".to_owned(), detail: why.join("; ") })
+        Err(not_found(why.join("; ")))
     }
 
     /// The hash of the service's configuration as its files have it now; `None` where Compose cannot be asked for the one
@@ -126,11 +134,13 @@ impl Program {
     /// When the files cannot be used, in its words.
     pub(super) async fn configuration(&self) -> Result<Option<String>, PortError> {
         let found = self.found().await?;
-        // One at a time: whoever waited gets the same answer.
+        let asked_at = Instant::now();
+        // One at a time: whoever asked together gets the same answer.
         let mut last = self.configuration.lock().await;
-        if let Some((_, answer)) = last.as_ref().filter(|(at, _)| at.elapsed() < ONE_ROUND) {
+        if let Some((_, answer)) = last.as_ref().filter(|(began, _)| asked_at < *began + ONE_ROUND) {
             return Ok(answer.clone());
         }
+        let began = Instant::now();
         let mut asked = self.of_the_project(found);
         asked.arg("config");
         let first_line = found.is_first_line();
@@ -141,7 +151,7 @@ impl Program {
         }
         let said = self.answer(&found.words.join(" "), asked).await?;
         let hash = said.split_whitespace().last().map(ToOwned::to_owned).filter(|_| first_line);
-        *last = Some((Instant::now(), hash.clone()));
+        *last = Some((began, hash.clone()));
         Ok(hash)
     }
 
@@ -197,6 +207,10 @@ impl Program {
         let said = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
         Err(PortError::Refused { what, detail: format!("{}: {}", ended(output.status), escaped(&said, QUOTED)) })
     }
+}
+
+fn not_found(detail: String) -> PortError {
+    PortError::Unreachable { what: "Docker Compose".to_owned(), detail }
 }
 
 /// How it ended, in words.

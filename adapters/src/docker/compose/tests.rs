@@ -299,6 +299,26 @@ async fn a_compose_of_which_nobody_can_tell_whom_it_ends_adds_and_ends_nobody() 
 }
 
 #[tokio::test]
+async fn a_compose_that_is_slow_to_start_is_found_although_nobody_can_wait_for_it() {
+    let project = Project::of(2).await;
+    let gate = project.at("gate");
+    assert!(std::process::Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    let script = std::fs::read_to_string(project.at("compose")).unwrap();
+    let slow = script.replace("version*) cat", "version*) read _ <\"$here/gate\"; cat");
+    assert_ne!(slow, script);
+    project.write("compose", &slow);
+    // A guard gives up before it has said its version.
+    let mut asked = Box::pin(project.fleet.disruptions_allowed());
+    assert!(futures::poll!(&mut asked).is_pending());
+    drop(asked);
+    // This ends once it is read: the program runs although nobody waits.
+    tokio::fs::write(&gate, "go\n").await.unwrap();
+    assert_eq!(project.fleet.disruptions_allowed().await, Ok(None));
+    let asked = std::fs::read_to_string(project.at("asked")).unwrap();
+    assert_eq!(asked.matches("version --short").count(), 1, "{asked}");
+}
+
+#[tokio::test]
 async fn the_declared_count_is_in_a_file_or_one() {
     let project = Project::of(2).await;
     let declared = || async { project.fleet.declared().await.map(Option::unwrap) };
