@@ -6,6 +6,7 @@
 //! it went out is replaced by the newer one. Progress is edited once in a few seconds; everything else at once. While
 //! Discord is away the newest card of each message is kept, and delivered when it is back.
 
+mod attached;
 mod delivery;
 mod drawn;
 mod messages;
