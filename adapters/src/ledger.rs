@@ -172,11 +172,7 @@ impl<W: Way> Store<W> {
         fault.about(&*self.way).into()
     }
 
-    /// The last event's place; 0 where there is none.
-    ///
-    /// # Errors
-    /// When the log cannot be read.
-    pub async fn latest_place(&self) -> Result<u64, LedgerError> {
+    async fn last_place(&self) -> Result<u64, LedgerError> {
         let found = self.read(sql::HEAD, &[]).await?;
         Ok(self.read_all(&found, |row| rows::number(row, "seq"))?.into_iter().next().unwrap_or(0))
     }

@@ -15,6 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::changes::until;
+use crate::secrets;
 
 /// The program under test: `SCALEBOT_BIN`, which `tests/run` sets after building it.
 ///
@@ -232,6 +233,7 @@ impl Drop for Drill {
         for pid in self.processes("drill-world") {
             kill(pid, "KILL");
         }
+        secrets::none_beneath(self.state());
     }
 }
 

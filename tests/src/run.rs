@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::binary::{kill, kinds, program};
 use crate::changes::until;
 use crate::discord::Discord;
+use crate::secrets;
 
 /// How long anything may take, on a machine that is busy with others.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
@@ -31,6 +32,7 @@ pub struct Service {
 pub struct Serving {
     child: Child,
     said: PathBuf,
+    listen: SocketAddr,
 }
 
 impl Service {
@@ -114,7 +116,7 @@ impl Service {
             .stderr(errors)
             .spawn()
             .unwrap();
-        Serving { child, said }
+        Serving { child, said, listen: self.listen }
     }
 
     /// Starts it and waits until it can be asked for something.
@@ -131,11 +133,7 @@ impl Service {
 
     /// What it answers there, with its head; `None` while nobody listens.
     pub fn http(&self, path: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(self.listen).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.listen).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        Some(answer)
+        asked(self.listen, path)
     }
 
     /// Runs `scalebot ARGUMENTS --config …`, as somebody on the host does beside it: the exit code and what it printed.
@@ -206,21 +204,34 @@ impl Service {
     }
 }
 
+/// What is answered there, with its head; `None` while nobody listens.
+fn asked(address: SocketAddr, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    secrets::none_in(path, &answer);
+    Some(answer)
+}
+
 /// Runs the program as somebody on the host does: the exit code and what it printed.
 pub fn on_the_host(arguments: &[&str], option: &str, path: &Path) -> (Option<i32>, String) {
     let mut command = Command::new(program());
     command.args(arguments).arg(option).arg(path).stdin(Stdio::null());
     let output = command.output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    secrets::none_in(&arguments.join(" "), &text);
     (output.status.code(), text)
 }
 
 impl Drop for Service {
-    /// A service leaves its fleets as they are; they must not outlive the test.
+    /// A service leaves its fleets as they are; they must not outlive the test. Nor does it leave a secret: not in what it
+    /// said, in its log, or in its documents.
     fn drop(&mut self) {
         for pid in self.processes("drill-world") {
             kill(pid, "KILL");
         }
+        secrets::none_beneath(self.home.path());
     }
 }
 
@@ -250,6 +261,8 @@ impl Serving {
 
     /// Tells it to stop, and waits for its end: the exit code.
     pub fn stop(mut self) -> Option<i32> {
+        // What its figures are at the end is searched for secrets.
+        let _ = asked(self.listen, "/metrics");
         kill(self.pid(), "TERM");
         self.child.wait().unwrap().code()
     }

@@ -154,6 +154,10 @@ impl Storage for SqliteLedger {
         if self.way().can_be_moved { self.moved().await } else { Ok(None) }
     }
 
+    async fn latest_place(&self) -> Result<u64, LedgerError> {
+        self.last_place().await
+    }
+
     fn events(&self) -> BoxStream<'_, Result<Event, StorageError>> {
         Store::events(self)
     }

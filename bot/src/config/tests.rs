@@ -10,6 +10,7 @@ use super::*;
 
 mod example;
 mod kubernetes;
+mod whatever;
 
 /// The least that can be written.
 const LEAST: &str = "\

@@ -55,7 +55,7 @@ pub(crate) struct Shared {
     pub(crate) world: Arc<dyn World>,
     /// When this process began: of operations from before it messages may be there of which nothing is known.
     pub(crate) began: Timestamp,
-    /// Where what instances wrote is kept, a folder an operation.
+    /// Where what instances wrote is kept, a folder a fleet; `None` where it is not attached.
     pub(crate) logs: Option<PathBuf>,
 }
 

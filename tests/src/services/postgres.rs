@@ -15,7 +15,7 @@ use super::{Launch, Running, give, is_root, on_free_port, program, run};
 const USER: &str = "postgres";
 
 /// The superuser's password.
-const PASSWORD: &str = "a superuser of a test";
+const PASSWORD: &str = "hidden-in-a superuser";
 
 /// A PostgreSQL server with nothing in it.
 #[derive(Debug)]

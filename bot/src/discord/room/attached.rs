@@ -15,12 +15,17 @@ use serenity::all::CreateAttachment;
 const LOGS: usize = 5;
 const LOG: u64 = 512 << 10;
 
-/// The ends of what instances wrote, where they were kept.
-pub(super) async fn logs(kept: Option<&Path>, operation: &OperationId) -> Vec<CreateAttachment> {
-    let Some(kept) = kept else { return Vec::new() };
+/// The ends of what instances wrote, where they were kept: `targets` holds a directory a fleet.
+pub(super) async fn logs(targets: Option<&Path>, operation: &OperationId) -> Vec<CreateAttachment> {
+    let Some(targets) = targets.map(Path::to_owned) else { return Vec::new() };
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
-    let folder = kept.join(operation.as_str().chars().map(plain).collect::<String>());
-    tokio::task::spawn_blocking(move || read(&folder)).await.unwrap_or_default()
+    let operation: String = operation.as_str().chars().map(plain).collect();
+    let read = move || {
+        let fleets = std::fs::read_dir(targets).into_iter().flatten().flatten();
+        // No two operations have the same name, so that there is one such directory at most.
+        fleets.flat_map(|fleet| read(&fleet.path().join("logs").join(&operation))).collect()
+    };
+    tokio::task::spawn_blocking(read).await.unwrap_or_default()
 }
 
 fn read(folder: &Path) -> Vec<CreateAttachment> {
@@ -95,10 +100,16 @@ mod tests {
     #[test]
     fn what_looks_like_a_credential_is_hidden_and_the_rest_is_kept() {
         for (written, said) in [
-            ("connecting to postgres://conclave:s3cr3t@db:5432/c as conclave", "connecting to postgres://[hidden]@db:5432/c as conclave"),
+            (
+                "connecting to postgres://conclave:s3cr3t@db:5432/c as conclave",
+                "connecting to postgres://[hidden]@db:5432/c as conclave",
+            ),
             ("redis://:p/w@cache:6379 is gone", "redis://[hidden]@cache:6379 is gone"),
             ("DATABASE_PASSWORD=s3cr3t LOG_LEVEL=debug", "DATABASE_PASSWORD=[hidden] LOG_LEVEL=debug"),
-            (r#"{"hsm_token": "s3cr3t \" and more", "level": "error"}"#, r#"{"hsm_token": [hidden], "level": "error"}"#),
+            (
+                r#"{"hsm_token": "s3cr3t \" and more", "level": "error"}"#,
+                r#"{"hsm_token": [hidden], "level": "error"}"#,
+            ),
             ("authorization: Bearer abc.DEF-123456", "authorization: [hidden]"),
             ("sent Bearer abc.DEF-123456 to the HSM", "sent Bearer [hidden] to the HSM"),
             ("set-cookie: a=b; c=d\nready", "set-cookie: [hidden]\nready"),
@@ -107,8 +118,14 @@ mod tests {
             ("-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----\nready", "[hidden]\nready"),
             ("-----BEGIN PRIVATE KEY-----\nMII", "[hidden]"),
             ("got eyJhbGciOi.eyJzdWIi.c2lnbg, refused", "got [hidden], refused"),
-            ("the token of 3 instances was read from https://example.org/a", "the token of 3 instances was read from https://example.org/a"),
-            ("500 requests, p99 0.5 s, panicked at src/main.rs:5:1", "500 requests, p99 0.5 s, panicked at src/main.rs:5:1"),
+            (
+                "the token of 3 instances was read from https://example.org/a",
+                "the token of 3 instances was read from https://example.org/a",
+            ),
+            (
+                "500 requests, p99 0.5 s, panicked at src/main.rs:5:1",
+                "500 requests, p99 0.5 s, panicked at src/main.rs:5:1",
+            ),
         ] {
             assert_eq!(masked(written), said);
         }
