@@ -12,6 +12,7 @@ use crate::authority::{self, Action, Refusal};
 use crate::card::clock;
 use crate::duty::Begin;
 use crate::event::{Claim, Draft, Event, Kind};
+use crate::mutation::mutated;
 use crate::policy::Policy;
 use crate::ports::{AppendError, ClaimHeld, Ledger, LedgerError, Room, World};
 use crate::request::{self, Direction, Request, Requested};
@@ -144,7 +145,8 @@ impl Desk<'_> {
             policy: self.policy.digest().to_string(),
             monitor: self.policy.time.monitor.into(),
         };
-        let draft = self.draft(Some(operation.clone()), 1, Kind::Requested, &requested, Claim::Take(target))?;
+        let claim = if mutated!(ClaimNotTaken) { Claim::Keep } else { Claim::Take(target) };
+        let draft = self.draft(Some(operation.clone()), 1, Kind::Requested, &requested, claim)?;
         match self.ledger.append(draft).await {
             Ok(_) => Ok(Received::Opened(operation)),
             Err(AppendError::Claimed(held)) => {

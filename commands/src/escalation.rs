@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, Kind};
+use crate::mutation::mutated;
 use crate::patience::Deadline;
 use crate::policy::EscalationRules;
 use crate::ports::{Role, World};
@@ -181,7 +182,9 @@ impl Watch {
     /// What is due now.
     pub fn due(&mut self, world: &dyn World, rules: &EscalationRules, open: &[Open]) -> Vec<Open> {
         self.see(world, rules, open);
-        let is_due = |one: &&Open| self.0.get(&key(one)).is_some_and(|deadline| deadline.is_over(world));
+        let is_due = |one: &&Open| {
+            mutated!(SaidAgainAtOnce) || self.0.get(&key(one)).is_some_and(|deadline| deadline.is_over(world))
+        };
         open.iter().filter(is_due).cloned().collect()
     }
 

@@ -14,6 +14,5 @@ pub mod pods;
 pub mod run;
 pub mod schemas;
 pub mod services;
-pub mod sim;
 pub mod surrounded;
 pub mod terminal;

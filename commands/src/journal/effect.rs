@@ -435,6 +435,9 @@ impl Journal<'_> {
                 break (read_at, intent);
             }
         };
+        if mutated!(ActFirst) {
+            let _ = effect.act(&intent, Fence { operation: &self.operation, epoch: self.epoch }).await;
+        }
         let kind = intent.kind();
         let intended_at = self.record_as(kind, E::Intent::VERSION, key, &intent, Claim::Keep).await?;
 
@@ -495,6 +498,9 @@ impl Journal<'_> {
         key: &str,
         body: Answered,
     ) -> Result<Recorded<Answered>, Interrupted> {
+        if mutated!(AnswerUnwritten) {
+            return Ok(Recorded { body, op_seq: self.length(), at: self.world.now() });
+        }
         let answer_key = format!("{key}/answer");
         let at = self.record_as(effect.answered(), Answered::VERSION, &answer_key, &body, Claim::Keep).await?;
         Ok(Recorded { body, op_seq: self.length(), at })

@@ -446,7 +446,7 @@ impl Effect for Return<'_> {
         Ok(RollingBack {
             identity: fleet.identity,
             from: fleet.wanted,
-            to: plan.rollback_to,
+            to: Replicas(plan.rollback_to.0 + u32::from(mutated!(WrongWayBack))),
             generation: fleet.generation,
             version: fleet.version,
             instances,
