@@ -43,7 +43,8 @@ pub struct Abandoned {
     pub reason: String,
 }
 
-/// How often, and how far apart, it is looked whether a command was recorded when the log gave no answer.
+/// How often, and how far apart, it is looked whether a command was recorded when the log gave no answer: for as long as the
+/// log's server lets a transaction go on that nobody waits for any more.
 const LOOKS: u32 = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
@@ -217,17 +218,19 @@ impl Desk<'_> {
         })
     }
 
-    /// The log gave no answer: the operation may have been opened all the same, and would hold its target unseen.
+    /// The log gave no answer: the operation may have been opened all the same, or be opened in a moment by what is still on
+    /// its way to the log, and would hold its target unseen. Only a last look that finds nothing says that it was not.
     async fn opened_after_all(&self, operation: OperationId, error: LedgerError) -> Result<Received, LedgerError> {
-        let mut unread = error.clone();
+        let mut looked = Err(error.clone());
         for _ in 0..LOOKS {
-            match self.ledger.events_of(&operation).await {
-                Ok(events) if events.is_empty() => return Err(error),
-                Ok(_) => return Ok(Received::Opened(operation)),
-                Err(error) => unread = error,
-            }
             self.world.sleep(BETWEEN_LOOKS).await;
+            looked = match self.ledger.events_of(&operation).await {
+                Ok(events) if !events.is_empty() => return Ok(Received::Opened(operation)),
+                Ok(_) => Ok(()),
+                Err(error) => Err(error),
+            };
         }
+        let Err(unread) = looked else { return Err(error) };
         Err(LedgerError(format!("it is not known whether operation {} was opened: {}", operation.short(), unread.0)))
     }
 

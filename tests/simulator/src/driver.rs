@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::channel::mpsc;
 use futures::future::LocalBoxFuture;
 use scalebot_commands::event::Event;
+use scalebot_commands::ports::OrderAnswer;
 
 use super::Run;
 use super::judge::LIMIT;
@@ -295,6 +296,10 @@ impl Driver {
             Happening::Instance(id, state) => model.instance_becomes(&id, state),
             Happening::Land(ticket) => {
                 let Some(flight) = model.in_flight.get(ticket) else { return };
+                if matches!(flight.answer, Some(OrderAnswer::Refused { .. })) {
+                    // What is sent once more on the way is answered as it was.
+                    return;
+                }
                 let (process, order, left) = (flight.process, flight.order.clone(), flight.left);
                 let answer = model.land(&order, left);
                 model.note("fleet", || format!("p{process}'s {order} arrives: {answer:?}"));

@@ -30,12 +30,19 @@ pub(super) struct Judge {
     proof: Proof,
     operations: BTreeMap<OperationId, Operation>,
     /// Every look at the fleet of each process: as of when it was what it saw, if it saw anything.
-    looks: BTreeMap<usize, Vec<Option<Duration>>>,
+    looks: BTreeMap<usize, Vec<Option<Look>>>,
     /// What each process last read of each halt source.
     halt_reads: BTreeMap<(usize, usize), HaltRead>,
     /// Signals that were handed to a process, with how many steps it has recorded since.
     handed: Vec<Handed>,
     duty: SeenDuty,
+}
+
+/// A look at the fleet: when, and the moment that it was shown.
+#[derive(Clone, Copy)]
+struct Look {
+    at: Duration,
+    as_of: Duration,
 }
 
 /// What a process read of a halt source.
@@ -89,10 +96,10 @@ impl Judge {
         looks.len() - 1
     }
 
-    /// What that look shows is as of now.
-    pub(super) fn saw(&mut self, process: usize, look: usize, now: Duration) {
+    /// What that look, made then, shows is as of that moment.
+    pub(super) fn saw(&mut self, process: usize, look: usize, at: Duration, as_of: Duration) {
         if let Some(look) = self.looks.entry(process).or_default().get_mut(look) {
-            *look = Some(now);
+            *look = Some(Look { at, as_of });
         }
     }
 
@@ -222,11 +229,12 @@ impl Model {
                     wrong.push("an answer says done, and nothing was done".to_owned());
                 }
                 if let Some(intent) = seen.effects.last().filter(|_| result != "stopped") {
-                    let looked = last_seen.filter(|seen| *seen >= intent.at);
+                    let looked = last_seen.filter(|look| look.at >= intent.at);
+                    let as_of = looked.map(|look| look.as_of);
                     if result == "unknown" && untouched && looked.is_none() {
                         wrong.push("an answer says that nothing happened, and nobody looked".to_owned());
                     }
-                    if result == "unknown" && untouched && seen.landed.is_some_and(|landed| looked > Some(landed)) {
+                    if result == "unknown" && untouched && seen.landed.is_some_and(|landed| as_of > Some(landed)) {
                         wrong.push("an answer says that nothing happened, and it had".to_owned());
                     }
                 }
@@ -271,7 +279,7 @@ impl Model {
                     _ => "finished: failed",
                 });
                 if let Some(landed) = seen.landed.filter(|_| !seen.documented)
-                    && decided_on > Some(landed)
+                    && decided_on.is_some_and(|look| look.as_of > landed)
                 {
                     wrong.push(format!("it ends as if nothing was changed, and it was: {}", body["reason"]));
                 }

@@ -144,7 +144,7 @@ impl Fleet for Port {
         let index = lock(&self.sim).judge.looks(self.process);
         self.ask("fleet.observe", |model| {
             let as_of = self.shown(model, Duration::from_secs(6));
-            model.judge.saw(self.process, index, as_of);
+            model.judge.saw(self.process, index, model.now, as_of);
             model.fleet_as_of(as_of)
         })
         .await

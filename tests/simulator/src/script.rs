@@ -70,7 +70,7 @@ impl Model {
         }
         for _ in 0..2 {
             let long = self.between(1_000, 90_000);
-            rare(self, 60, Happening::Deaf(long));
+            rare(self, 150, Happening::Deaf(long));
             let jump = self.a_jump();
             rare(self, 100, jump);
         }
@@ -172,9 +172,10 @@ impl Model {
             if !self.chance(in_a_thousand) {
                 continue;
             }
-            // Some are late, and some are so at the last moment.
             let longest = if quick { 40_000 } else { [30_000, 240_000][self.dice.usize(..2)] };
-            let (at, later) = (self.between(0, longest), self.between(0, 60_000));
+            // Some come at the last moment, or just after it.
+            let shortest = if longest > 200_000 && self.dice.bool() { 160_000 } else { 0 };
+            let (at, later) = (self.between(shortest, longest), self.between(0, 60_000));
             let ballot = Ballot { by: Person::new(by), mark, request: request.clone(), reason: self.a_reason() };
             let (cast, taken_back) = (self.marks(operation.clone(), ballot.clone()), Signal::Withdrawn(ballot));
             self.after(at, cast);
