@@ -40,7 +40,7 @@ enum Asked {
 struct Process {
     port: Port,
     policy: Policy,
-    duty: Option<Arc<Duty>>,
+    duty: Arc<Duty>,
     busy: FuturesUnordered<LocalBoxFuture<'static, Done>>,
     carried: BTreeSet<OperationId>,
     /// How many commands are at the desk.
@@ -54,14 +54,15 @@ pub(super) async fn live(port: Port, policy: Policy, words: UnboundedReceiver<Wo
         (model.does_duty, model.people.attended)
     };
     let (duty, begun) = Duty::new(port.ports(), policy.clone(), port.epoch, proposes);
-    let duty = does_duty.then(|| Arc::new(duty));
+    let duty = Arc::new(duty);
     let beside = {
-        let (port, duty) = (port.clone(), duty.clone());
+        let (port, duty) = (port.clone(), Arc::clone(&duty));
         async move {
-            match duty {
+            if does_duty {
                 // What takes it over ends this process.
-                Some(duty) => drop(select(Box::pin(tell(port)), Box::pin(duty.run())).await),
-                None => tell(port).await,
+                drop(select(Box::pin(tell(port)), Box::pin(duty.run())).await);
+            } else {
+                tell(port).await;
             }
         }
     };
@@ -124,7 +125,7 @@ impl Process {
             Word::Command(request, by) => return self.take(Asked::By(request, by)),
             word => word,
         };
-        let Some(duty) = self.duty.clone() else { return };
+        let duty = Arc::clone(&self.duty);
         let said = async move {
             // What the log does not take now is said again, or not: nobody waits for it.
             Done::Said(match word {

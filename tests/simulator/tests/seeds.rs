@@ -103,6 +103,8 @@ fn no_seed_breaks_an_invariant() {
             traced(*first).report()
         );
     }
+    let ended: u64 = sum.tally.iter().filter(|(what, _)| what.starts_with("finished")).map(|(_, count)| count).sum();
+    assert!(ended > seeds, "{ended} operations in {seeds} runs: the bot mostly does nothing");
     if seeds >= SEEDS {
         let missed: Vec<&str> = REACHED.into_iter().filter(|what| !sum.tally.contains_key(what)).collect();
         assert!(missed.is_empty(), "no seed comes to {missed:?}: the simulator no longer gets to where it matters");
