@@ -377,6 +377,12 @@ impl Journal<'_> {
         self.unanswered.iter().any(|one| one.answered == answered && one.subject == subject)
     }
 
+    /// Whether the log goes on with what became, after all, of an earlier request with answers of that kind about that subject.
+    pub(crate) fn goes_on_with_found(&self, answered: Kind, subject: &str) -> bool {
+        let last = self.unanswered.iter().rev().find(|one| one.answered == answered && one.subject == subject);
+        last.is_some_and(|one| self.next_key() == Some(one.found_key()))
+    }
+
     /// What the log holds of that.
     fn settled_earlier<E: Effect>(&mut self, effect: &E) -> Result<Option<Effected<E::Intent>>, Interrupted> {
         let Some((key, intent)) = self.last_unanswered(effect)? else { return Ok(None) };

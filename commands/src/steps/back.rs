@@ -335,7 +335,7 @@ async fn out(
         return Ok(());
     }
     let key = drain::key("back/", instance);
-    if !drain::is_by_order(cx, journal, &key).await {
+    if !drain::is_by_order(cx, journal, &key, instance).await {
         stopping.out.push(instance.clone());
         stopping.until_ended.push(instance.clone());
         return Ok(());

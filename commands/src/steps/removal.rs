@@ -194,7 +194,7 @@ pub async fn of_next(
     let guard = Guard { cx, plan, permit, removed, begun: !removed.is_empty() };
 
     // Step 2: Drain Instance
-    let by_order = drain::is_by_order(cx, journal, &drain::key(&prefix, instance)).await;
+    let by_order = drain::is_by_order(cx, journal, &drain::key(&prefix, instance), instance).await;
     let was = if by_order { Was::TakenOut } else { Was::LeftIn };
     let last = if by_order {
         let since = match drain::out_of_the_balancer(journal, &prefix, guard, instance).await? {
@@ -277,7 +277,11 @@ async fn put_back(
     }
     kept.state = Some(match drain::put_back(cx, journal, prefix, instance).await? {
         PutBack::Done => format!("{instance} gets requests again"),
-        PutBack::Gone(how) => format!("{how}, so it gets no requests"),
+        PutBack::Gone(how) => {
+            // One that has failed may come to itself again, and would still get none.
+            kept.is_not_as_before = true;
+            format!("{how}, so it gets no requests")
+        }
         PutBack::Unknown(why) => {
             kept.is_not_as_before = true;
             format!("{instance} may still get no requests: {why}. Put it back into the balancer")

@@ -148,7 +148,7 @@ impl Model {
                 continue;
             }
             let alive = one.shown.state != InstanceState::Failed;
-            if alive && !one.drained {
+            if one.shown.state == InstanceState::Ready && !one.drained {
                 wrong.push(format!("{} is ended while it gets requests", one.shown.id));
             }
             let before =

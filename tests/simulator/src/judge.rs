@@ -181,7 +181,7 @@ impl Model {
         let written = self.written(process, event);
         let now = self.now;
         let looks = self.judge.looks.get(&process).map_or(&[][..], Vec::as_slice);
-        let last_seen = looks.iter().rev().find_map(|look| *look);
+        let looked_since = |moment: Duration| looks.iter().flatten().rev().take_while(move |look| look.at >= moment);
         // The last look of an operation is for its end's own record, and is not what the end was decided on.
         let decided_on = looks.split_last().and_then(|(_, before)| before.iter().rev().find_map(|look| *look));
         if is(event, Kind::Requested)
@@ -229,9 +229,9 @@ impl Model {
                     wrong.push("an answer says done, and nothing was done".to_owned());
                 }
                 if let Some(intent) = seen.effects.last().filter(|_| result != "stopped") {
-                    let looked = last_seen.filter(|look| look.at >= intent.at);
-                    let as_of = looked.map(|look| look.as_of);
-                    if result == "unknown" && untouched && looked.is_none() {
+                    // The earliest that any of its looks since shows: it cannot be told from here on which one it went by.
+                    let as_of = looked_since(intent.at).map(|look| look.as_of).min();
+                    if result == "unknown" && untouched && as_of.is_none() {
                         wrong.push("an answer says that nothing happened, and nobody looked".to_owned());
                     }
                     if result == "unknown" && untouched && seen.landed.is_some_and(|landed| as_of > Some(landed)) {
