@@ -15,6 +15,5 @@ pub mod run;
 pub mod schemas;
 pub mod secrets;
 pub mod services;
-pub mod sim;
 pub mod surrounded;
 pub mod terminal;
