@@ -71,6 +71,7 @@ mod cut;
 mod ending;
 mod fleet;
 mod held;
+mod killed;
 mod people;
 mod upgrade;
 

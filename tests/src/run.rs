@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::binary::{kill, kinds, program};
+use crate::binary::{ends_within, kill, kinds, program};
 use crate::changes::until;
 use crate::discord::Discord;
 use crate::secrets;
@@ -103,12 +103,28 @@ impl Service {
         self.home.path().join("state")
     }
 
+    /// Where the world of its fleet `api` lives.
+    pub fn world(&self) -> PathBuf {
+        self.state().join("targets/api/world")
+    }
+
     /// Starts it, with somebody at its standard input.
     pub fn start(&self) -> Serving {
+        self.started_by(Command::new(program()))
+    }
+
+    /// Starts it so that it is told where a file may not become larger, rather than ended; and waits until it is ready.
+    pub fn start_where_writing_may_fail(&self) -> Serving {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(program());
+        self.ready(self.started_by(shell))
+    }
+
+    fn started_by(&self, mut program: Command) -> Serving {
         let said = self.home.path().join("said.txt");
         let file = || std::fs::OpenOptions::new().create(true).append(true).open(&said).unwrap();
         let (out, errors) = (file(), file());
-        let child = Command::new(program())
+        let child = program
             .args(["run", "--config"])
             .arg(self.config())
             .stdin(Stdio::piped())
@@ -121,7 +137,10 @@ impl Service {
 
     /// Starts it and waits until it can be asked for something.
     pub fn start_ready(&self) -> Serving {
-        let mut serving = self.start();
+        self.ready(self.start())
+    }
+
+    fn ready(&self, mut serving: Serving) -> Serving {
         let ready = until(self.home.path(), PATIENCE, || {
             let ended = serving.child.try_wait().unwrap();
             assert!(ended.is_none(), "{ended:?}: {}", serving.said());
@@ -260,10 +279,14 @@ impl Serving {
     }
 
     /// Tells it to stop, and waits for its end: the exit code.
+    ///
+    /// # Panics
+    /// When it goes on.
     pub fn stop(mut self) -> Option<i32> {
         // What its figures are at the end is searched for secrets.
         let _ = asked(self.listen, "/metrics");
         kill(self.pid(), "TERM");
+        assert!(ends_within(self.pid(), PATIENCE), "it does not stop: {}", self.said());
         self.child.wait().unwrap().code()
     }
 

@@ -15,14 +15,18 @@ fn every_event_of_a_simulated_run_is_as_its_schema_says() {
 
 #[test]
 fn the_program_is_built_without_what_only_tests_need() {
-    let tree = std::process::Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "--locked", "-p", "scalebot", "-e", "features,no-dev", "-i", "scalebot-commands"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .expect("cargo can be run");
-    let features = String::from_utf8_lossy(&tree.stdout);
-    assert!(tree.status.success() && features.contains("scalebot v"), "{tree:?}");
-    for feature in ["mutation", "schema"] {
-        assert!(!features.contains(&format!("feature \"{feature}\"")), "{features}");
+    let of_tests: [(&str, &[&str]); 2] =
+        [("scalebot-commands", &["mutation", "schema"]), ("scalebot-adapters", &["failpoints", "hostile"])];
+    for (library, features) in of_tests {
+        let tree = std::process::Command::new(env!("CARGO"))
+            .args(["tree", "--offline", "--locked", "-p", "scalebot", "-e", "features,no-dev", "-i", library])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .expect("cargo can be run");
+        let built = String::from_utf8_lossy(&tree.stdout);
+        assert!(tree.status.success() && built.contains("scalebot v"), "{tree:?}");
+        for feature in features {
+            assert!(!built.contains(&format!("feature \"{feature}\"")), "{built}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Every write is one `BEGIN IMMEDIATE` transaction, on disk before it returns. A few connections read, and in WAL mode
 //! neither waits for the other.
 
+mod backup;
 pub(super) mod schema;
 mod words;
 
@@ -19,6 +20,7 @@ use scalebot_commands::units::Epoch;
 use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
+pub use self::backup::{BackedUp, NotBackedUp};
 use self::schema::Found;
 use super::fault::{Fault, StorageError};
 use super::storage::{Storage, Taken};

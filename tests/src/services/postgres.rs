@@ -171,6 +171,11 @@ impl Postgres {
     }
 }
 
+/// A program that comes with it, such as `pg_dump`.
+pub fn tool(name: &str) -> Command {
+    Command::new(binary(name))
+}
+
 fn binary(name: &str) -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let mut folders: Vec<PathBuf> = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect();
