@@ -32,7 +32,7 @@ use scalebot_commands::units::{OperationId, TargetName};
 use tokio::task::JoinHandle;
 
 pub(crate) use self::door::Carried;
-pub(crate) use self::log::Log;
+pub(crate) use self::log::{CLOSED_WITHIN, Log};
 use self::posting::Posting;
 pub(crate) use self::running::{End, Running};
 pub(crate) use self::witnessed::{in_words, is_witnessed, until_witnessed};

@@ -14,7 +14,7 @@ pub mod operator;
 pub mod pods;
 pub mod run;
 pub mod schemas;
+pub mod secrets;
 pub mod services;
-pub mod sim;
 pub mod surrounded;
 pub mod terminal;

@@ -11,6 +11,7 @@ use super::*;
 mod compose;
 mod example;
 mod kubernetes;
+mod whatever;
 
 /// The least that can be written.
 const LEAST: &str = "\
