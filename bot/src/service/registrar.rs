@@ -45,11 +45,10 @@ impl Registrar {
             // Once, not every second.
             let why = told.await.err().map(|error| error.to_string());
             if why != said {
-                match &why {
-                    Some(why) => {
-                        tracing::error!(fleet = %self.name, %why, "the load balancer cannot be told who is there")
-                    }
-                    None => tracing::info!(fleet = %self.name, "the load balancer is told who is there"),
+                if let Some(why) = &why {
+                    tracing::error!(fleet = %self.name, %why, "the load balancer cannot be told who is there");
+                } else {
+                    tracing::info!(fleet = %self.name, "the load balancer is told who is there");
                 }
                 said = why;
             }

@@ -192,7 +192,7 @@ impl Orders {
         let said = self.said();
         let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
         let grave = lines().rfind(|line| line.to_lowercase().contains("error"));
-        escaped(grave.or_else(|| lines().last()).unwrap_or("it said nothing"), SENTENCE)
+        escaped(grave.or_else(|| lines().next_back()).unwrap_or("it said nothing"), SENTENCE)
     }
 
     /// The folder cannot be used.

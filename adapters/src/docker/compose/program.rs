@@ -41,8 +41,11 @@ pub(super) struct Program {
     docker_host: String,
     found: Arc<OnceCell<Found>>,
     /// What was answered last about the files, and when it was asked.
-    configuration: Arc<Mutex<Option<(Instant, Option<String>)>>>,
+    configuration: Arc<Mutex<Option<Configured>>>,
 }
+
+/// When the files were asked about, and the hash that was answered.
+type Configured = (Instant, Option<String>);
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The service's containers as they are, and the fleet that they are.
 
 use futures::future::try_join_all;
+use scalebot_commands::event::Hash;
 use scalebot_commands::ports::{Choice, FleetState, Instance, InstanceState, PortError};
 use scalebot_commands::units::{InstanceId, Replicas, Timestamp};
 use sha2::{Digest as _, Sha256};
@@ -138,7 +139,7 @@ impl Seen {
             digest.update(format!("{} {}\n", container.id, container.state.status));
         }
         digest.update(count.to_string());
-        digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        Hash(digest.finalize().into()).to_string()
     }
 }
 

@@ -159,13 +159,9 @@ fn engine(folder: PathBuf) -> Router {
         axum::Json(containers(&folder)).into_response()
     }
     async fn one(State(folder): State<Arc<PathBuf>>, Segment(id): Segment<String>) -> Response {
-        match containers(&folder).into_iter().find(|container| container["Id"] == id.as_str()) {
-            Some(container) => axum::Json(container).into_response(),
-            None => {
-                let said = json!({ "message": format!("No such container: {id}") });
-                (StatusCode::NOT_FOUND, axum::Json(said)).into_response()
-            }
-        }
+        let found = containers(&folder).into_iter().find(|container| container["Id"] == id.as_str());
+        let gone = || (StatusCode::NOT_FOUND, axum::Json(json!({ "message": format!("No such container: {id}") })));
+        found.map_or_else(|| gone().into_response(), |container| axum::Json(container).into_response())
     }
     async fn logs() -> Vec<u8> {
         b"\x02\0\0\0\0\0\0\x06error\n".to_vec()
