@@ -41,8 +41,8 @@ fn what_cannot_be_meant_of_a_fleet_on_compose_is_refused_where_it_stands() {
     targets.api.fleet.socket: write it as unix:/run/docker.sock or tcp:127.0.0.1:2375.
     ");
     insta::assert_snapshot!(with("memory = \"512\"\n"), @r#"
-    scalebot.toml, line 10:
-    targets.api.fleet.memory: "512" is no amount of memory; write it as 512MiB or 2GiB.
+    scalebot.toml, line 5:
+    targets.api.fleet: "512" is no amount of memory; write it as 512MiB or 2GiB.
     "#);
     insta::assert_snapshot!(with("register = true\n"), @r#"
     scalebot.toml, line 10:
