@@ -20,6 +20,8 @@ pub(crate) struct Approvals {
     said: Vec<Said>,
 }
 
+// Each is a fact of its own, found in another event.
+#[allow(clippy::struct_excessive_bools)]
 struct Request {
     digest: String,
     op_seq: u64,
