@@ -213,7 +213,7 @@ impl Driver {
                     let long = model.between(1_000, 90_000);
                     model.after(long, Happening::Bury(zombie));
                     // On the other machine, or on the same where only the process was given up.
-                    let host = if model.dice.bool() { 1 } else { 0 };
+                    let host = usize::from(model.dice.bool());
                     drop(model);
                     self.start(host);
                 }

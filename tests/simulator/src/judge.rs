@@ -210,7 +210,7 @@ impl Model {
         let (mut tally, mut named) = (None, None);
         match known {
             Some(Kind::Requested) => {
-                seen.requester = body["by"].as_str().unwrap_or_default().to_owned();
+                body["by"].as_str().unwrap_or_default().clone_into(&mut seen.requester);
                 seen.undoes = body["undoes"].as_str().map(OperationId::new);
             }
             Some(Kind::Prechecked) => {

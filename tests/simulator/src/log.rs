@@ -51,7 +51,7 @@ impl Model {
     /// A post comes to the channel. As a chat does that holds to a nonce, what comes twice within minutes is taken once.
     pub(super) fn is_posted(&mut self, post: &Post) {
         let now = self.now;
-        if self.channel.iter().rev().any(|(at, there)| there == post && now - *at < NONCE) {
+        if self.channel.iter().rev().any(|(at, there)| there == post && now < *at + NONCE) {
             self.count("a post that came twice");
             return;
         }

@@ -53,7 +53,7 @@ pub(super) async fn live(port: Port, policy: Policy, words: UnboundedReceiver<Wo
         let model = lock(&port.sim);
         (model.does_duty, model.people.attended)
     };
-    let (duty, begun) = Duty::new(port.ports(), policy.clone(), port.epoch, proposes);
+    let (duty, by_itself) = Duty::new(port.ports(), policy.clone(), port.epoch, proposes);
     let duty = Arc::new(duty);
     let beside = {
         let (port, duty) = (port.clone(), Arc::clone(&duty));
@@ -68,15 +68,15 @@ pub(super) async fn live(port: Port, policy: Policy, words: UnboundedReceiver<Wo
     };
     let busy = FuturesUnordered::new();
     let process = Process { port, policy, duty, busy, carried: BTreeSet::new(), taking: 0 };
-    select(Box::pin(process.serve(words, begun)), Box::pin(beside)).await;
+    select(Box::pin(process.serve(words, by_itself)), Box::pin(beside)).await;
 }
 
 impl Process {
-    async fn serve(mut self, mut words: UnboundedReceiver<Word>, mut begun: UnboundedReceiver<Begin>) {
+    async fn serve(mut self, mut words: UnboundedReceiver<Word>, mut by_itself: UnboundedReceiver<Begin>) {
         self.busy.push(pending().boxed_local());
         self.sweep(Duration::ZERO);
         loop {
-            let heard = select(words.next(), begun.next());
+            let heard = select(words.next(), by_itself.next());
             let done = match select(heard, self.busy.next()).await {
                 Either::Left((Either::Left((Some(word), _)), _)) => {
                     self.hear(word);

@@ -20,6 +20,8 @@ pub(crate) struct Approvals {
     said: Vec<Said>,
 }
 
+// Each is a fact of its own, found in another event.
+#[allow(clippy::struct_excessive_bools)]
 struct Request {
     digest: String,
     op_seq: u64,
@@ -178,7 +180,7 @@ impl Approvals {
                 > request.decide_within
                     + vote.by.delay(request.by.at + request.decide_within)
                     + vote.by.slack(&request.by);
-            let approves = vote.ballot.mark == Mark::Approve;
+            let is_for = vote.ballot.mark == Mark::Approve;
             let own = by == requester && (!request.requester_may || request.needs_reason);
             // Who somebody is was asked at most so long ago as the guard's reading is old.
             let no_lead = match people.may_decide(by) {
@@ -188,24 +190,24 @@ impl Approvals {
             };
             let objection = if vote.ballot.request != request.digest {
                 "of another request"
-            } else if approves && vote.op_seq < request.op_seq {
+            } else if is_for && vote.op_seq < request.op_seq {
                 "from before it was asked"
             } else if taken_back {
                 "withdrawn"
             } else if no_lead {
                 "of nobody who may decide"
-            } else if approves && own {
+            } else if is_for && own {
                 "the requester's own"
-            } else if approves && late {
+            } else if is_for && late {
                 "late"
-            } else if approves && request.needs_reason && vote.ballot.reason.is_none() {
+            } else if is_for && request.needs_reason && vote.ballot.reason.is_none() {
                 "without a reason"
             } else {
                 ""
             };
             if !objection.is_empty() {
                 objections.push(format!("{by}'s is {objection}"));
-            } else if approves {
+            } else if is_for {
                 approvers.insert(by);
                 last = Some(vote.by);
             } else if people.may_decide(by).is_ok() && !late {
