@@ -88,6 +88,14 @@ impl Http {
         Self::build(what, "http://localhost".to_owned(), limit, builder(limit).unix_socket(socket))
     }
 
+    /// A client for a server at a host and port, over plain HTTP; paths are given from `/`.
+    ///
+    /// # Errors
+    /// When the system offers no way to make one.
+    pub fn at(what: &str, address: &str, limit: Duration) -> Result<Self, PortError> {
+        Self::build(what, format!("http://{address}"), limit, builder(limit))
+    }
+
     /// A client for requests to instances, which are reached that way; each call takes at most `limit`.
     ///
     /// # Errors

@@ -6,6 +6,8 @@
 //! its end even when its caller is dropped: what was committed is always announced, in the order of the log.
 
 mod append;
+#[cfg(feature = "failpoints")]
+pub mod failpoint;
 mod fault;
 mod moving;
 pub mod postgres;
@@ -22,6 +24,7 @@ mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as Shared, PoisonError};
+use std::task::Poll;
 
 use async_trait::async_trait;
 use futures::StreamExt as _;
@@ -37,6 +40,7 @@ use self::append::Known;
 use self::fault::Fault;
 pub use self::fault::StorageError;
 pub use self::moving::{Contents, NotMoved, move_log};
+pub use self::sqlite::{BackedUp, NotBackedUp};
 pub use self::storage::{Led, Storage, Taken};
 use self::way::{Statements, Value, Way};
 use self::writer::Writer;
@@ -159,8 +163,14 @@ impl<W: Way> Store<W> {
         after: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T, Fault> {
         let writer = self.writer.clone().ok_or_else(|| Fault::Unfit("it was opened for reading only".to_owned()))?;
+        // Its place in the queue is taken here: whoever closes the log after this waits for it.
+        let mut place = Box::pin(writer.lock_owned());
+        let first = futures::poll!(&mut place);
         let written = tokio::spawn(async move {
-            let mut writer = writer.lock().await;
+            let mut writer = match first {
+                Poll::Ready(writer) => writer,
+                Poll::Pending => place.await,
+            };
             let written = writer.transact(work).await?;
             after(&written);
             Ok(written)
@@ -172,11 +182,7 @@ impl<W: Way> Store<W> {
         fault.about(&*self.way).into()
     }
 
-    /// The last event's place; 0 where there is none.
-    ///
-    /// # Errors
-    /// When the log cannot be read.
-    pub async fn latest_place(&self) -> Result<u64, LedgerError> {
+    pub(crate) async fn last_place(&self) -> Result<u64, LedgerError> {
         let found = self.read(sql::HEAD, &[]).await?;
         Ok(self.read_all(&found, |row| rows::number(row, "seq"))?.into_iter().next().unwrap_or(0))
     }

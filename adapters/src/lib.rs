@@ -1,6 +1,7 @@
 //! One module an outside system, each implementing ports of `scalebot-commands`, each usable alone.
 
 pub mod conclave;
+pub mod docker;
 pub mod doctor;
 pub mod documents;
 pub mod haproxy;
@@ -18,3 +19,4 @@ pub mod redis;
 pub mod scrape;
 pub mod settings;
 pub mod transcript;
+mod yaml;

@@ -53,6 +53,29 @@ pub mod length {
     }
 }
 
+/// An amount of memory as people write it: `512MiB`, `2GiB`. For `#[serde(with = "…")]`.
+pub mod memory {
+    use serde::{Deserialize as _, Deserializer, de};
+
+    /// Reads it, in bytes; more than nothing.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+        let found = units.into_iter().find_map(|(unit, shift)| {
+            let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+            number.checked_mul(1 << shift)
+        });
+        found.filter(|bytes| *bytes > 0).ok_or_else(|| {
+            de::Error::custom(format_args!("{text:?} is no amount of memory; write it as 512MiB or 2GiB"))
+        })
+    }
+
+    /// Reads one that may be left out.
+    pub fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+        deserialize(deserializer).map(Some)
+    }
+}
+
 /// Reads an optional secret. For `#[serde(deserialize_with = "…")]`.
 pub fn optional_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
     Ok(Option::<String>::deserialize(deserializer)?.map(SecretString::from))

@@ -193,6 +193,14 @@ fn load(text: &str) -> Result<f64, String> {
 pub(crate) enum LedgerCommand {
     /// Prove that no event was changed, inserted, removed or moved, and compare with the log channel
     Verify(StateArgs),
+    /// Copy the log into a new file and prove the copy, also while the bot runs
+    Backup {
+        #[command(flatten)]
+        state: StateArgs,
+        /// The file to make; one that exists is left as it is
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Put on record that events are lost which the log channel was told of, so that the service goes on without them
     AcceptLoss {
         #[command(flatten)]

@@ -1,6 +1,7 @@
-//! `scalebot ledger`: reads and proves the operational log. It makes no file and changes none, so that it can be run by
-//! an auditor on a copy, or beside a living bot.
+//! `scalebot ledger`: reads and proves the operational log. It changes none of its files, so that it can be run by an
+//! auditor on a copy, or beside a living bot; only what says so in its name writes anything.
 
+mod backup;
 mod loss;
 mod moving;
 mod show;
@@ -76,6 +77,10 @@ impl From<StorageError> for Failed {
 async fn execute(command: &LedgerCommand, out: &mut impl Write, err: &mut impl Write) -> u8 {
     let (mut code, done) = match command {
         LedgerCommand::Verify(args) => match verify(args).await {
+            Ok(verdict) => (verdict.code, out.write_all(verdict.text.as_bytes()).map_err(Failed::from)),
+            Err(failed) => (UNUSABLE, Err(failed)),
+        },
+        LedgerCommand::Backup { state, file } => match backup::make(state, file).await {
             Ok(verdict) => (verdict.code, out.write_all(verdict.text.as_bytes()).map_err(Failed::from)),
             Err(failed) => (UNUSABLE, Err(failed)),
         },

@@ -37,7 +37,7 @@ use clap::Parser as _;
 
 /// How long what is still under way is waited for at the end. A read of standard input cannot be broken off: without
 /// this, Ctrl-C at the prompt would do nothing until Enter was pressed.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Does what the command line asks for; returns the exit code.
 pub fn run() -> ExitCode {

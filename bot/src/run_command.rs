@@ -1,8 +1,9 @@
 //! `scalebot run`: the service. It takes the state's lock, the log and a new epoch, carries on what is unfinished, and
 //! then whatever people ask for, until it is told to stop.
 //!
-//! SIGTERM ends it within seconds: what is being written is written to its end, the log channel is told, and operations
-//! stay where their log says that they are. Whoever starts it again carries them on.
+//! SIGTERM ends it within 5 s, whatever it waits for: what is being written is written to its end, the log channel is
+//! told as far as that goes, and operations stay where their log says that they are. Whoever starts it again carries them
+//! on.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use scalebot_adapters::documents::Folder;
 use scalebot_adapters::hosts::Hosts;
+use scalebot_adapters::ledger::Storage;
 use scalebot_commands::event::Event;
 use scalebot_commands::judge::Verdict;
 use scalebot_commands::ports::World;
@@ -26,19 +28,26 @@ use crate::drill::state::{Locked, State};
 use crate::operation_command;
 use crate::service::fleets::{self, Processes, Systems};
 use crate::service::heartbeat::Heartbeat;
+use crate::service::registrar::Registrar;
 use crate::service::standby::{self, NotLeading};
 use crate::service::watch::{self, Observed, Seat, Watch};
-use crate::service::{Carried, End, Fleet, Log, Running, Service, front, is_witnessed, until_witnessed};
+use crate::service::{CLOSED_WITHIN, Carried, End, Fleet, Log, Running, Service, front, is_witnessed, until_witnessed};
 use crate::state_dir::StateDir;
-use crate::stop::Asked;
+use crate::stop::{Asked, Stop};
 use crate::storage;
 use crate::system::System;
 
 /// How long the last posts may take once the process is told to stop.
-const LAST_POSTS: Duration = Duration::from_secs(3);
+const LAST_POSTS: Duration = Duration::from_millis(2_500);
 
-/// How long the log may take to be closed.
-const CLOSED_WITHIN: Duration = Duration::from_secs(1);
+/// How long it may take to look up what is left unfinished, and to give the lead back. All of these together, with the
+/// log's own time to be closed, stay under 5 s.
+const LAST_LOOK: Duration = Duration::from_millis(500);
+
+const _: () = assert!(
+    LAST_POSTS.as_millis() + 2 * LAST_LOOK.as_millis() + CLOSED_WITHIN.as_millis() + crate::LAST_WORDS.as_millis()
+        < 5_000
+);
 
 /// Runs it until it is told to stop; returns the exit code.
 pub(crate) async fn run(file: &Path) -> ExitCode {
@@ -54,6 +63,7 @@ pub(crate) async fn resume(config: Arc<Config>, operation: &OperationId) -> Exit
 }
 
 async fn serve(config: Arc<Config>, only: Option<&OperationId>) -> ExitCode {
+    let stop = Stop::listen();
     let dir = StateDir::of_service(Arc::clone(&config));
     if let Err(why) = fleets::make(dir.path()) {
         return unusable(&why);
@@ -97,22 +107,27 @@ async fn serve(config: Arc<Config>, only: Option<&OperationId>) -> ExitCode {
         let observed = Arc::clone(&observed);
         move |event: &Event| observed.see(event)
     };
-    let log = match standby::until_leading(&dir, &seat, only.is_none(), seen).await {
+    let log = match standby::until_leading(&dir, &seat, only.is_none(), &stop, seen).await {
         Ok(log) => {
             let observed = Arc::clone(&observed);
             log.on_failure(move || observed.could_not_append())
         }
-        Err(NotLeading::Asked(Asked::Interrupt)) => return ExitCode::from(130),
-        Err(NotLeading::Asked(Asked::Terminate)) => return ExitCode::SUCCESS,
+        Err(NotLeading::Asked(asked)) => return code_of_stop(asked),
         Err(NotLeading::Unusable(why)) => return unusable(&why),
     };
     let ledger = Arc::clone(&log.ledger);
     let served = async {
-        match Begun::begin(&config, &dir, front, log, observed, &seat).await {
-            Ok(begun) => begun.until_its_end(&dir, only).await,
-            Err(why) => {
-                ledger.resign().await;
-                unusable(&why)
+        // Fleets may be a while in coming.
+        let begun = tokio::select! {
+            biased;
+            asked = stop.requested() => Err(code_of_stop(asked)),
+            begun = Begun::begin(&config, &dir, front, log, observed, &seat) => begun.map_err(|why| unusable(&why)),
+        };
+        match begun {
+            Ok(begun) => begun.until_its_end(&dir, only, &stop).await,
+            Err(code) => {
+                resign(&*ledger).await;
+                code
             }
         }
     };
@@ -157,9 +172,20 @@ impl Begun {
                     tasks.push(Processes::at(dir, &name, process, settings)?.enter(&log, &name).await?);
                 }
                 // Its instances run whether the bot does or not.
-                FleetSettings::Kubernetes(_) | FleetSettings::Hosts(_) => {}
+                FleetSettings::Kubernetes(_) | FleetSettings::Hosts(_) | FleetSettings::Compose(_) => {}
             }
-            let Systems { target, hosts, .. } = fleets::systems(dir, &log.clock, &name, settings)?;
+            let systems = fleets::systems(dir, &log.clock, &name, settings)?;
+            if let (Some(compose), FleetSettings::Compose(service)) = (&systems.compose, &settings.fleet) {
+                // What a process that was killed has ordered is seen to its end before anything is decided.
+                if let Err(error) = compose.until_orders_end().await {
+                    tracing::error!(fleet = %name, %error, "an order of an earlier process is still carried out");
+                }
+                let haproxy = settings.haproxy.as_ref().filter(|_| service.register);
+                if let Some(registrar) = haproxy.map(|haproxy| Registrar::new(haproxy, compose, &name)).transpose()? {
+                    tasks.push(tokio::spawn(registrar.keep()));
+                }
+            }
+            let Systems { target, hosts, .. } = systems;
             tended.extend(hosts);
             let documents = dir.of_target(&name);
             fleets::make(&documents)?;
@@ -180,12 +206,17 @@ impl Begun {
         Ok(Self { service, front, carried, watch, tasks, tended })
     }
 
-    async fn until_its_end(self, dir: &StateDir, only: Option<&OperationId>) -> ExitCode {
+    async fn until_its_end(self, dir: &StateDir, only: Option<&OperationId>, stop: &Stop) -> ExitCode {
         let Self { mut service, front, carried, watch, mut tasks, tended } = self;
+        let option = dir.option();
         let witnessed = match only {
-            None => until_witnessed(&service, &*front, &watch, &dir.option()).await,
+            None => until_witnessed(&service, &*front, &watch, &option, stop).await,
             // Whoever typed that waits for the answer.
-            Some(_) => is_witnessed(&service, &dir.option()).await.map_err(End::NoFront),
+            Some(_) => tokio::select! {
+                biased;
+                asked = stop.requested() => Err(End::Asked(asked)),
+                witnessed = is_witnessed(&service, &option) => witnessed.map_err(End::NoFront),
+            },
         };
         if witnessed.is_ok() {
             service.tell();
@@ -199,9 +230,9 @@ impl Begun {
         let running = Running::new(&service, &*front, carried, watch);
         let (end, ended) = match (only, witnessed) {
             (_, Err(end)) => (end, None),
-            (None, Ok(())) => (running.run(unfinished).await, None),
+            (None, Ok(())) => (running.run(unfinished, stop).await, None),
             (Some(operation), Ok(())) => match unfinished.into_iter().find(|held| held.operation == *operation) {
-                Some(held) => running.only(held).await,
+                Some(held) => running.only(held, stop).await,
                 None => return unusable("That operation is not unfinished any more."),
             },
         };
@@ -216,15 +247,11 @@ impl Begun {
         if timeout(LAST_POSTS, service.leave()).await.is_err() {
             tracing::warn!("the log channel was not told everything; the next process tells the rest");
         }
-        say_what_is_left(&service, dir).await;
-        // What is being written is written to its end.
-        let closed = async {
-            service.log().ledger.resign().await;
-            service.log().ledger.close().await;
-        };
-        if timeout(CLOSED_WITHIN, closed).await.is_err() {
-            tracing::warn!("the log could not be closed in time; it is complete all the same");
+        if timeout(LAST_LOOK, say_what_is_left(&service, dir)).await.is_err() {
+            tracing::warn!("what is left unfinished could not be looked up; the next process carries it on");
         }
+        resign(&*service.log().ledger).await;
+        service.log().close().await;
         match (end, ended) {
             (End::NoFront(why), _) => unusable(&why),
             (End::Failed(why), _) => {
@@ -233,7 +260,7 @@ impl Begun {
                 );
                 ExitCode::FAILURE
             }
-            (End::Asked(Asked::Interrupt), _) => ExitCode::from(130),
+            (End::Asked(asked), _) => code_of_stop(asked),
             (_, Some(ended)) => code_of(&ended),
             (_, None) => ExitCode::SUCCESS,
         }
@@ -262,6 +289,20 @@ async fn say_what_is_left(service: &Service, dir: &StateDir) {
             "left unfinished; it is carried on by: scalebot run {}",
             dir.option()
         );
+    }
+}
+
+/// Another process need not wait for a lease to run out.
+async fn resign(ledger: &dyn Storage) {
+    if timeout(LAST_LOOK, ledger.resign()).await.is_err() {
+        tracing::warn!("the lead could not be given back; whoever waits for it takes over when the lease has run out");
+    }
+}
+
+fn code_of_stop(asked: Asked) -> ExitCode {
+    match asked {
+        Asked::Interrupt => ExitCode::from(130),
+        Asked::Terminate => ExitCode::SUCCESS,
     }
 }
 

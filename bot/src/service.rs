@@ -9,6 +9,7 @@ pub(crate) mod front;
 pub(crate) mod heartbeat;
 mod log;
 mod posting;
+pub(crate) mod registrar;
 mod running;
 pub(crate) mod standby;
 mod taking;
@@ -31,7 +32,7 @@ use scalebot_commands::units::{OperationId, TargetName};
 use tokio::task::JoinHandle;
 
 pub(crate) use self::door::Carried;
-pub(crate) use self::log::Log;
+pub(crate) use self::log::{CLOSED_WITHIN, Log};
 use self::posting::Posting;
 pub(crate) use self::running::{End, Running};
 pub(crate) use self::witnessed::{in_words, is_witnessed, until_witnessed};

@@ -133,17 +133,17 @@ impl StateDir {
 
     /// The directory of what a service keeps of one fleet.
     pub(crate) fn of_target(&self, name: &TargetName) -> PathBuf {
-        self.directory.join("targets").join(name.as_str())
+        self.targets().join(name.as_str())
+    }
+
+    /// The directory of what a service keeps of its fleets, each in one of its name.
+    pub(crate) fn targets(&self) -> PathBuf {
+        self.directory.join("targets")
     }
 
     /// The directory of the charts.
     pub(crate) fn charts(&self) -> PathBuf {
         self.directory.join("charts")
-    }
-
-    /// The directory of the instances' logs.
-    pub(crate) fn logs(&self) -> PathBuf {
-        self.directory.join("logs")
     }
 }
 

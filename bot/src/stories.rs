@@ -71,6 +71,7 @@ mod cut;
 mod ending;
 mod fleet;
 mod held;
+mod killed;
 mod people;
 mod upgrade;
 
@@ -504,6 +505,21 @@ mod taking_back {
     }
 
     #[tokio::test]
+    async fn nobody_is_ended_whom_somebody_lets_have_requests_again_after_they_were_drained() {
+        let stage = under(TakeBack::Automatic, |script| {
+            script.on_event = |script, event| {
+                if event.kind == "drained" {
+                    script.drained.clear();
+                }
+            };
+        })
+        .await;
+        let (outcome, reason) = ended(&stage);
+        assert_eq!((outcome.as_str(), count(&stage), times(&stage, "rolling_back")), ("failed", 6, 0), "{reason}");
+        assert!(reason.contains("have requests again"), "{reason}");
+    }
+
+    #[tokio::test]
     async fn where_policy_says_never_it_is_left_and_how_to_bring_it_back_is_said() {
         let stage = under(TakeBack::Never, |_| ()).await;
         let (outcome, reason) = ended(&stage);
@@ -613,8 +629,8 @@ mod every_command_at_every_state {
 
 mod going_down {
     use scalebot_commands::policy::{FreezeWindow, Policy};
-    use scalebot_commands::ports::{Choice, Work};
-    use scalebot_commands::units::InstanceId;
+    use scalebot_commands::ports::{Choice, Precondition, Slot, Work};
+    use scalebot_commands::units::{InstanceId, OperationId, Replicas};
 
     use super::*;
 
@@ -658,6 +674,24 @@ mod going_down {
     }
 
     #[tokio::test]
+    async fn where_it_is_not_known_whether_one_was_ended_nobody_is_told_that_none_was() {
+        let stage = Stage::with(|script| {
+            script.on_event = |script, event| {
+                if event.kind == "terminating" {
+                    // It is ended, the answer is lost, and somebody sets the count before anybody looks.
+                    script.scale = unreachable("the orchestrator");
+                    script.end(&[InstanceId::new("api-4")], Replicas(3), &OperationId::new("ours"));
+                    script.set_count(Replicas(5), &OperationId::new("a colleague"));
+                }
+            };
+        });
+        stage.play_under(DOWN, &policy()).await;
+        let (outcome, reason) = ended(&stage);
+        assert_eq!((outcome.as_str(), times(&stage, "documented")), ("failed", 1), "{reason}");
+        assert!(reason.contains("not known whether api-4") && !reason.contains("No instance was ended"), "{reason}");
+    }
+
+    #[tokio::test]
     async fn where_the_orchestrator_has_an_order_of_its_own_nobody_else_is_ended() {
         let ordered = |script: &mut Script| {
             let order = ["api-3", "api-4"].map(InstanceId::new).to_vec();
@@ -682,6 +716,21 @@ mod going_down {
         stage.play_under(DOWN, &policy()).await;
         let (outcome, reason) = ended(&stage);
         assert!(outcome == "refused" && reason.contains("api-3 works on ceremony 12"), "{outcome}: {reason}");
+    }
+
+    #[tokio::test]
+    async fn where_nobody_compares_and_changes_in_one_step_who_asks_and_who_decides_are_told() {
+        let said =
+            |stage: &Stage, slot| stage.cards(slot).iter().any(|card| format!("{card:?}").contains("in that second"));
+        let stage = Stage::with(|script| script.halt = [Ok(halted(true)), Ok(halted(true))]);
+        stage.play(UP).await;
+        assert!(!said(&stage, Slot::Precheck) && !said(&stage, Slot::Approval));
+        let stage = Stage::with(|script| {
+            script.halt = [Ok(halted(true)), Ok(halted(true))];
+            script.precondition = Precondition::Advisory;
+        });
+        stage.play(UP).await;
+        assert!(said(&stage, Slot::Precheck) && said(&stage, Slot::Approval));
     }
 
     #[tokio::test]

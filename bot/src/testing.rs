@@ -67,6 +67,7 @@ pub(crate) struct Script {
     pub(crate) held_changed: Option<String>,
     pub(crate) declared: Answer<Option<Declared>>,
     pub(crate) routing: Answer<()>,
+    pub(crate) precondition: Precondition,
     /// Who can be ended.
     pub(crate) choice: Choice,
     pub(crate) disruptions: Answer<Option<DisruptionBudget>>,
@@ -281,6 +282,7 @@ impl Stage {
             held_changed: None,
             declared: Ok(None),
             routing: Ok(()),
+            precondition: Precondition::Enforced,
             choice: Choice::Any,
             disruptions: Ok(None),
             metrics: Ok(()),
@@ -641,7 +643,7 @@ impl Fleet for Outside {
     }
 
     fn precondition(&self) -> Precondition {
-        Precondition::Enforced
+        self.script().precondition
     }
 
     async fn steered_by(&self) -> Answer<Vec<Steering>> {

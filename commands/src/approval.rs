@@ -14,6 +14,7 @@ use crate::checks::{Check, Follows, Status};
 use crate::context::Context;
 use crate::event::Hash;
 use crate::halt::SourceSays;
+use crate::mutation::mutated;
 use crate::reading::Reading;
 use crate::steps::precheck::{Plan, Prechecked};
 use crate::units::{InstanceId, Person, Replicas, TargetName, Timestamp};
@@ -285,7 +286,8 @@ pub fn decide(
             Objection::Never(why) => refused.push((vote.op_seq, why)),
         }
     }
-    if let Some(rejection) = counted.iter().find(|vote| vote.ballot.mark == Mark::Reject) {
+    let against = |vote: &&&Vote| vote.ballot.mark == Mark::Reject && !mutated!(RejectionUnheard);
+    if let Some(rejection) = counted.iter().find(against) {
         return (Tally::Rejected(rejection.ballot.by.clone()), refused);
     }
     let mut approvers: Vec<Person> = counted.iter().map(|vote| vote.ballot.by.clone()).collect();
@@ -306,12 +308,12 @@ enum Objection {
 
 fn objection(question: &Question<'_>, vote: &Vote, standing: Option<&Reading<Standing>>) -> Objection {
     let before = vote.op_seq < question.asked && vote.ballot.mark == Mark::Approve;
-    if vote.ballot.request != question.digest || before {
+    if (vote.ballot.request != question.digest || before) && !mutated!(AnyRequest) {
         return Objection::Never(
             "It answers an earlier request. Look at the newest one and decide on that.".to_owned(),
         );
     }
-    if vote.read_at > question.decide_by {
+    if vote.read_at > question.decide_by && !mutated!(LateMark) {
         return Objection::Never("It came after the time to decide was over.".to_owned());
     }
     match standing {
@@ -319,7 +321,7 @@ fn objection(question: &Question<'_>, vote: &Vote, standing: Option<&Reading<Sta
         Some(Reading::Known(standing)) if !standing.is_person => {
             return Objection::Never(Refusal::NoPerson.to_string());
         }
-        Some(Reading::Known(standing)) if !standing.holds_role => {
+        Some(Reading::Known(standing)) if !standing.holds_role && !mutated!(AnybodysMark) => {
             return Objection::Never(Refusal::Missing(question.action.clone()).to_string());
         }
         Some(Reading::Known(_)) => {}
@@ -328,7 +330,7 @@ fn objection(question: &Question<'_>, vote: &Vote, standing: Option<&Reading<Sta
         return Objection::Never("Lifting a limit needs a reason. Say it with your mark: override: TEXT".to_owned());
     }
     // Lifting a limit is never the requester's own, whatever policy says of other approvals.
-    let own = question.needs_reason || !question.requester_may;
+    let own = (question.needs_reason || !question.requester_may) && !mutated!(OwnApproval);
     if vote.ballot.by == *question.requester && vote.ballot.mark == Mark::Approve && own {
         return Objection::Never("Nobody approves their own request. Another governance lead has to.".to_owned());
     }
@@ -340,7 +342,10 @@ pub fn standing_votes(cast: &[Vote], withdrawn: &[Vote], refused: &[VoteRefused]
     let is_withdrawn =
         |vote: &Vote| withdrawn.iter().any(|later| later.op_seq > vote.op_seq && later.ballot.takes_back(&vote.ballot));
     cast.iter()
-        .filter(|vote| !is_withdrawn(vote) && !refused.iter().any(|refusal| refusal.vote == vote.op_seq))
+        .filter(|vote| {
+            (!is_withdrawn(vote) || mutated!(WithdrawnMark))
+                && !refused.iter().any(|refusal| refusal.vote == vote.op_seq)
+        })
         .cloned()
         .collect()
 }

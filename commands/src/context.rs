@@ -49,6 +49,11 @@ impl<'a> Context<'a> {
         self.fleet_within(self.policy.time.look).await
     }
 
+    /// How long an order to the fleet may take.
+    pub(crate) fn order_limit(&self) -> Duration {
+        self.ports.target.fleet.order_takes().unwrap_or(self.policy.time.look).max(self.policy.time.look)
+    }
+
     /// The load since then, within the limit of one look.
     pub async fn load(&self, since: Timestamp) -> Result<Load, PortError> {
         let metrics = &self.ports.target.metrics;

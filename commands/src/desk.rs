@@ -12,6 +12,7 @@ use crate::authority::{self, Action, Refusal};
 use crate::card::clock;
 use crate::duty::Begin;
 use crate::event::{Claim, Draft, Event, Kind};
+use crate::mutation::mutated;
 use crate::policy::Policy;
 use crate::ports::{AppendError, ClaimHeld, Ledger, LedgerError, Room, World};
 use crate::request::{self, Direction, Request, Requested};
@@ -42,7 +43,8 @@ pub struct Abandoned {
     pub reason: String,
 }
 
-/// How often, and how far apart, it is looked whether a command was recorded when the log gave no answer.
+/// How often, and how far apart, it is looked whether a command was recorded when the log gave no answer: for as long as the
+/// log's server lets a transaction go on that nobody waits for any more.
 const LOOKS: u32 = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
@@ -144,7 +146,8 @@ impl Desk<'_> {
             policy: self.policy.digest().to_string(),
             monitor: self.policy.time.monitor.into(),
         };
-        let draft = self.draft(Some(operation.clone()), 1, Kind::Requested, &requested, Claim::Take(target))?;
+        let claim = if mutated!(ClaimNotTaken) { Claim::Keep } else { Claim::Take(target) };
+        let draft = self.draft(Some(operation.clone()), 1, Kind::Requested, &requested, claim)?;
         match self.ledger.append(draft).await {
             Ok(_) => Ok(Received::Opened(operation)),
             Err(AppendError::Claimed(held)) => {
@@ -215,17 +218,19 @@ impl Desk<'_> {
         })
     }
 
-    /// The log gave no answer: the operation may have been opened all the same, and would hold its target unseen.
+    /// The log gave no answer: the operation may have been opened all the same, or be opened in a moment by what is still on
+    /// its way to the log, and would hold its target unseen. Only a last look that finds nothing says that it was not.
     async fn opened_after_all(&self, operation: OperationId, error: LedgerError) -> Result<Received, LedgerError> {
-        let mut unread = error.clone();
+        let mut looked = Err(error.clone());
         for _ in 0..LOOKS {
-            match self.ledger.events_of(&operation).await {
-                Ok(events) if events.is_empty() => return Err(error),
-                Ok(_) => return Ok(Received::Opened(operation)),
-                Err(error) => unread = error,
-            }
             self.world.sleep(BETWEEN_LOOKS).await;
+            looked = match self.ledger.events_of(&operation).await {
+                Ok(events) if !events.is_empty() => return Ok(Received::Opened(operation)),
+                Ok(_) => Ok(()),
+                Err(error) => Err(error),
+            };
         }
+        let Err(unread) = looked else { return Err(error) };
         Err(LedgerError(format!("it is not known whether operation {} was opened: {}", operation.short(), unread.0)))
     }
 

@@ -6,7 +6,7 @@
 //! process wanted to say is not said at all. Between the two a crash may cost a card, never the record: the log channel
 //! tells every event, and the next hop comes in time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -46,6 +46,10 @@ const LAPSES_AFTER: u32 = 3;
 
 /// How long what somebody started may take to be at the desk.
 const STARTS_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long an event whose appending was not answered may still be on its way to the log. Until then it is not appended
+/// again: it would stand there twice.
+const ON_ITS_WAY: Duration = Duration::from_secs(15);
 
 /// No look comes sooner after another.
 const SHORTEST: Duration = Duration::from_millis(200);
@@ -115,8 +119,8 @@ pub enum DutyError {
 #[derive(Default)]
 struct State {
     watch: Watch,
-    /// Hops that this process wanted to append and has not shown yet.
-    unshown: BTreeSet<(u64, u32)>,
+    /// Hops that this process wanted to append and has not shown yet, and when it did.
+    unshown: BTreeMap<(u64, u32), Duration>,
     /// The proposal that people have before them.
     offer: Option<Offer>,
     /// Until when a condition is quiet, by the event that made it so.
@@ -156,7 +160,8 @@ impl Duty {
     /// could decide on a proposal.
     pub fn new(ports: Ports, policy: Policy, epoch: Epoch, proposes: bool) -> (Self, mpsc::UnboundedReceiver<Begin>) {
         let (begins, begun) = mpsc::unbounded();
-        (Self { ports, policy, epoch, proposes, escalates: true, begins, state: Mutex::default() }, begun)
+        let state = Mutex::new(State { watch: Watch::of(epoch), ..State::default() });
+        (Self { ports, policy, epoch, proposes, escalates: true, begins, state }, begun)
     }
 
     /// The same for a further fleet of the process: escalations are of the process and not of a fleet, so that only the
@@ -229,8 +234,10 @@ impl Duty {
         let due = state.watch.due(world, rules, &known);
         // A hop whose appending was not answered, and that stands in the log after all.
         let late: Vec<Open> =
-            known.iter().filter(|one| state.unshown.contains(&(one.escalation, one.hop))).cloned().collect();
-        state.unshown.clear();
+            known.iter().filter(|one| state.unshown.contains_key(&(one.escalation, one.hop))).cloned().collect();
+        let now = world.monotonic();
+        let is_late = |key: &(u64, u32)| late.iter().any(|one| (one.escalation, one.hop) == *key);
+        state.unshown.retain(|key, tried| !is_late(key) && now.saturating_sub(*tried) < ON_ITS_WAY);
         for one in late {
             let before = one.told.iter().rev().find(|role| **role != one.to).copied().unwrap_or(one.to);
             self.show_hop(&one, before).await;
@@ -240,7 +247,10 @@ impl Duty {
         }
         for one in due {
             let hop = one.again(rules);
-            state.unshown.insert((hop.escalation, hop.hop));
+            if state.unshown.contains_key(&(hop.escalation, hop.hop)) {
+                continue;
+            }
+            state.unshown.insert((hop.escalation, hop.hop), world.monotonic());
             let at = self.append(Kind::Reescalated, &hop).await?.time().unwrap_or_else(|| world.now());
             let before = one.to;
             let one = one.after(&hop, at);

@@ -11,11 +11,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, Kind};
+use crate::mutation::mutated;
 use crate::patience::Deadline;
 use crate::policy::EscalationRules;
 use crate::ports::{Role, World};
 use crate::steps::escalate::{Condition, Severity};
-use crate::units::{OperationId, Person, Timestamp};
+use crate::units::{Epoch, OperationId, Person, Timestamp};
 
 /// The body of `acknowledged`: somebody has seen an escalation and sees to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +69,8 @@ pub struct Open {
     pub since: Timestamp,
     /// When it was last said.
     pub said_at: Timestamp,
+    /// The epoch of the process that said it last.
+    pub said_in: Epoch,
 }
 
 impl Open {
@@ -145,7 +148,7 @@ pub fn open<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Open> {
             && let Some(known) = open.remove(&hop.escalation)
         {
             let at = event.time().unwrap_or(known.said_at);
-            open.insert(hop.escalation, known.after(&hop, at));
+            open.insert(hop.escalation, Open { said_in: event.epoch, ..known.after(&hop, at) });
         }
     }
     open.into_values().collect()
@@ -169,34 +172,46 @@ fn raised(event: &Event) -> Option<Open> {
         hop: 1,
         since,
         said_at: since,
+        said_in: event.epoch,
     })
 }
 
-/// When what is open is due. Counted by the monotonic clock from the moment that this process first saw a hop, with what
-/// had passed before by the wall clock.
+/// When what is open is due. Counted by the monotonic clock from the moment that this process first saw a hop; of one that an
+/// earlier process said, with what had passed before by the wall clock. What this process said itself it saw at once.
 #[derive(Debug, Default)]
-pub struct Watch(BTreeMap<(u64, u32), Deadline>);
+pub struct Watch {
+    ends: BTreeMap<(u64, u32), Deadline>,
+    own: Option<Epoch>,
+}
 
 impl Watch {
+    /// Of the process of that epoch.
+    pub fn of(own: Epoch) -> Self {
+        Self { ends: BTreeMap::new(), own: Some(own) }
+    }
+
     /// What is due now.
     pub fn due(&mut self, world: &dyn World, rules: &EscalationRules, open: &[Open]) -> Vec<Open> {
         self.see(world, rules, open);
-        let is_due = |one: &&Open| self.0.get(&key(one)).is_some_and(|deadline| deadline.is_over(world));
+        let is_due = |one: &&Open| {
+            mutated!(SaidAgainAtOnce) || self.ends.get(&key(one)).is_some_and(|deadline| deadline.is_over(world))
+        };
         open.iter().filter(is_due).cloned().collect()
     }
 
     /// Takes note of what is open, and forgets what no longer is.
     pub fn see(&mut self, world: &dyn World, rules: &EscalationRules, open: &[Open]) {
-        self.0.retain(|known, _| open.iter().any(|one| key(one) == *known));
+        self.ends.retain(|known, _| open.iter().any(|one| key(one) == *known));
         for one in open {
-            let ends = || Deadline::after(world, one.said_at, one.interval(rules));
-            self.0.entry(key(one)).or_insert_with(ends);
+            let since = if self.own == Some(one.said_in) { world.now() } else { one.said_at };
+            let ends = || Deadline::after(world, since, one.interval(rules));
+            self.ends.entry(key(one)).or_insert_with(ends);
         }
     }
 
     /// How long until the next is due; `None` when nothing is open.
     pub fn next(&self, world: &dyn World) -> Option<Duration> {
-        self.0.values().map(|deadline| deadline.left(world)).min()
+        self.ends.values().map(|deadline| deadline.left(world)).min()
     }
 }
 

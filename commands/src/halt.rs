@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 
+use crate::mutation::mutated;
 use crate::patience::within;
 use crate::ports::{HaltReading, HaltSource, World};
 use crate::reading::Reading;
@@ -93,6 +94,7 @@ pub fn conclude(sources: &[SourceSays]) -> Conclusion {
         match &source.says {
             Reading::Known(reading) if reading.halted => halted.push((source.source.as_str(), reading)),
             Reading::Known(_) => clear.push(source.source.clone()),
+            Reading::Unknown { .. } if mutated!(UnknownIsClear) => clear.push(source.source.clone()),
             Reading::Unknown { why, .. } => unknown.push(why.clone()),
         }
     }

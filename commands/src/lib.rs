@@ -32,6 +32,7 @@ pub mod request;
 pub mod runbook;
 #[cfg(feature = "schema")]
 pub mod schema;
+mod steady;
 pub mod steps;
 pub mod supervisor;
 pub mod trigger;

@@ -38,6 +38,48 @@ mutations! {
     LeaveDrained;
     /// Whoever was held still is not put back.
     LeaveHeld;
+    /// The guard lets pass whatever the halt sources say.
+    HaltUnread;
+    /// A source that cannot be read counts as "not halted".
+    UnknownIsClear;
+    /// An approval is used for another halt than the one that was approved.
+    AnotherHalt;
+    /// A mark counts whichever request it is on.
+    AnyRequest;
+    /// An approval is used however long ago it was given.
+    LateApproval;
+    /// A mark counts that came when the time to decide was over.
+    LateMark;
+    /// Whoever asks may approve it.
+    OwnApproval;
+    /// A mark that was taken back still counts.
+    WithdrawnMark;
+    /// Anybody's mark counts.
+    AnybodysMark;
+    /// A mark against it counts for nothing.
+    RejectionUnheard;
+    /// Whoever cancels is not heard by the guard.
+    CancelUnheard;
+    /// The act comes before its intent is in the log.
+    ActFirst;
+    /// What became of an act is not written down.
+    AnswerUnwritten;
+    /// A process from which another has taken over goes on.
+    FencingIgnored;
+    /// An operation is opened without its target's claim.
+    ClaimNotTaken;
+    /// What a post holds is not kept before it is sent.
+    PostUnplanned;
+    /// The way back leads to one more than before.
+    WrongWayBack;
+    /// A wall clock that went back is not written down.
+    JumpUnsaid;
+    /// A wall clock that went back voids nothing.
+    JumpVoidsNothing;
+    /// While a process lives it goes by the wall clock, wherever that jumps.
+    WallClock;
+    /// An escalation is said again at each look.
+    SaidAgainAtOnce;
 }
 
 #[cfg(feature = "mutation")]

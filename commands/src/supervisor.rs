@@ -4,6 +4,7 @@
 mod parking;
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -17,6 +18,7 @@ use crate::journal::{BY_ITS_OWN, Inbox, Interrupted, Journal};
 use crate::policy::Policy;
 use crate::ports::Ports;
 use crate::runbook;
+use crate::steady::Steady;
 use crate::steps::Finished;
 use crate::units::{Epoch, OperationId};
 
@@ -42,6 +44,7 @@ pub async fn carry_out(
     epoch: Epoch,
     inbox: &mut Inbox,
 ) -> Ended {
+    let ports = &Ports { world: Arc::new(Steady::new(Arc::clone(&ports.world))), ..ports.clone() };
     let mut pause = FIRST_PAUSE;
     let mut panicked = false;
     loop {

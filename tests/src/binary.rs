@@ -2,7 +2,7 @@
 //!
 //! Tests wait for events on its standard output and for processes to end, never for time to pass.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -15,6 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::changes::until;
+use crate::secrets;
 
 /// The program under test: `SCALEBOT_BIN`, which `tests/run` sets after building it.
 ///
@@ -232,6 +233,7 @@ impl Drop for Drill {
         for pid in self.processes("drill-world") {
             kill(pid, "KILL");
         }
+        secrets::none_beneath(self.state());
     }
 }
 
@@ -342,6 +344,23 @@ pub fn world_says(directory: &Path, method: &str, path: &str, body: &Value) -> S
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200"), "{method} {path}: {answer}");
     body.to_owned()
+}
+
+/// Every event of the log in that state directory is in exactly one post of its log channel.
+///
+/// # Panics
+/// When one is told twice, or not at all.
+pub fn told_once(state: &Path, events: usize) {
+    let transcript = std::fs::read_to_string(state.join("log-channel.txt")).unwrap();
+    let mut posted = BTreeSet::new();
+    for line in transcript.lines().filter(|line| line.starts_with("sealed post")) {
+        let (range, _) = line.split_once("events ").unwrap().1.split_once(',').unwrap();
+        let (first, last) = range.split_once(" to ").unwrap();
+        for seq in first.parse::<usize>().unwrap()..=last.parse().unwrap() {
+            assert!(posted.insert(seq), "event {seq} is posted twice:\n{transcript}");
+        }
+    }
+    assert_eq!(posted.into_iter().collect::<Vec<_>>(), (1..=events).collect::<Vec<_>>(), "{transcript}");
 }
 
 /// The body of the only event of that kind.

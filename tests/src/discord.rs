@@ -40,6 +40,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use crate::secrets;
+
 pub use asked::{Answer, Asked};
 pub use body::File;
 pub use buckets::{GLOBAL, INVALID_REQUESTS};
@@ -220,6 +222,8 @@ impl Discord {
         });
         let mut all = self.shared.change(|world| std::mem::take(&mut world.record.violations));
         all.extend(unchecked.iter().flat_map(openapi::mismatches));
+        let leaks = unchecked.iter().filter(|one| one.says(secrets::PLANTED));
+        all.extend(leaks.map(|one| format!("{one} says a secret: {}", one.body)));
         all
     }
 }

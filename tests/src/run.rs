@@ -12,9 +12,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::binary::{kill, kinds, program};
+use crate::binary::{ends_within, kill, kinds, program};
 use crate::changes::until;
 use crate::discord::Discord;
+use crate::secrets;
 
 /// How long anything may take, on a machine that is busy with others.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
@@ -31,6 +32,7 @@ pub struct Service {
 pub struct Serving {
     child: Child,
     said: PathBuf,
+    listen: SocketAddr,
 }
 
 impl Service {
@@ -101,12 +103,28 @@ impl Service {
         self.home.path().join("state")
     }
 
+    /// Where the world of its fleet `api` lives.
+    pub fn world(&self) -> PathBuf {
+        self.state().join("targets/api/world")
+    }
+
     /// Starts it, with somebody at its standard input.
     pub fn start(&self) -> Serving {
+        self.started_by(Command::new(program()))
+    }
+
+    /// Starts it so that it is told where a file may not become larger, rather than ended; and waits until it is ready.
+    pub fn start_where_writing_may_fail(&self) -> Serving {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(program());
+        self.ready(self.started_by(shell))
+    }
+
+    fn started_by(&self, mut program: Command) -> Serving {
         let said = self.home.path().join("said.txt");
         let file = || std::fs::OpenOptions::new().create(true).append(true).open(&said).unwrap();
         let (out, errors) = (file(), file());
-        let child = Command::new(program())
+        let child = program
             .args(["run", "--config"])
             .arg(self.config())
             .stdin(Stdio::piped())
@@ -114,12 +132,15 @@ impl Service {
             .stderr(errors)
             .spawn()
             .unwrap();
-        Serving { child, said }
+        Serving { child, said, listen: self.listen }
     }
 
     /// Starts it and waits until it can be asked for something.
     pub fn start_ready(&self) -> Serving {
-        let mut serving = self.start();
+        self.ready(self.start())
+    }
+
+    fn ready(&self, mut serving: Serving) -> Serving {
         let ready = until(self.home.path(), PATIENCE, || {
             let ended = serving.child.try_wait().unwrap();
             assert!(ended.is_none(), "{ended:?}: {}", serving.said());
@@ -131,11 +152,7 @@ impl Service {
 
     /// What it answers there, with its head; `None` while nobody listens.
     pub fn http(&self, path: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(self.listen).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.listen).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        Some(answer)
+        asked(self.listen, path)
     }
 
     /// Runs `scalebot ARGUMENTS --config …`, as somebody on the host does beside it: the exit code and what it printed.
@@ -206,21 +223,34 @@ impl Service {
     }
 }
 
+/// What is answered there, with its head; `None` while nobody listens.
+fn asked(address: SocketAddr, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    secrets::none_in(path, &answer);
+    Some(answer)
+}
+
 /// Runs the program as somebody on the host does: the exit code and what it printed.
 pub fn on_the_host(arguments: &[&str], option: &str, path: &Path) -> (Option<i32>, String) {
     let mut command = Command::new(program());
     command.args(arguments).arg(option).arg(path).stdin(Stdio::null());
     let output = command.output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    secrets::none_in(&arguments.join(" "), &text);
     (output.status.code(), text)
 }
 
 impl Drop for Service {
-    /// A service leaves its fleets as they are; they must not outlive the test.
+    /// A service leaves its fleets as they are; they must not outlive the test. Nor does it leave a secret: not in what it
+    /// said, in its log, or in its documents.
     fn drop(&mut self) {
         for pid in self.processes("drill-world") {
             kill(pid, "KILL");
         }
+        secrets::none_beneath(self.home.path());
     }
 }
 
@@ -249,8 +279,14 @@ impl Serving {
     }
 
     /// Tells it to stop, and waits for its end: the exit code.
+    ///
+    /// # Panics
+    /// When it goes on.
     pub fn stop(mut self) -> Option<i32> {
+        // What its figures are at the end is searched for secrets.
+        let _ = asked(self.listen, "/metrics");
         kill(self.pid(), "TERM");
+        assert!(ends_within(self.pid(), PATIENCE), "it does not stop: {}", self.said());
         self.child.wait().unwrap().code()
     }
 

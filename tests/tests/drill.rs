@@ -3,11 +3,10 @@
 // Whatever a test meets and did not expect should stop it right there.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use scalebot_adapters::ledger::SqliteLedger;
-use scalebot_tests::binary::{Drill, ends_within, kill, kinds, only};
+use scalebot_tests::binary::{Drill, ends_within, kill, kinds, only, told_once};
 use scalebot_tests::schemas::validate;
 use serde_json::Value;
 
@@ -154,21 +153,7 @@ fn killed_at(moment: usize) {
     let (code, said) = drill.ledger("verify");
     assert_eq!(code, Some(0), "killed after event {moment}: {said}");
     assert_eq!(drill.world(), None);
-    posted_once(&drill, all.len());
-}
-
-/// Every event is in exactly one post of the log channel, in order.
-fn posted_once(drill: &Drill, events: usize) {
-    let transcript = std::fs::read_to_string(drill.state().join("log-channel.txt")).unwrap();
-    let mut posted = BTreeSet::new();
-    for line in transcript.lines().filter(|line| line.starts_with("sealed post")) {
-        let (range, _) = line.split_once("events ").unwrap().1.split_once(',').unwrap();
-        let (first, last) = range.split_once(" to ").unwrap();
-        for seq in first.parse::<usize>().unwrap()..=last.parse().unwrap() {
-            assert!(posted.insert(seq), "event {seq} is posted twice:\n{transcript}");
-        }
-    }
-    assert_eq!(posted.into_iter().collect::<Vec<_>>(), (1..=events).collect::<Vec<_>>(), "{transcript}");
+    told_once(drill.state(), all.len());
 }
 
 #[test]
@@ -224,5 +209,5 @@ async fn one_whose_log_another_process_has_taken_over_stops_and_leaves_everythin
     let all = drill.exported();
     assert_eq!((scalings_done(&all), &only(&all, "finished")["ended_at"]), (1, &6.into()));
     assert_eq!(drill.world(), None);
-    posted_once(&drill, all.len());
+    told_once(drill.state(), all.len());
 }

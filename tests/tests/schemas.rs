@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use scalebot_commands::event::Kind;
+use scalebot_simulator as sim;
 use scalebot_tests::schemas::{derived, folder, validate};
-use scalebot_tests::sim;
 use serde_json::{Value, json};
 
 #[test]

@@ -1,26 +1,19 @@
 //! The count that the next deployment will set, where it is written down: in a file that the configuration names, else in
 //! what the cluster keeps of whoever applied the workload last.
 
-mod yaml;
-
-use std::path::Path;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use scalebot_commands::ports::{Declared, PortError};
 use scalebot_commands::request::quoted;
 use scalebot_commands::units::Replicas;
 use serde_json::Value;
-use tokio::io::AsyncReadExt as _;
 
 use super::server::{Server, unreadable};
 use super::settings::{DeclaredIn, Settings};
 use super::workload::Observed;
+use crate::yaml;
 
 /// Where `kubectl apply` keeps what it applied.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-
-/// The largest file that is read, in bytes.
-const LARGEST: u64 = 1 << 20;
 
 /// Who sets what a file or a chart says, by its field manager, when an order of an apply does not say so itself.
 const APPLIERS: [&str; 5] = ["kubectl-client-side-apply", "kubectl-create", "kubectl-replace", "helm", "Helm"];
@@ -43,25 +36,10 @@ pub(super) async fn declared(
 async fn in_file(place: &DeclaredIn, workload: &Observed) -> Result<Declared, PortError> {
     let what = place.file.display().to_string();
     let wrong = |detail: String| PortError::Unreadable { what: what.clone(), detail };
-    let text = contents(&place.file).await.map_err(wrong)?;
+    let text = yaml::contents(&place.file).await.map_err(wrong)?;
     let yaml::Line { number, text, count } =
         yaml::line(&text, &place.key, workload.kind(), workload.name()).map_err(wrong)?;
     Ok(Declared { count: Replicas(count), place: format!("{what}, line {number}"), line: text })
-}
-
-async fn contents(file: &Path) -> Result<String, String> {
-    let unread = |error: std::io::Error| format!("it cannot be read: {error}");
-    let opened = tokio::fs::File::open(file).await.map_err(unread)?;
-    // A pipe or a device would be waited on.
-    if !opened.metadata().await.map_err(unread)?.is_file() {
-        return Err("it is no file".to_owned());
-    }
-    let mut bytes = Vec::new();
-    opened.take(LARGEST + 1).read_to_end(&mut bytes).await.map_err(unread)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(format!("it is larger than {} MiB", LARGEST >> 20));
-    }
-    String::from_utf8(bytes).map_err(|_| "it is no text".to_owned())
 }
 
 /// What the cluster keeps: the configuration applied last, else the manager that applied the count as it is.

@@ -272,6 +272,10 @@ impl Storage for PostgresLedger {
         self.moved().await
     }
 
+    async fn latest_place(&self) -> Result<u64, LedgerError> {
+        self.last_place().await
+    }
+
     fn events(&self) -> BoxStream<'_, Result<Event, StorageError>> {
         Store::events(self)
     }

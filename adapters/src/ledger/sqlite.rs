@@ -3,6 +3,7 @@
 //! Every write is one `BEGIN IMMEDIATE` transaction, on disk before it returns. A few connections read, and in WAL mode
 //! neither waits for the other.
 
+mod backup;
 pub(super) mod schema;
 mod words;
 
@@ -19,6 +20,7 @@ use scalebot_commands::units::Epoch;
 use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
+pub use self::backup::{BackedUp, NotBackedUp};
 use self::schema::Found;
 use super::fault::{Fault, StorageError};
 use super::storage::{Storage, Taken};
@@ -152,6 +154,10 @@ impl Storage for SqliteLedger {
 
     async fn moved_to(&self) -> Result<Option<String>, LedgerError> {
         if self.way().can_be_moved { self.moved().await } else { Ok(None) }
+    }
+
+    async fn latest_place(&self) -> Result<u64, LedgerError> {
+        self.last_place().await
     }
 
     fn events(&self) -> BoxStream<'_, Result<Event, StorageError>> {

@@ -56,6 +56,12 @@ pub trait Storage: Ledger + Posts + Samples {
     /// When it cannot be read.
     async fn moved_to(&self) -> Result<Option<String>, LedgerError>;
 
+    /// The last event's place; 0 where there is none. It takes as long for a short log as for a long one.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    async fn latest_place(&self) -> Result<u64, LedgerError>;
+
     /// Every row of the log in order, read as it is asked for: memory stays flat however long the log is. It sees the
     /// log as it was when the reading began. Rows whose place is impossible are among them; a row that does not hold
     /// an event is an error, after which nothing more comes.

@@ -12,6 +12,8 @@ use tempfile::TempDir;
 use super::sqlite::options;
 use super::*;
 
+mod backup;
+mod damage;
 mod files;
 
 fn draft(operation: &str, op_seq: u64, epoch: Epoch) -> Draft {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
+#[cfg(feature = "failpoints")]
+use super::failpoint;
 use super::fault::Fault;
 use super::way::{Statements as _, Way};
 
@@ -60,9 +62,19 @@ impl<W: Way> Writer<W> {
             None => self.way.connect().await.map_err(Broken::Undone)?,
         };
         conn.control(W::BEGIN).await.map_err(|error| Broken::Undone(error.into()))?;
-        match work(&mut conn).await {
+        let worked = async {
+            #[cfg(feature = "failpoints")]
+            failpoint::reached(failpoint::Moment::Begun).await?;
+            let done = work(&mut conn).await?;
+            #[cfg(feature = "failpoints")]
+            failpoint::reached(failpoint::Moment::Written).await?;
+            Ok(done)
+        };
+        match worked.await {
             Ok(done) => match conn.control("COMMIT").await {
                 Ok(()) => {
+                    #[cfg(feature = "failpoints")]
+                    failpoint::reached(failpoint::Moment::Committed).await.map_err(Broken::Unknown)?;
                     self.conn = Some(conn);
                     Ok(done)
                 }

@@ -112,6 +112,8 @@ impl Pool for RedisConnections {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const LIST: &str = "\
@@ -133,6 +135,26 @@ id=4 addr=/run/redis.sock:0 laddr=/run/redis.sock:0 name=cron user=conclave lib-
         assert_eq!(others(LIST, &fleet(&[], &["api"], &[])), Ok(2));
         assert_eq!(others(LIST, &fleet(&["conclave"], &[], &["10.1.0.0/16"])), Ok(2));
         assert_eq!(others(LIST, &fleet(&[], &[], &["10.0.0.0/8"])), Ok(1));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_list_of_clients_redis_gives_is_counted_or_refused(
+            lines in prop::collection::vec(prop_oneof!["\\PC{0,60}", "user=(conclave|x) addr=[0-9.:/a-z]{0,20}"], 0..8),
+            by_address in any::<bool>(),
+        ) {
+            let addresses: &[&str] = if by_address { &["10.0.0.0/8"] } else { &[] };
+            let told = lines.iter().flat_map(|line| line.lines()).filter(|line| !line.is_empty());
+            let (all, unknown) = told.fold((0, 0), |(all, unknown), line| {
+                let tells = line.split(' ').any(|field| field.starts_with("user="));
+                (all + 1, unknown + u32::from(!tells))
+            });
+            match others(&lines.join("\n"), &fleet(&["conclave"], &[], addresses)) {
+                // Whoever is not known counts for nobody: the whole list is refused.
+                Ok(others) => prop_assert!(others <= all && unknown == 0),
+                Err(_) => prop_assert!(all > 0),
+            }
+        }
     }
 
     #[test]

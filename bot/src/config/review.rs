@@ -161,6 +161,15 @@ fn target(name: &str, settings: &TargetSettings) -> Result<(), Unusable> {
                 return Err(Unusable::new("traffic", why));
             }
         }
+        FleetSettings::Compose(compose) => {
+            compose.usable().map_err(|Unusable { key, why }| Unusable::new(format!("fleet.{key}"), why))?;
+            within("fleet.time_out", compose.time_out, Duration::from_millis(100), Duration::from_mins(1))?;
+            within("fleet.order_limit", compose.order_limit, Duration::from_secs(10), Duration::from_mins(30))?;
+            if compose.register && settings.traffic() != TrafficSource::Haproxy {
+                let why = "it makes instances servers of an HAProxy: write traffic = \"haproxy\" as well";
+                return Err(Unusable::new("fleet.register", why));
+            }
+        }
     }
     Ok(())
 }
@@ -190,10 +199,14 @@ fn comes_with_the_fleet(settings: &TargetSettings) -> Result<(), Unusable> {
     }
     match settings.traffic() {
         TrafficSource::Process if !is_process => {
-            of_processes("traffic", "process", "name kubernetes or haproxy, or leave it out")
+            of_processes("traffic", "process", "name haproxy, or leave it out for what comes with the fleet")
         }
         TrafficSource::Kubernetes if !matches!(settings.fleet, FleetSettings::Kubernetes(_)) => {
             let why = "kubernetes is what a fleet of kind kubernetes has, and this one is of another kind";
+            Err(Unusable::new("traffic", why))
+        }
+        TrafficSource::Compose if !matches!(settings.fleet, FleetSettings::Compose(_)) => {
+            let why = "compose is what a fleet of kind compose has, and this one is of another kind";
             Err(Unusable::new("traffic", why))
         }
         _ => Ok(()),

@@ -243,7 +243,9 @@ fn missing(within: &str, field: &str) -> String {
         "halt" => "Write halt.sources = [\"…\"]; an empty list where there is none.",
         "state" => "Write directory = \"/var/lib/scalebot\" below [state].",
         "targets" => "Describe at least one fleet, below [targets.NAME].",
-        "fleet" => "Say what runs the instances: fleet = { kind = \"kubernetes\", … } or { kind = \"process\" }.",
+        "fleet" => {
+            "Say what runs the instances: fleet = { kind = \"kubernetes\", … }, { kind = \"compose\", … } or { kind = \"process\" }."
+        }
         "kind" => "Say which kind: kind = \"…\".",
         _ => "It has no default: write it down.",
     };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use scalebot_adapters::settings::length;
-use scalebot_adapters::{conclave, haproxy, hosts, kubernetes, postgres, prometheus, redis, scrape};
+use scalebot_adapters::{conclave, docker, haproxy, hosts, kubernetes, postgres, prometheus, redis, scrape};
 use serde::Deserialize;
 
 use super::policy::PolicySettings;
@@ -71,6 +71,7 @@ impl TargetSettings {
             FleetSettings::Process(_) => TrafficSource::Process,
             FleetSettings::Kubernetes(_) => TrafficSource::Kubernetes,
             FleetSettings::Hosts(_) => TrafficSource::Haproxy,
+            FleetSettings::Compose(_) => TrafficSource::Compose,
         })
     }
 }
@@ -93,6 +94,8 @@ pub(crate) enum FleetSettings {
     Kubernetes(Box<kubernetes::Settings>),
     /// Plain hosts, by SSH.
     Hosts(Box<hosts::Settings>),
+    /// A service of a Docker Compose project.
+    Compose(Box<docker::ComposeSettings>),
 }
 
 /// Processes on this machine: a rehearsal's world, for trying the service out before a real fleet is entrusted to it.
@@ -227,6 +230,8 @@ pub(crate) enum TrafficSource {
     Process,
     /// The Service of a fleet in Kubernetes.
     Kubernetes,
+    /// Whoever resolves the name of a service of Docker Compose.
+    Compose,
     /// The HAProxy of `[targets.NAME.haproxy]`.
     Haproxy,
 }

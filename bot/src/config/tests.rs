@@ -8,9 +8,11 @@ use scalebot_commands::ports::Role;
 use super::target::{FleetSettings, HaltSourceName, MetricsSettings};
 use super::*;
 
+mod compose;
 mod example;
 mod hosts;
 mod kubernetes;
+mod whatever;
 
 /// The least that can be written.
 const LEAST: &str = "\

@@ -57,7 +57,7 @@ pub(crate) struct Front {
 pub(crate) struct Files {
     /// Which messages show which cards.
     pub(crate) messages: PathBuf,
-    /// Where what instances wrote is kept, a folder an operation; `None` where it is not.
+    /// Where what instances wrote is kept, a folder a fleet; `None` where it is not attached.
     pub(crate) logs: Option<PathBuf>,
 }
 

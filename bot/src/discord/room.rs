@@ -6,6 +6,7 @@
 //! it went out is replaced by the newer one. Progress is edited once in a few seconds; everything else at once. While
 //! Discord is away the newest card of each message is kept, and delivered when it is back.
 
+mod attached;
 mod delivery;
 mod drawn;
 mod messages;
@@ -54,7 +55,7 @@ pub(crate) struct Shared {
     pub(crate) world: Arc<dyn World>,
     /// When this process began: of operations from before it messages may be there of which nothing is known.
     pub(crate) began: Timestamp,
-    /// Where what instances wrote is kept, a folder an operation.
+    /// Where what instances wrote is kept, a folder a fleet; `None` where it is not attached.
     pub(crate) logs: Option<PathBuf>,
 }
 

@@ -23,11 +23,15 @@ use super::rehearsal::{Entered, Rehearsal, Taken};
 use super::settings::Settings;
 use super::state::{Locked, State};
 use crate::cli::DrillArgs;
+use crate::operation_command;
 use crate::state_dir::StateDir;
-use crate::{operation_command, stop};
+use crate::stop::Stop;
 
 /// How long load runs before the first command, so that there is something to measure.
 const WARM_UP: Duration = Duration::from_secs(10);
+
+/// Somebody interrupted it.
+const INTERRUPTED: u8 = 130;
 
 /// How many commands are answered beside an operation at the same time; the next line is read after that.
 const ANSWERED_AT_ONCE: usize = 16;
@@ -59,6 +63,7 @@ pub(crate) async fn resume(dir: &StateDir, operation: &OperationId) -> ExitCode 
 }
 
 async fn drill(args: DrillArgs, only: Option<&OperationId>) -> ExitCode {
+    let stop = Stop::listen();
     let state = match State::open(args.state.as_deref()) {
         Ok(state) => state,
         Err(why) => return unusable(&why),
@@ -79,13 +84,22 @@ async fn drill(args: DrillArgs, only: Option<&OperationId>) -> ExitCode {
     {
         return code;
     }
-    let (rehearsal, entered) = match Rehearsal::enter(&state, &args).await {
+    let entered = tokio::select! {
+        biased;
+        _ = stop.requested() => {
+            eprintln!("{}", interrupted(state.dir.path()));
+            state.keep();
+            return ExitCode::from(INTERRUPTED);
+        }
+        entered = Rehearsal::enter(&state, &args) => entered,
+    };
+    let (rehearsal, entered) = match entered {
         Ok(entered) => entered,
         Err(why) => return unusable(&why),
     };
     let end = tokio::select! {
         biased;
-        _ = stop::requested() => End::Interrupted,
+        _ = stop.requested() => End::Interrupted,
         course = Box::pin(carry_out(&rehearsal, entered, &args, only.is_some())) => match course {
             Ok(as_asked) => End::Done { as_asked },
             Err(Fenced) => End::Fenced,
@@ -94,8 +108,9 @@ async fn drill(args: DrillArgs, only: Option<&OperationId>) -> ExitCode {
     match end {
         End::Interrupted => {
             rehearsal.say(&interrupted(state.dir.path()));
+            rehearsal.pause().await;
             state.keep();
-            ExitCode::from(130)
+            ExitCode::from(INTERRUPTED)
         }
         // Neither its posts nor its world are this process's any more.
         End::Fenced => {
@@ -104,7 +119,18 @@ async fn drill(args: DrillArgs, only: Option<&OperationId>) -> ExitCode {
         }
         End::Done { as_asked } => {
             rehearsal.duty.say_what_is_open().await;
-            let ended = rehearsal.leave().await;
+            let left = tokio::select! {
+                biased;
+                _ = stop.requested() => None,
+                ended = rehearsal.leave() => Some(ended),
+            };
+            let Some(ended) = left else {
+                eprintln!(
+                    "Interrupted as everything was done. The rehearsal's world may need some seconds more to end."
+                );
+                state.keep();
+                return ExitCode::from(INTERRUPTED);
+            };
             let fine = as_asked && ended;
             if let Some(said) = state.close(fine) {
                 eprintln!("{said}");

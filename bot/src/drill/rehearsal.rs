@@ -361,6 +361,14 @@ impl Rehearsal {
         });
     }
 
+    /// Leaves everything as it is, for whoever takes it up again. What is being written is written to its end.
+    pub(crate) async fn pause(&self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.service.log().close().await;
+    }
+
     /// Tells the log channel the rest, ends the world, and whether that went well.
     pub(crate) async fn leave(self) -> bool {
         for task in &self.tasks {

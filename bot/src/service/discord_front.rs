@@ -20,7 +20,7 @@ impl DiscordFront {
     /// # Errors
     /// In words, when the settings cannot be used.
     pub(super) fn new(settings: &Settings, dir: &StateDir, clock: &Arc<dyn World>) -> Result<Self, String> {
-        let logs = settings.attach_instance_logs.then(|| dir.logs());
+        let logs = settings.attach_instance_logs.then(|| dir.targets());
         let files = Files { messages: dir.messages(), logs };
         Ok(Self(discord::Front::new(settings.clone(), files, Arc::clone(clock))?))
     }

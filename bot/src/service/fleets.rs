@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scalebot_adapters::conclave::{Conclave, ConclaveGovernance, KeyProbe};
+use scalebot_adapters::docker::Compose;
 use scalebot_adapters::haproxy::{Haproxy, Registry};
 use scalebot_adapters::hosts::Hosts;
 use scalebot_adapters::http::Reach;
@@ -51,6 +52,8 @@ pub(crate) struct Systems {
     pub(crate) kubernetes: Option<Kubernetes>,
     /// The hosts that are the fleet.
     pub(crate) hosts: Option<Hosts>,
+    /// The Docker Compose project that the fleet is a service of.
+    pub(crate) compose: Option<Compose>,
 }
 
 /// What a fleet of processes is reached through.
@@ -155,7 +158,7 @@ pub(crate) fn systems(
     let postgres = settings.postgres.as_ref().map(Postgres::new).transpose().map_err(unusable("postgres"))?;
     let redis = settings.redis.as_ref().map(Redis::new).transpose().map_err(unusable("redis"))?;
     let kubernetes = match &settings.fleet {
-        FleetSettings::Kubernetes(kubernetes) => Some(Kubernetes::new(kubernetes).map_err(unusable("fleet"))?),
+        FleetSettings::Kubernetes(workload) => Some(Kubernetes::new(workload).map_err(unusable("fleet"))?),
         _ => None,
     };
     let reach = kubernetes.as_ref().map_or(Reach::Address, Kubernetes::reach);
@@ -163,28 +166,32 @@ pub(crate) fn systems(
     let asked = [backend.paths.work.clone(), keys_path(&backend.keys)];
     let conclave = Conclave::reaching(Arc::clone(clock), settings.instance_time_out, backend, &reach)
         .map_err(|error| format!("targets.{name}.backend: {error}."))?;
-    let (mut processes, mut hosts) = (None, None);
+    let (mut processes, mut compose, mut hosts) = (None, None, None);
     let fleet: Arc<dyn Fleet> = match (&settings.fleet, &kubernetes) {
         (FleetSettings::Process(process), _) => {
-            let client = Processes::at(dir, name, process, settings)?.client;
-            let fleet = ProcessFleet::new(&client);
-            processes = Some(client);
-            Arc::new(fleet)
+            let client = processes.insert(Processes::at(dir, name, process, settings)?.client);
+            Arc::new(ProcessFleet::new(client))
+        }
+        (FleetSettings::Compose(service), _) => {
+            let folder = orders(dir, name);
+            Arc::new(compose.insert(Compose::new(service, &folder).map_err(unusable("fleet"))?).clone())
         }
         (FleetSettings::Hosts(plain), _) => {
             let haproxy = settings.haproxy.as_ref().ok_or_else(|| missing(name, "haproxy"))?;
             let registry = Registry::new(haproxy).map_err(unusable("haproxy"))?;
             let (directory, probe) = (plain.kept_in(&dir.of_target(name)), Arc::new(conclave.clone()));
             let plain = Hosts::new(plain, directory, Arc::clone(clock), probe, registry).map_err(unusable("fleet"))?;
-            hosts = Some(plain.clone());
-            Arc::new(plain)
+            Arc::new(hosts.insert(plain).clone())
         }
         (FleetSettings::Kubernetes(_), Some(kubernetes)) => Arc::new(kubernetes.clone()),
-        (FleetSettings::Kubernetes(kubernetes), None) => {
-            Arc::new(Kubernetes::new(kubernetes).map_err(unusable("fleet"))?)
-        }
+        (FleetSettings::Kubernetes(workload), None) => Arc::new(Kubernetes::new(workload).map_err(unusable("fleet"))?),
     };
-    let haproxy = settings.haproxy.as_ref().map(|haproxy| Haproxy::new(haproxy, Arc::clone(&fleet)));
+    // Whoever only follows its instances.
+    let onlookers: Arc<dyn Fleet> = match &compose {
+        Some(compose) => Arc::new(compose.for_onlookers()),
+        None => Arc::clone(&fleet),
+    };
+    let haproxy = settings.haproxy.as_ref().map(|haproxy| Haproxy::new(haproxy, Arc::clone(&onlookers)));
     let haproxy = haproxy.transpose().map_err(unusable("haproxy"))?;
     let sources = Sources {
         name,
@@ -194,12 +201,13 @@ pub(crate) fn systems(
         processes: processes.as_ref(),
         kubernetes: kubernetes.as_ref(),
         hosts: hosts.as_ref(),
+        compose: compose.as_ref(),
     };
 
     let prometheus = settings.prometheus.clone().map(|mut prometheus| {
         // What the bot itself asks says nothing about the load.
         prometheus.leave_out.extend(asked.iter().flatten().cloned());
-        Prometheus::new(&prometheus, Arc::clone(&fleet), Arc::clone(clock))
+        Prometheus::new(&prometheus, Arc::clone(&onlookers), Arc::clone(clock))
     });
     let prometheus = prometheus.transpose().map_err(unusable("prometheus"))?;
     let metrics: Arc<dyn Metrics> = match &settings.metrics {
@@ -208,7 +216,7 @@ pub(crate) fn systems(
             let mut scrape = (**scrape).clone();
             // What the bot itself asks says nothing about the load.
             scrape.leave_out.extend(asked.into_iter().flatten());
-            let scrape = Scrape::reaching(Arc::clone(&fleet), Arc::clone(clock), scrape, &reach);
+            let scrape = Scrape::reaching(onlookers, Arc::clone(clock), scrape, &reach);
             Arc::new(scrape.map_err(|error| format!("targets.{name}.metrics: {error}."))?)
         }
     };
@@ -230,7 +238,12 @@ pub(crate) fn systems(
         governance,
         dashboards: settings.dashboards.clone(),
     };
-    Ok(Systems { target, postgres, redis, prometheus, haproxy, kubernetes, hosts })
+    Ok(Systems { target, postgres, redis, prometheus, haproxy, kubernetes, hosts, compose })
+}
+
+/// Where the orders to a fleet's tool are kept.
+fn orders(dir: &StateDir, name: &TargetName) -> PathBuf {
+    dir.of_target(name).join("compose")
 }
 
 /// Where an instance is asked whether it reaches its keys.
@@ -250,6 +263,7 @@ struct Sources<'a> {
     processes: Option<&'a WorldClient>,
     kubernetes: Option<&'a Kubernetes>,
     hosts: Option<&'a Hosts>,
+    compose: Option<&'a Compose>,
 }
 
 impl Sources<'_> {
@@ -293,6 +307,9 @@ impl Sources<'_> {
             TrafficSource::Process => Arc::new(ForwarderTraffic::new(self.processes()?)),
             TrafficSource::Kubernetes => Arc::new(self.kubernetes.map(Kubernetes::traffic).ok_or_else(|| {
                 format!("targets.{}: only a fleet of kind kubernetes has a Service that sends it requests.", self.name)
+            })?),
+            TrafficSource::Compose => Arc::new(self.compose.map(Compose::by_name).ok_or_else(|| {
+                format!("targets.{}: only a fleet of kind compose is a service whose name is resolved.", self.name)
             })?),
             TrafficSource::Haproxy => {
                 let haproxy = self.haproxy.cloned().ok_or_else(|| self.missing("haproxy"))?;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use scalebot_adapters::ledger::{SqliteLedger, Storage};
@@ -11,9 +12,13 @@ use scalebot_commands::ports::{
 };
 use scalebot_commands::units::{Epoch, OperationId};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::posting::Posting;
 use crate::system::System;
+
+/// How long the log may take to be closed.
+pub(crate) const CLOSED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The operational log, which this process alone writes.
 pub(crate) struct Log {
@@ -65,6 +70,14 @@ impl Log {
     /// In words, when the log cannot be read.
     pub(crate) async fn unfinished(&self) -> Result<Vec<ClaimHeld>, String> {
         self.ledger.claims().await.map_err(|error| error.to_string())
+    }
+
+    /// Closes it. What is being written is written to its end, unless that takes longer than [`CLOSED_WITHIN`]: then it
+    /// is there as a whole or not at all, as after a kill.
+    pub(crate) async fn close(&self) {
+        if timeout(CLOSED_WITHIN, self.ledger.close()).await.is_err() {
+            tracing::warn!("the log could not be closed in time; it is complete all the same");
+        }
     }
 
     /// Everything that an operation on that target talks to.
@@ -132,6 +145,36 @@ mod tests {
     use sqlx::sqlite::SqliteConnectOptions;
 
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_being_written_as_it_is_closed_is_written_to_its_end_and_announced() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ledger.db");
+        let announced = Arc::new(AtomicU64::new(0));
+        let log = Log::take_over(&file, {
+            let announced = Arc::clone(&announced);
+            move |event| announced.store(event.seq, Ordering::SeqCst)
+        });
+        let log = log.await.unwrap();
+        let mut other = SqliteConnectOptions::new().filename(&file).connect().await.unwrap();
+        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+        // Whoever appended is told to stop while that waits for the file, and drops it.
+        let draft = Draft {
+            operation: None,
+            op_seq: 0,
+            epoch: log.epoch,
+            at: log.clock.now(),
+            kind: Kind::CommandRefused,
+            body: "{}".to_owned(),
+            claim: Claim::Keep,
+        };
+        assert!(futures::FutureExt::now_or_never(log.writer.append(draft)).is_none());
+        let (_, rolled_back) = tokio::join!(log.close(), sqlx::raw_sql("ROLLBACK").execute(&mut other));
+        rolled_back.unwrap();
+        assert_eq!(announced.load(Ordering::SeqCst), 1);
+        let found: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM event").fetch_one(&mut other).await.unwrap();
+        assert_eq!(found, 1);
+    }
 
     #[tokio::test]
     async fn what_the_log_cannot_take_is_told_and_what_it_refuses_is_not() {

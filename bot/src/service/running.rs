@@ -24,7 +24,7 @@ use super::front::{Front, Left};
 use super::watch::Watch;
 use super::{Service, UnderWay};
 use crate::reception::Reply;
-use crate::stop;
+use crate::stop::{Asked, Stop};
 
 /// Between two signs of life.
 const SIGN_EVERY: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ const SIGN_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// Somebody asked for it.
-    Asked(stop::Asked),
+    Asked(Asked),
     /// Somebody asked for it in chat, or the one operation that it was to carry on has ended.
     Done,
     /// Another process has taken over.
@@ -78,7 +78,7 @@ impl<'a> Running<'a> {
     }
 
     /// Carries on what is unfinished, and then whatever people ask for, until the process is to stop.
-    pub(crate) async fn run(mut self, unfinished: Vec<ClaimHeld>) -> End {
+    pub(crate) async fn run(mut self, unfinished: Vec<ClaimHeld>, stop: &Stop) -> End {
         let (door, mut orders) = Door::new(self.carried.clone(), self.service.names().to_vec());
         let front = self.front;
         let mut serving = std::pin::pin!(front.serve(Arc::new(door)));
@@ -96,7 +96,7 @@ impl<'a> Running<'a> {
             this.begin(&mut operations, held.target, held.operation);
         }
         let mut answering = FuturesUnordered::new();
-        let mut stopped = std::pin::pin!(stop::requested());
+        let mut stopped = std::pin::pin!(stop.requested());
         let mut sign = tokio::time::interval(SIGN_EVERY);
         loop {
             tokio::select! {
@@ -135,12 +135,12 @@ impl<'a> Running<'a> {
     }
 
     /// Carries that operation on, and nothing else.
-    pub(crate) async fn only(self, held: ClaimHeld) -> (End, Option<Ended>) {
+    pub(crate) async fn only(self, held: ClaimHeld, stop: &Stop) -> (End, Option<Ended>) {
         let mut operations = Operations::new();
         self.begin(&mut operations, held.target, held.operation);
         tokio::select! {
             biased;
-            asked = stop::requested() => (End::Asked(asked), None),
+            asked = stop.requested() => (End::Asked(asked), None),
             ended = operations.next() => match ended {
                 Some((_, ended)) => (End::Done, Some(ended)),
                 None => (End::Done, None),

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::Log;
 use super::watch::Seat;
 use crate::state_dir::StateDir;
-use crate::stop::{self, Asked};
+use crate::stop::{Asked, Stop};
 use crate::storage;
 
 /// Between two looks whether somebody leads, or whether the log can be reached.
@@ -41,9 +41,10 @@ pub(crate) async fn until_leading(
     dir: &StateDir,
     seat: &Seat,
     waits: bool,
+    stop: &Stop,
     seen: impl Fn(&Event) + Send + Sync + 'static,
 ) -> Result<Log, NotLeading> {
-    let mut stopped = std::pin::pin!(stop::requested());
+    let mut stopped = std::pin::pin!(stop.requested());
     let (seen, appended) = (Arc::new(seen), Arc::new(Notify::new()));
     let hook = {
         let appended = Arc::clone(&appended);

@@ -61,7 +61,11 @@ impl Service {
 
     /// The log gave no answer. It may be on record all the same, and then somebody has to carry it out.
     async fn opened_after_all(&self, fleet: &Fleet, error: &LedgerError, under_way: &[UnderWay]) -> Reply {
-        let mut claims = self.log.ledger.claims().await.unwrap_or_default();
+        let Ok(mut claims) = self.log.ledger.claims().await else {
+            return Reply::Refused(format!(
+                "{error}.\nWhether it was recorded is not known. Look at /scale status before you ask again."
+            ));
+        };
         claims.retain(|held| held.target == fleet.ports.target.name);
         let is_carried = |held: &ClaimHeld| under_way.iter().any(|ours| ours.operation == held.operation);
         match claims.into_iter().find(|held| !is_carried(held)) {
@@ -69,7 +73,9 @@ impl Service {
                 let text = format!("{error}\nOperation {} is on record and is carried out.", operation.short());
                 Reply::Opened { operation, text }
             }
-            None => Reply::Refused(error.to_string()),
+            None => Reply::Refused(format!(
+                "{error}.\nNothing was done, since it could not be recorded. Ask again once that is put right."
+            )),
         }
     }
 

@@ -20,6 +20,7 @@ use super::front::{Front, Left};
 use super::watch::{Observed, Watch};
 use super::*;
 use crate::reception::{Reception, Reply};
+use crate::stop::Stop;
 use crate::system::System;
 use crate::testing::{Manner, Stage, halted};
 
@@ -140,7 +141,7 @@ impl Home {
         let carried = Carried::default();
         let watch = Watch::new(&service, &chat, &carried, Arc::new(Observed::new(Arc::new(System::new()))));
         let running = Running::new(&service, &*chat, carried, watch);
-        let end = Box::pin(running.run(unfinished)).await;
+        let end = Box::pin(running.run(unfinished, &Stop::listen())).await;
         let events = ledger.events_after(0, 10_000).await.unwrap();
         service.leave().await;
         ledger.close().await;

@@ -36,9 +36,6 @@ use crate::measures::Beats;
 /// How long the log may take for one look.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// How many events are read at a time to find out how far the log reaches.
-const STRIDE: u32 = 1_000;
-
 /// How many escalations are looked at, the last ones, and how many events of what became of them.
 const ESCALATIONS: u32 = 200;
 const AFTERWARDS: u32 = 1_000;
@@ -252,7 +249,7 @@ impl Watched {
         }
         let mut log = LogFigures { readable: claims.is_ok(), ..LogFigures::default() };
         if log.readable {
-            log.head = bounded(self.head()).await.ok();
+            log.head = bounded(self.ledger.latest_place()).await.ok();
             let posted = bounded(self.ledger.position()).await.ok().map(|(posted, _)| posted);
             log.unposted = log.head.zip(posted).map(|(head, posted)| head.saturating_sub(posted));
             log.unposted_oldest = match posted {
@@ -281,16 +278,6 @@ impl Watched {
         let may_be_silent = policy.map_or(Duration::ZERO, longest_step) + SLACK;
         let stalled = !is_carried || events.is_empty() || parked(&events).is_some() || silent > may_be_silent;
         UnderWay { silent, stalled }
-    }
-
-    /// How far the log reaches. What this process did not append itself is counted once.
-    async fn head(&self) -> Result<u64, LedgerError> {
-        loop {
-            let known = self.observed.head();
-            let further = self.ledger.events_after(known, STRIDE).await?;
-            let Some(last) = further.last() else { return Ok(known) };
-            self.observed.reaches(last.seq);
-        }
     }
 
     /// How old the oldest event after that one is; zero where there is none.

@@ -16,7 +16,7 @@ use super::front::{Front, Left};
 use super::watch::Watch;
 use super::{End, Service};
 use crate::reception::{Reception, Reply};
-use crate::stop;
+use crate::stop::Stop;
 
 /// How long one look at the channel may take.
 const LOOK: Duration = Duration::from_secs(40);
@@ -37,8 +37,9 @@ pub(crate) async fn until_witnessed(
     front: &dyn Front,
     watch: &Watch,
     option: &str,
+    stop: &Stop,
 ) -> Result<(), End> {
-    let mut stopped = std::pin::pin!(stop::requested());
+    let mut stopped = std::pin::pin!(stop.requested());
     let first = tokio::select! {
         biased;
         asked = &mut stopped => return Err(End::Asked(asked)),
@@ -68,7 +69,7 @@ pub(crate) async fn until_witnessed(
         tracing::error!("{text}");
         watch.hold(Some(text.clone()));
         held.say(text);
-        let again = Instant::now() + pause;
+        let mut again = std::pin::pin!(look_at(Instant::now() + pause, service));
         pause = (pause * 2).min(AGAIN_AT_MOST);
         loop {
             tokio::select! {
@@ -80,8 +81,8 @@ pub(crate) async fn until_witnessed(
                     Left::Failed(why) => End::NoFront(why),
                 }),
                 // What a person has to decide does not change by looking again.
-                () = sleep_until(again), if matches!(why, Looked::Unknown(_)) => {
-                    why = look(service).await;
+                looked = &mut again, if matches!(why, Looked::Unknown(_)) => {
+                    why = looked;
                     break;
                 }
             }
@@ -109,6 +110,12 @@ enum Looked {
     Agrees,
     Gap(Gap),
     Unknown(String),
+}
+
+/// Looks at that time.
+async fn look_at(then: Instant, service: &Service) -> Looked {
+    sleep_until(then).await;
+    look(service).await
 }
 
 async fn look(service: &Service) -> Looked {

@@ -6,6 +6,7 @@
 
 mod golden;
 mod newer;
+mod tampered;
 
 use scalebot_commands::event::Proof;
 use scalebot_commands::supervisor::Ended;

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use super::precheck::ADVISORY;
 use super::{Card, Row, Tone, change, sentence};
 use crate::approval::BoundHalt;
 use crate::context::Context;
+use crate::ports::Precondition;
 use crate::request::Requested;
 use crate::steps::escalate::{Condition, Escalated, Severity};
 use crate::steps::permit::{Asked, Decided, Verdict};
@@ -22,6 +24,9 @@ pub fn asking(cx: &Context<'_>, asked: &Asked, left: Duration) -> Card {
     // Rounded up: what is new has all of its time left.
     let minutes = Millis::from(Duration::from_secs(left.as_secs() + u64::from(left.subsec_nanos() > 0)));
     card = card.line(format!("The count to go back to, should it make things worse: {}.", asked.bound.rollback_to));
+    if cx.ports.target.fleet.precondition() == Precondition::Advisory {
+        card = card.line(ADVISORY);
+    }
     card = card.line(match asked.quorum {
         0 | 1 => format!("Decide within {minutes}: one ✅ approves it, one ❌ rejects it."),
         quorum => format!("Decide within {minutes}: {quorum} ✅ approve it, one ❌ rejects it."),

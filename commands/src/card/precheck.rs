@@ -3,10 +3,14 @@
 use super::{Card, Row, Tone, change, sentence};
 use crate::checks::{Check, Decision, Follows, Status};
 use crate::context::Context;
+use crate::ports::Precondition;
 use crate::steps::precheck::Prechecked;
 
 /// Said last where nothing was done, and where nothing is done yet.
 pub(super) const UNCHANGED: &str = "Nothing was changed.";
+/// Said where the orchestrator does not hold to the precondition itself.
+pub(super) const ADVISORY: &str = "The count is looked at right before it is changed, not in the same step: what somebody else \
+                                   does in that second is not refused, only seen afterwards.";
 pub(super) const UNTIL_APPROVED: &str = "Nothing is changed until a governance lead has approved it.";
 
 /// The card of a finished precheck.
@@ -26,6 +30,10 @@ pub fn precheck(cx: &Context<'_>, found: &Prechecked) -> Card {
         card = card.lines(remarks(&found.checks));
     }
     card = card.lines(cx.ports.target.dashboards.iter().map(|url| format!("Dashboard: {url}")));
+    let is_advisory = found.plan.as_ref().is_some_and(|plan| plan.precondition == Precondition::Advisory);
+    if is_advisory && matches!(found.decision, Decision::Proceed | Decision::Approval) {
+        card = card.line(ADVISORY);
+    }
     card = match found.decision {
         Decision::Refused | Decision::Failed => card.line(UNCHANGED),
         Decision::Approval => card.line(UNTIL_APPROVED),

@@ -307,3 +307,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_this_process_said_is_due_in_time_wherever_the_wall_clock_was_set_to_before_it_saw_it() {
+    for jump in [-7200, 7200] {
+        let (clocks, mut log, mut watch) = (Clocks::default(), Log::default(), Watch::of(Epoch(1)));
+        log.raise(&clocks, Severity::High);
+        clocks.jump(jump);
+        assert_eq!(told(&tick(&mut log, &mut watch, &clocks, &rules())), [], "{jump}");
+        clocks.pass(15 * 60 - 1);
+        assert_eq!(told(&tick(&mut log, &mut watch, &clocks, &rules())), [], "{jump}");
+        clocks.pass(1);
+        assert_eq!(told(&tick(&mut log, &mut watch, &clocks, &rules())), [(2, Role::SystemArchitect)], "{jump}");
+    }
+}

@@ -377,6 +377,12 @@ impl Journal<'_> {
         self.unanswered.iter().any(|one| one.answered == answered && one.subject == subject)
     }
 
+    /// Whether the log goes on with what became, after all, of an earlier request with answers of that kind about that subject.
+    pub(crate) fn goes_on_with_found(&self, answered: Kind, subject: &str) -> bool {
+        let last = self.unanswered.iter().rev().find(|one| one.answered == answered && one.subject == subject);
+        last.is_some_and(|one| self.next_key() == Some(one.found_key()))
+    }
+
     /// What the log holds of that.
     fn settled_earlier<E: Effect>(&mut self, effect: &E) -> Result<Option<Effected<E::Intent>>, Interrupted> {
         let Some((key, intent)) = self.last_unanswered(effect)? else { return Ok(None) };
@@ -435,6 +441,9 @@ impl Journal<'_> {
                 break (read_at, intent);
             }
         };
+        if mutated!(ActFirst) {
+            let _ = effect.act(&intent, Fence { operation: &self.operation, epoch: self.epoch }).await;
+        }
         let kind = intent.kind();
         let intended_at = self.record_as(kind, E::Intent::VERSION, key, &intent, Claim::Keep).await?;
 
@@ -495,6 +504,9 @@ impl Journal<'_> {
         key: &str,
         body: Answered,
     ) -> Result<Recorded<Answered>, Interrupted> {
+        if mutated!(AnswerUnwritten) {
+            return Ok(Recorded { body, op_seq: self.length(), at: self.world.now() });
+        }
         let answer_key = format!("{key}/answer");
         let at = self.record_as(effect.answered(), Answered::VERSION, &answer_key, &body, Claim::Keep).await?;
         Ok(Recorded { body, op_seq: self.length(), at })

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::approval::{Ballot, Vote};
 use crate::event::{Event, Kind};
+use crate::mutation::mutated;
 use crate::units::{Person, Timestamp};
 
 /// What comes from people while an operation runs.
@@ -194,7 +195,7 @@ impl Heard {
 
     /// Whether the wall clock went back after that event of the operation.
     pub fn clock_jumped_after(&self, op_seq: u64) -> bool {
-        self.1.load(Ordering::SeqCst) > op_seq
+        self.1.load(Ordering::SeqCst) > op_seq && !mutated!(JumpVoidsNothing)
     }
 
     /// Whether that signal stands at that place of the operation.

@@ -9,6 +9,9 @@ use crate::request::escaped;
 /// What can be done about whatever another version wrote.
 pub(crate) const BY_ITS_OWN: &str = "the version of scalebot that wrote it can carry the operation on";
 
+/// The longest account of what is wrong that is repeated, in characters.
+const DETAIL: usize = 200;
+
 /// The longest name of something unknown that is repeated, in characters.
 const NAME: usize = 60;
 
@@ -39,6 +42,8 @@ pub(super) fn of_unknown_kind(event: &Event) -> Interrupted {
 
 /// It is not what any version writes.
 pub(super) fn damaged(event: &Event, detail: &dyn Display) -> Interrupted {
+    // A reader's words repeat what it found, which may be anything.
+    let detail = escaped(&detail.to_string(), DETAIL);
     Interrupted::Parked { reason: format!("event {} cannot be read by this version ({detail})", event.seq) }
 }
 

@@ -1,5 +1,7 @@
 //! The fleet: how many instances there are, which, and how their number is changed.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +44,12 @@ pub trait Fleet: Send + Sync {
 
     /// How many more instances the place can hold, up to `wanted` more, and what runs out first.
     async fn headroom(&self, wanted: Replicas) -> Result<Headroom, PortError>;
+
+    /// How long an order may take at most, where that is longer than one look at an outside system: where no orchestrator
+    /// takes it and carries it out by itself.
+    fn order_takes(&self) -> Option<Duration> {
+        None
+    }
 
     /// Whether the orchestrator itself refuses a change whose precondition no longer holds.
     fn precondition(&self) -> Precondition;
@@ -113,7 +121,7 @@ pub struct FleetState {
     pub identity: String,
     /// How many instances are wanted, as the orchestrator has it.
     pub wanted: Replicas,
-    /// Grows with every change of the wanted count, whoever makes it.
+    /// Another with every change of the wanted count, whoever makes it; it grows where the orchestrator counts them.
     pub generation: u64,
     /// Changes with every change of anything; a change that names an old one is refused.
     pub version: String,

@@ -335,7 +335,7 @@ async fn out(
         return Ok(());
     }
     let key = drain::key("back/", instance);
-    if !drain::is_by_order(cx, journal, &key).await {
+    if !drain::is_by_order(cx, journal, &key, instance).await {
         stopping.out.push(instance.clone());
         stopping.until_ended.push(instance.clone());
         return Ok(());
@@ -397,8 +397,8 @@ fn changed_since(trouble: &Trouble, fleet: &FleetState) -> Option<String> {
 struct Return<'a> {
     cx: &'a Context<'a>,
     trouble: &'a Trouble,
-    /// Who gets no requests: nobody else is ended.
-    out: &'a [InstanceId],
+    /// Who gets no requests, and who of them because they were taken out: nobody else is ended.
+    stopping: &'a Stopping,
 }
 
 impl Return<'_> {
@@ -417,6 +417,20 @@ impl Return<'_> {
         }
         new.sort_by_key(|instance| !self.trouble.culprits.contains(&instance.id));
         new.into_iter().take(too_many).map(|instance| instance.id.clone()).collect()
+    }
+
+    /// Nobody of them was let have requests again since they were taken out. Who lags behind gets some all the same, and has
+    /// been waited for.
+    async fn still_out(&self, instances: &[InstanceId]) -> Result<(), Stop> {
+        let taken = |instance: &InstanceId| instances.contains(instance) && self.stopping.taken.contains(instance);
+        if !instances.iter().any(taken) {
+            return Ok(());
+        }
+        let routed = self.cx.routed_within(self.cx.policy.time.guard).await.map_err(guard::unseen)?;
+        match routed.iter().find(|routed| routed.receives && !routed.drained && taken(&routed.instance)) {
+            None => Ok(()),
+            Some(again) => Err(Stop::Changed(format!("somebody else lets {} have requests again", again.instance))),
+        }
     }
 }
 
@@ -439,14 +453,16 @@ impl Effect for Return<'_> {
             let what = "there are fewer new instances than the count is too high by, and no old one is ended";
             return Err(Stop::Changed(what.to_owned()));
         }
-        if let Some(late) = instances.iter().find(|instance| !self.out.contains(instance)).filter(|_| !mutated!(EndOld))
+        if let Some(late) =
+            instances.iter().find(|instance| !self.stopping.out.contains(instance)).filter(|_| !mutated!(EndOld))
         {
             return Err(Stop::Changed(format!("{late} is new since, and may get requests")));
         }
+        self.still_out(&instances).await?;
         Ok(RollingBack {
             identity: fleet.identity,
             from: fleet.wanted,
-            to: plan.rollback_to,
+            to: Replicas(plan.rollback_to.0 + u32::from(mutated!(WrongWayBack))),
             generation: fleet.generation,
             version: fleet.version,
             instances,
@@ -457,7 +473,7 @@ impl Effect for Return<'_> {
         let RollingBack { identity, from, to, version, instances, .. } = intent.clone();
         let operation = self.cx.operation.clone();
         let fleet = &self.cx.ports.target.fleet;
-        let (world, limit, place) = (&*self.cx.ports.world, self.cx.policy.time.look, fleet.describe());
+        let (world, limit, place) = (&*self.cx.ports.world, self.cx.order_limit(), fleet.describe());
         let answer = if instances.is_empty() {
             let order = ScaleOrder { identity, from, to, version, operation };
             within(world, limit, &place, fleet.scale(&order, fence)).await?
@@ -512,7 +528,7 @@ pub async fn to_known_good(
             return not_back(cx, journal, trouble, &stopping, &why).await;
         }
     }
-    match journal.effect("back/scale", &Return { cx, trouble, out: &stopping.out }).await? {
+    match journal.effect("back/scale", &Return { cx, trouble, stopping: &stopping }).await? {
         Effected::Done(intent, at) => journal.step("back/wait", |_| until_back(cx, trouble, &intent, at)).await,
         otherwise => {
             stopping.may_be_ending = matches!(otherwise, Effected::Unknown(_));
@@ -533,7 +549,7 @@ async fn not_back(
     let mut without: Vec<&str> = trouble.culprits.iter().map(InstanceId::as_str).collect();
     let mut stuck: Vec<&str> = Vec::new();
     // A request to end them whose answer was lost may still arrive: then nobody may be sent requests.
-    let ending = stopping.may_be_ending || journal.may_still_arrive(&Return { cx, trouble, out: &stopping.out });
+    let ending = stopping.may_be_ending || journal.may_still_arrive(&Return { cx, trouble, stopping });
     for instance in stopping.taken.iter().filter(|instance| !trouble.culprits.contains(instance)) {
         if ending {
             without.push(instance.as_str());

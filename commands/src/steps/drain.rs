@@ -185,10 +185,15 @@ impl Effect for Route<'_> {
 
 /// Whether new requests to an instance are stopped by an order, which is the effect of that key. Where the log goes on it
 /// tells; else the balancer. What cannot be told is tried by order, which fails where there is none.
-pub(super) async fn is_by_order(cx: &Context<'_>, journal: &Journal<'_>, key: &str) -> bool {
+pub(super) async fn is_by_order(cx: &Context<'_>, journal: &Journal<'_>, key: &str, instance: &InstanceId) -> bool {
     match journal.may_take(key) {
-        // A guard may have stopped it before anything was announced.
-        Some(was_taken) => was_taken || journal.may_take(&format!("{key}/stopped")) == Some(true),
+        // A guard may have stopped it before anything was announced; and then an order of an earlier round, whose answer was
+        // lost, may have been found to be done.
+        Some(was_taken) => {
+            was_taken
+                || journal.may_take(&format!("{key}/stopped")) == Some(true)
+                || journal.goes_on_with_found(Kind::DrainingAnswered, instance.as_str())
+        }
         None => !matches!(cx.draining().await, Ok(Draining::AsItEnds { .. })),
     }
 }

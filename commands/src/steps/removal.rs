@@ -40,11 +40,14 @@ pub struct Kept {
     state: Option<String>,
     /// Whether it is in another state than before.
     is_not_as_before: bool,
+    /// Whether it may have been ended all the same.
+    may_be_ended: bool,
 }
 
 impl Kept {
     fn failed(why: impl Into<String>) -> Self {
-        Self { stop: None, outcome: Outcome::Failed, why: why.into(), state: None, is_not_as_before: false }
+        let (outcome, why) = (Outcome::Failed, why.into());
+        Self { stop: None, outcome, why, state: None, is_not_as_before: false, may_be_ended: false }
     }
 
     fn stopped(stop: Stop) -> Self {
@@ -54,7 +57,7 @@ impl Kept {
             Stop::Gone(_) | Stop::Unknown(_) => Outcome::Failed,
         };
         let why = stop.why().to_owned();
-        Self { stop: Some(stop), outcome, why, state: None, is_not_as_before: false }
+        Self { stop: Some(stop), outcome, why, state: None, is_not_as_before: false, may_be_ended: false }
     }
 
     /// Of an effect that was not done, or of which that is not known.
@@ -103,7 +106,9 @@ impl Gone {
             _ => None,
         };
         let plan = Plan { from: known_good.unwrap_or(plan.from), ..plan.clone() };
-        let mut ending = if self.instances.is_empty() {
+        let mut ending = if self.instances.is_empty() && kept.may_be_ended {
+            Ending::after_the_change(kept.outcome, &plan, in_lines(lines)).left_half_done()
+        } else if self.instances.is_empty() {
             lines.push("No instance was ended.".to_owned());
             Ending::before_any_change(kept.outcome, Some(plan), in_lines(lines))
         } else {
@@ -189,7 +194,7 @@ pub async fn of_next(
     let guard = Guard { cx, plan, permit, removed, begun: !removed.is_empty() };
 
     // Step 2: Drain Instance
-    let by_order = drain::is_by_order(cx, journal, &drain::key(&prefix, instance)).await;
+    let by_order = drain::is_by_order(cx, journal, &drain::key(&prefix, instance), instance).await;
     let was = if by_order { Was::TakenOut } else { Was::LeftIn };
     let last = if by_order {
         let since = match drain::out_of_the_balancer(journal, &prefix, guard, instance).await? {
@@ -224,6 +229,7 @@ pub async fn of_next(
         // Whether it is ending is not known, so it gets no requests that it might not answer.
         Effected::Unknown(why) => {
             let mut kept = Kept::failed(format!("it is not known whether {instance} was told to end: {why}"));
+            kept.may_be_ended = true;
             kept.state = Some(match was {
                 Was::TakenOut => format!("{instance} gets no requests. Look at the fleet before you ask again"),
                 Was::LeftIn => "Look at the fleet before you ask again".to_owned(),
@@ -271,7 +277,11 @@ async fn put_back(
     }
     kept.state = Some(match drain::put_back(cx, journal, prefix, instance).await? {
         PutBack::Done => format!("{instance} gets requests again"),
-        PutBack::Gone(how) => format!("{how}, so it gets no requests"),
+        PutBack::Gone(how) => {
+            // One that has failed may come to itself again, and would still get none.
+            kept.is_not_as_before = true;
+            format!("{how}, so it gets no requests")
+        }
         PutBack::Unknown(why) => {
             kept.is_not_as_before = true;
             format!("{instance} may still get no requests: {why}. Put it back into the balancer")

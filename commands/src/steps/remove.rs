@@ -138,7 +138,7 @@ impl Effect for End<'_> {
             operation: cx.operation.clone(),
         };
         let fleet = &cx.ports.target.fleet;
-        let limit = cx.policy.time.look;
+        let limit = cx.order_limit();
         let answer = within(&*cx.ports.world, limit, &fleet.describe(), fleet.remove(&order, fence)).await?;
         Ok(answer.into())
     }

@@ -123,8 +123,7 @@ impl Effect for SetCount<'_> {
             operation: cx.operation.clone(),
         };
         let fleet = &cx.ports.target.fleet;
-        let answer =
-            within(&*cx.ports.world, cx.policy.time.look, &fleet.describe(), fleet.scale(&order, fence)).await?;
+        let answer = within(&*cx.ports.world, cx.order_limit(), &fleet.describe(), fleet.scale(&order, fence)).await?;
         Ok(answer.into())
     }
 

@@ -3,12 +3,16 @@
 
 use std::path::Path;
 
-use scalebot_adapters::ledger::SqliteLedger;
+use scalebot_adapters::ledger::postgres::Settings;
+use scalebot_adapters::ledger::{PostgresLedger, SqliteLedger, Storage as _, Taken};
 use scalebot_commands::event::{Claim, Draft, Event, Hash, Kind};
 use scalebot_commands::ports::Ledger as _;
 use scalebot_commands::units::{Epoch, OperationId, TargetName, Timestamp};
+use scalebot_tests::services::postgres::Postgres;
+use secrecy::SecretString;
+use sqlx::query::Query;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _, Database, Encode, PgConnection, SqliteConnection, Type};
 
 use super::measure::in_turns;
 use super::table::{Aim, Row, Table, time};
@@ -43,6 +47,51 @@ pub(crate) async fn measure(table: &mut Table) {
     .unwrap();
     measured(table, directory.path(), &mut plain, "the same into a table without further indexes").await;
     plain.close().await.unwrap();
+    on_a_server(table).await;
+}
+
+/// The same on PostgreSQL, where the lease is looked after as well.
+async fn on_a_server(table: &mut Table) {
+    let server = Postgres::new();
+    let ledger = PostgresLedger::open(&Settings::new(SecretString::from(server.administrator()))).await.unwrap();
+    let Taken::Ours(epoch) = ledger.lead("the bench").await.unwrap() else { panic!("somebody else leads") };
+    let mut bare = PgConnection::connect(&server.administrator()).await.unwrap();
+    let schema = "CREATE SCHEMA bare; CREATE TABLE bare.event (seq BIGINT PRIMARY KEY, at TEXT NOT NULL, operation TEXT, op_seq BIGINT \
+                  NOT NULL, epoch BIGINT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, prev TEXT NOT NULL, hash TEXT NOT \
+                  NULL); CREATE UNIQUE INDEX ON bare.event (operation, op_seq); CREATE INDEX ON bare.event (kind, seq); \
+                  SET search_path = bare";
+    sqlx::raw_sql(schema).execute(&mut bare).await.unwrap();
+    let (mut appended, mut inserted, mut prev) = (0, 0, Hash::GENESIS);
+    let pair = in_turns(
+        ROUNDS,
+        async || {
+            for _ in 0..EVENTS {
+                appended += 1;
+                let event = ledger.append(draft(appended, epoch)).await.unwrap();
+                assert_eq!(event.seq, appended);
+            }
+        },
+        async || {
+            for _ in 0..EVENTS {
+                inserted += 1;
+                let event = Event::place(&draft(inserted, epoch), inserted, prev);
+                prev = event.hash;
+                let mut transaction = bare.begin().await.unwrap();
+                bound(sqlx::query(INSERT), &event).execute(&mut *transaction).await.unwrap();
+                transaction.commit().await.unwrap();
+            }
+        },
+    )
+    .await
+    .each(EVENTS);
+    ledger.close().await;
+    table.add(Row {
+        measure: "appending one event on PostgreSQL".to_owned(),
+        figure: time(pair.ours),
+        compared: format!("one INSERT of the same row in a transaction of its own: {}", time(pair.yardstick)),
+        ratio: Some(pair.ratio),
+        aim: Aim::Ratio(1.5),
+    });
 }
 
 async fn measured(table: &mut Table, directory: &Path, bare: &mut SqliteConnection, what: &str) {
@@ -105,21 +154,28 @@ async fn connection(file: &Path) -> SqliteConnection {
 
 async fn insert(conn: &mut SqliteConnection, event: &Event) {
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    sqlx::query(
-        "INSERT INTO event (seq, at, operation, op_seq, epoch, kind, body, prev, hash) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-    )
-    .bind(i64::try_from(event.seq).unwrap())
-    .bind(&event.at)
-    .bind(event.operation.as_ref().map(OperationId::as_str))
-    .bind(i64::try_from(event.op_seq).unwrap())
-    .bind(i64::try_from(event.epoch.0).unwrap())
-    .bind(&event.kind)
-    .bind(&event.body)
-    .bind(event.prev.to_string())
-    .bind(event.hash.to_string())
-    .execute(&mut *transaction)
-    .await
-    .unwrap();
+    bound(sqlx::query(INSERT), event).execute(&mut *transaction).await.unwrap();
     transaction.commit().await.unwrap();
+}
+
+const INSERT: &str = "INSERT INTO event (seq, at, operation, op_seq, epoch, kind, body, prev, hash) \
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+
+/// The statement with the event's values.
+fn bound<'q, D: Database>(statement: Query<'q, D, D::Arguments>, event: &Event) -> Query<'q, D, D::Arguments>
+where
+    i64: Encode<'q, D> + Type<D>,
+    String: Encode<'q, D> + Type<D>,
+    Option<String>: Encode<'q, D>,
+{
+    statement
+        .bind(i64::try_from(event.seq).unwrap())
+        .bind(event.at.clone())
+        .bind(event.operation.as_ref().map(ToString::to_string))
+        .bind(i64::try_from(event.op_seq).unwrap())
+        .bind(i64::try_from(event.epoch.0).unwrap())
+        .bind(event.kind.clone())
+        .bind(event.body.clone())
+        .bind(event.prev.to_string())
+        .bind(event.hash.to_string())
 }

@@ -32,7 +32,7 @@ pub(crate) const ALONE: &str = "--audit";
 pub(crate) async fn measure(table: &mut Table) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("ledger.sqlite");
-    let head = generate(&file).await;
+    let head = generate(&file, EVENTS).await;
     let pair = in_turns(
         ROUNDS,
         async || {
@@ -120,8 +120,8 @@ async fn read_and_hash(file: &Path) -> Hash {
     last
 }
 
-/// Writes the events straight into the file; returns the last one's hash.
-async fn generate(file: &Path) -> Hash {
+/// Writes so many events straight into the file; returns the last one's hash.
+pub(crate) async fn generate(file: &Path, events: u64) -> Hash {
     let ledger = SqliteLedger::open(file).await.unwrap();
     ledger.take_over().await.unwrap();
     ledger.close().await;
@@ -129,14 +129,14 @@ async fn generate(file: &Path) -> Hash {
     let options = SqliteConnectOptions::new().filename(file).synchronous(SqliteSynchronous::Off);
     let mut conn = options.disable_statement_logging().connect().await.unwrap();
     let (mut prev, at) = (Hash::GENESIS, Timestamp::now());
-    for first in (1..=EVENTS).step_by(usize::try_from(BATCH).unwrap()) {
-        let mut events = Vec::new();
-        for seq in first..(first + BATCH).min(EVENTS + 1) {
+    for first in (1..=events).step_by(usize::try_from(BATCH).unwrap()) {
+        let mut placed = Vec::new();
+        for seq in first..(first + BATCH).min(events + 1) {
             let event = Event::place(&draft(seq, at), seq, prev);
             prev = event.hash;
-            events.push(event);
+            placed.push(event);
         }
-        insert(&mut conn, &events).await;
+        insert(&mut conn, &placed).await;
     }
     conn.close().await.unwrap();
     prev

@@ -12,6 +12,7 @@ mod audit;
 mod checks;
 mod drawing;
 mod fleet;
+mod grown;
 mod measure;
 mod parse;
 mod program;
@@ -65,6 +66,9 @@ async fn everything(only: Option<&str>) -> Table {
     }
     if wanted("program") {
         program::measure(&mut table).await;
+    }
+    if wanted("grown") {
+        grown::measure(&mut table).await;
     }
     if wanted("answering") {
         answering::measure(&mut table).await;

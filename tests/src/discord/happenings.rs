@@ -13,6 +13,7 @@ use super::shape;
 use super::world::{
     Asking, Attachment, Channel, Interaction, Message, NONCE_WINDOW, Pinged, Reaction, Revision, Thread, World,
 };
+use crate::secrets::PLANTED;
 
 impl World {
     /// Posts a message. Where a nonce is to be enforced and a message of the same author and nonce is young enough,
@@ -327,7 +328,7 @@ impl World {
     pub(crate) fn ask(&mut self, asked: Asking) -> Snowflake {
         let id = self.next_id();
         let random: String = std::iter::repeat_with(fastrand::alphanumeric).take(120).collect();
-        let token = format!("aW50ZXJhY3Rpb246{id}{random}");
+        let token = format!("aW50ZXJhY3Rpb246{PLANTED}{id}{random}");
         let mut body = shape::interaction(self, id, &token, &asked);
         body["data"] = asked.data;
         let interaction = Interaction {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::body::{File, Media};
+use crate::secrets;
 
 /// One request and what was answered.
 #[derive(Clone, Debug)]
@@ -38,6 +39,13 @@ impl Request {
     /// The method and the route, as a test names them: `PUT /guilds/{guild_id}`.
     pub fn name(&self) -> String {
         format!("{} {}", self.method, self.route.unwrap_or(&self.path))
+    }
+
+    /// Whether that word was sent: in the JSON, in a file, or behind the path.
+    pub fn says(&self, word: &str) -> bool {
+        let parameters = self.query.iter().any(|(_, value)| value.contains(word));
+        let files = self.files.iter().any(|file| secrets::says(&file.bytes, word));
+        parameters || files || self.body.to_string().contains(word)
     }
 }
 

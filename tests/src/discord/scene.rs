@@ -85,7 +85,7 @@ impl Scene {
         Self {
             guild: "Archon 72".to_owned(),
             bot: "scalebot".to_owned(),
-            token: "MTA0MjQyNDI0MjQyNDI0MjQyNA.double.of-a-token-that-nobody-has".to_owned(),
+            token: "MTA0MjQyNDI0MjQyNDI0MjQyNA.hidden-in-discord.of-a-token-that-nobody-has".to_owned(),
             bot_permissions: BOT,
             roles: Vec::new(),
             people: Vec::new(),

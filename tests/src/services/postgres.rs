@@ -15,7 +15,7 @@ use super::{Launch, Running, give, is_root, on_free_port, program, run};
 const USER: &str = "postgres";
 
 /// The superuser's password.
-const PASSWORD: &str = "a superuser of a test";
+const PASSWORD: &str = "hidden-in-a superuser";
 
 /// A PostgreSQL server with nothing in it.
 #[derive(Debug)]
@@ -169,6 +169,11 @@ impl Postgres {
         let mut connection = self.superuser().await;
         sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&mut connection).await.unwrap();
     }
+}
+
+/// A program that comes with it, such as `pg_dump`.
+pub fn tool(name: &str) -> Command {
+    Command::new(binary(name))
 }
 
 fn binary(name: &str) -> PathBuf {

@@ -21,10 +21,10 @@ use super::{Launch, Running, give, on_free_port, program};
 pub const JOB: &str = "archon72";
 
 /// The password that one with credentials takes.
-pub const PASSWORD: &str = "hidden";
+pub const PASSWORD: &str = "hidden-in-prometheus";
 
 /// That password as Prometheus keeps it.
-const BCRYPT: &str = "$2b$04$YHgBVp1lYxi/3d1e6o8XeupsJRmiMNWoOvpuairp/sN8DXyoCHB/u";
+const BCRYPT: &str = "$2b$04$YHgBVp1lYxi/3d1e6o8XeeQkFilxdqDVe8Ydmi.ZznBLftRCzCf9.";
 
 /// Whoever the Debian package brings.
 const USER: &str = "prometheus";

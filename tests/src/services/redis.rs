@@ -11,7 +11,7 @@ use super::{Launch, Running, give, on_free_port, program};
 const USER: &str = "redis";
 
 /// The password of the user who may do everything.
-const PASSWORD: &str = "an-administrator-of-a-test";
+const PASSWORD: &str = "hidden-in-an-administrator";
 
 /// A Redis server with nothing in it.
 #[derive(Debug)]

@@ -35,6 +35,13 @@ async fn told_to_pause_the_count_is_not_set_until_people_are_reached_again() {
     assert!(kinds(&events).iter().all(|kind| kind != "scaling"), "{:?}", kinds(&events));
     assert_eq!(service.processes("drill-instance").len(), 4);
 
+    // Told to stop it waits for nobody: neither while an operation is held back, nor while it waits for its witness.
+    assert_eq!(serving.stop(), Some(0));
+    let serving = service.start();
+    serving.until_it_says("Nothing is carried out yet: the log channel cannot be read");
+    assert_eq!(serving.stop(), Some(0));
+    let serving = service.start();
+
     discord.bring_back();
     let events = service.until("finished", 1);
     assert_eq!(only(&events, "finished")["outcome"], "completed", "{:?}", kinds(&events));

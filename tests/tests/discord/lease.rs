@@ -1,12 +1,18 @@
 //! Several processes on one configuration, their log in PostgreSQL: one leads, the others wait.
 
+use std::time::Duration;
+
 use scalebot_tests::binary::{kill, of_kind, only};
+use scalebot_tests::changes::until;
 use scalebot_tests::discord::{Asked, Discord};
 use scalebot_tests::run::{Service, Serving};
 use scalebot_tests::services::postgres::Postgres;
 use serde_json::{Value, json};
 
 use super::setting::{NO_PROPOSALS, said, told_once_and_in_order, until_told};
+
+/// On a machine that is busy with others.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Two processes that may lead, their fleet, and what is around them. What stands first is ended first.
 struct Pair {
@@ -39,7 +45,14 @@ impl Pair {
     /// The second one waits for the first.
     fn second_waits(&mut self) {
         let serving = self.services[1].start();
-        serving.until_it_says(&format!("Standby: process {} on ", self.serving[0].as_ref().unwrap().pid()));
+        let leader = format!("Standby: process {} on ", self.serving[0].as_ref().unwrap().pid());
+        serving.until_it_says(&leader);
+        // It has said so; one that was stopped before may have said the same.
+        let service = &self.services[1];
+        let waits = until(service.home.path(), PATIENCE, || {
+            service.http("/ready").filter(|answer| answer.contains("Standby: process "))
+        });
+        assert!(waits.is_some(), "{}", serving.said());
         self.serving[1] = Some(serving);
     }
 
@@ -79,6 +92,9 @@ impl Pair {
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_leader_is_killed_whoever_waits_carries_on_what_was_under_way() {
     let mut pair = Pair::led("5s").await;
+    pair.second_waits();
+    // One that waits leaves when it is told to.
+    assert_eq!(pair.serving[1].take().unwrap().stop(), Some(0));
     pair.second_waits();
     let waiting = &pair.services[1];
     let (health, ready) = (waiting.http("/health").unwrap(), waiting.http("/ready").unwrap());

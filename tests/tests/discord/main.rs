@@ -6,6 +6,7 @@
 
 mod approval;
 mod asked;
+mod attached;
 mod away;
 mod check;
 mod deleted;

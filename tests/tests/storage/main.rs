@@ -326,9 +326,11 @@ async fn what_was_changed_from_outside_is_found(place: Place) {
 
 async fn a_long_log_is_read_to_its_end_in_its_order(place: Place) {
     let (ledger, epoch) = place.led().await;
+    assert_eq!(ledger.latest_place().await, Ok(0));
     // More than one page of what is read at a time.
     for _ in 0..2_345 {
         ledger.append(note(epoch)).await.unwrap();
     }
     assert_eq!(prove(&whole(&ledger).await).0, 2_345);
+    assert_eq!(ledger.latest_place().await, Ok(2_345));
 }

@@ -10,7 +10,7 @@ use scalebot_commands::event::Event;
 use scalebot_commands::ports::{AppendError, Ledger as _};
 use scalebot_commands::units::Epoch;
 use scalebot_tests::services::certificates::Authority;
-use scalebot_tests::services::postgres::Postgres;
+use scalebot_tests::services::postgres::{Postgres, tool};
 use scalebot_tests::services::trouble::Trouble;
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection as _};
@@ -149,6 +149,46 @@ async fn a_server_that_restarts_is_found_again_and_loses_nothing() {
     server.start_again();
     ledger.append(draft("op-a", 3, epoch)).await.unwrap();
     assert_eq!(ledger.events_after(0, 10).await.unwrap().len(), 3);
+}
+
+/// Runs a program that comes with the server, as whoever follows the README does.
+fn run(program: &str, arguments: &[&str]) {
+    let output = tool(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_dump_that_is_made_while_it_is_written_to_is_whole_and_is_gone_on_with_once_it_is_put_back() {
+    let server = Postgres::new();
+    let settings = at(&server);
+    let (ledger, epoch) = led(&settings, "process 1 on alpha").await;
+    ledger.append(requested("op-a", epoch)).await.unwrap();
+    let ledger = Arc::new(ledger);
+    let writing = tokio::spawn({
+        let ledger = Arc::clone(&ledger);
+        async move {
+            for op_seq in 2..=60 {
+                ledger.append(draft("op-a", op_seq, epoch)).await.unwrap();
+            }
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let dump = folder.path().join("scalebot.dump");
+    let (dump, url, schema) = (dump.to_str().unwrap(), url(&settings), &settings.schema);
+    run("pg_dump", &["--format=custom", &format!("--schema={schema}"), &format!("--file={dump}"), &url]);
+    writing.await.unwrap();
+    let written = ledger.events_after(0, 100).await.unwrap();
+    ledger.close().await;
+
+    run("psql", &[&url, "--command", &format!("ALTER SCHEMA {schema} RENAME TO {schema}_aside")]);
+    run("pg_restore", &[&format!("--dbname={url}"), dump]);
+    let (restored, next) = led(&settings, "process 2 on alpha").await;
+    let events = restored.events_after(0, 100).await.unwrap();
+    assert!(!events.is_empty() && written.starts_with(&events), "{} of {}", events.len(), written.len());
+    assert_eq!(prove(&events).0, events.len() as u64);
+    assert_eq!(restored.claims().await.unwrap().len(), 1);
+    let last = events.len() as u64;
+    assert_eq!(restored.append(draft("op-a", last + 1, next)).await.unwrap().seq, last + 1);
 }
 
 #[tokio::test]

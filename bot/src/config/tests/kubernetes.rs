@@ -101,7 +101,7 @@ fn what_only_a_fleet_of_processes_has_is_refused_with_another_kind() {
     ");
     insta::assert_snapshot!(said("halt.sources = []\ntraffic = \"process\""), @r"
     scalebot.toml, line 5:
-    targets.api.traffic: process is what a fleet of kind process has, and this one is of another kind; name kubernetes or haproxy, or leave it out.
+    targets.api.traffic: process is what a fleet of kind process has, and this one is of another kind; name haproxy, or leave it out for what comes with the fleet.
     ");
     let other = read(&LEAST.replace("sources = []", "sources = []\ntraffic = \"kubernetes\"")).unwrap_err();
     insta::assert_snapshot!(other, @r"

@@ -4,19 +4,15 @@ use scalebot_commands::card::Card;
 use scalebot_commands::event::Hash;
 use scalebot_commands::ports::Slot;
 use scalebot_commands::units::{OperationId, Timestamp};
-use serenity::all::{CreateAttachment, RoleId};
+use serenity::all::RoleId;
 use sha2::{Digest as _, Sha256};
 
 use super::placed::Entry;
-use super::{Shared, spot, texts_of};
+use super::{Shared, attached, spot, texts_of};
 use crate::chart;
 use crate::discord::drawing::{self, Picture, View};
 use crate::discord::rest::Posted;
 use crate::discord::wire::ReadBack;
-
-/// How much of what instances wrote is attached: files, and the end of each in bytes.
-const LOGS: usize = 5;
-const LOG: usize = 512 << 10;
 
 /// Draws a card of an operation. `request` is the digest of what was asked there before, `notify` the role that is told.
 pub(super) async fn card(
@@ -36,18 +32,10 @@ pub(super) async fn card(
     let view = View { names: &names, now, tag: Some(&tag), presses, notify, picture: picture.as_ref() };
     let mut drawn = drawing::card(card, &view);
     if slot == Slot::Summary && shared.settings.attach_instance_logs {
-        let files = logs(shared, operation).await;
+        let files = attached::logs(shared.logs.as_deref(), operation).await;
         drawing::attach(&mut drawn, files);
     }
     drawn
-}
-
-/// The ends of what instances wrote, where they were kept.
-async fn logs(shared: &Shared, operation: &OperationId) -> Vec<CreateAttachment> {
-    let Some(folder) = &shared.logs else { return Vec::new() };
-    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
-    let folder = folder.join(operation.as_str().chars().map(plain).collect::<String>());
-    tokio::task::spawn_blocking(move || read_logs(&folder)).await.unwrap_or_default()
 }
 
 /// When an operation began, as its identifier tells.
@@ -128,26 +116,4 @@ async fn picture(card: &Card) -> Option<Picture> {
             None
         }
     }
-}
-
-fn read_logs(folder: &std::path::Path) -> Vec<CreateAttachment> {
-    use std::io::{Read as _, Seek as _, SeekFrom};
-    let Ok(found) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut paths: Vec<_> = found.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
-    paths.sort();
-    let end_of = |path: std::path::PathBuf| {
-        let mut file = std::fs::File::open(&path).ok()?;
-        let length = file.metadata().ok()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(LOG as u64))).ok()?;
-        let mut bytes = Vec::new();
-        file.take(LOG as u64).read_to_end(&mut bytes).ok()?;
-        let name = path
-            .file_name()?
-            .to_string_lossy()
-            .replace(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c), "_");
-        let name: String = name.chars().take(80).collect();
-        let shows = format!("The end of what {name} holds");
-        Some(CreateAttachment::bytes(bytes, name).description(shows))
-    };
-    paths.into_iter().take(LOGS).filter_map(end_of).collect()
 }

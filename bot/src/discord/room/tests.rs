@@ -75,8 +75,8 @@ async fn the_channel_gets_the_verdicts_and_the_thread_the_detail() {
 #[tokio::test]
 async fn what_instances_wrote_is_attached_only_where_configuration_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    let logs = folder.path().join(operation().as_str());
-    std::fs::create_dir(&logs).unwrap();
+    let logs = folder.path().join("api/logs").join(operation().as_str());
+    std::fs::create_dir_all(&logs).unwrap();
     std::fs::write(logs.join("api-5.log"), "panicked").unwrap();
     let summary = cards(|_| ()).await.pop().unwrap();
     for attached in [false, true] {

@@ -147,8 +147,6 @@ pub(crate) struct Observed {
     clock: Arc<dyn World>,
     counts: Mutex<Counts>,
     steps: BTreeMap<&'static str, Histogram>,
-    /// The last event's place in the log; 0 for none seen.
-    head: AtomicU64,
     /// When the last event was appended, in milliseconds since 1970; 0 for never.
     last: AtomicU64,
     failures: AtomicU64,
@@ -208,7 +206,6 @@ impl Observed {
             clock,
             counts: Mutex::new(counts),
             steps: STEPS.iter().map(|(_, step)| (*step, Histogram::new(&STEP_BOUNDS))).collect(),
-            head: AtomicU64::new(0),
             last: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         }
@@ -216,7 +213,6 @@ impl Observed {
 
     /// An event was appended.
     pub(crate) fn see(&self, event: &Event) {
-        self.reaches(event.seq);
         self.last.store(u64::try_from(self.clock.now().as_millisecond()).unwrap_or(0), Ordering::Relaxed);
         let mut counts = self.counts();
         counts.appended += 1;
@@ -248,16 +244,6 @@ impl Observed {
     /// The log could not take an event.
     pub(crate) fn could_not_append(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The log reaches to that event.
-    pub(super) fn reaches(&self, seq: u64) {
-        self.head.fetch_max(seq, Ordering::Relaxed);
-    }
-
-    /// How far the log is known to reach.
-    pub(super) fn head(&self) -> u64 {
-        self.head.load(Ordering::Relaxed)
     }
 
     /// Everything until now.

@@ -2,20 +2,26 @@
 //! and not the line that a person is to change; so the text itself is looked through, and whatever could be read in two
 //! ways is refused in words.
 
+use std::path::Path;
+
 use scalebot_commands::request::{escaped, quoted};
+use tokio::io::AsyncReadExt as _;
+
+/// The largest file that is read, in bytes.
+const LARGEST: u64 = 1 << 20;
 
 /// How much of a line is repeated, in characters.
 const SHOWN: usize = 120;
 
 /// A line that says a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub(crate) struct Line {
     /// Which line it is, counted from one.
-    pub(super) number: usize,
+    pub(crate) number: usize,
     /// The line as it stands there.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// What it says.
-    pub(super) count: u32,
+    pub(crate) count: u32,
 }
 
 /// A key with a value or with keys beneath it.
@@ -33,7 +39,7 @@ struct Entry<'a> {
 ///
 /// # Errors
 /// In words, when there is none, or more than one, or it cannot be read for certain.
-pub(super) fn line(text: &str, key: &str, kind: &str, name: &str) -> Result<Line, String> {
+pub(crate) fn line(text: &str, key: &str, kind: &str, name: &str) -> Result<Line, String> {
     let wanted: Vec<&str> = key.split('.').collect();
     if wanted.iter().any(|part| part.is_empty()) {
         return Err(format!("{} is no key: write it from the top, with dots between", quoted(key)));
@@ -74,6 +80,52 @@ pub(super) fn line(text: &str, key: &str, kind: &str, name: &str) -> Result<Line
         }
         [one, two, ..] => Err(format!("lines {} and {} both say how many instances", one.number, two.number)),
     }
+}
+
+/// Every line at which a key from the top has a value or keys beneath it, by its number and as it stands there.
+///
+/// # Errors
+/// In words, when that cannot be read for certain.
+pub(crate) fn standing(text: &str, key: &[&str]) -> Result<Vec<(usize, String)>, String> {
+    let mut found = Vec::new();
+    for document in documents(text) {
+        let entries = entries(&document)?;
+        if let Some(around) = entries.iter().find(|entry| hides(entry, key)) {
+            let key = key.join(".");
+            return Err(format!(
+                "line {} may hold {} in a way that cannot be read for certain: write it in lines of its own",
+                around.number,
+                quoted(&key)
+            ));
+        }
+        let here = entries.iter().filter(|entry| entry.path.iter().eq(key));
+        found.extend(here.map(|entry| (entry.number, escaped(entry.text.trim_end(), SHOWN))));
+    }
+    Ok(found)
+}
+
+/// The number that a line says after its colon; `None` where it says something else.
+pub(crate) fn number(line: &str) -> Option<u32> {
+    plain(split(line.trim_start())?.1)?.parse().ok()
+}
+
+/// A file as a whole, where it is one, is text and is not too large.
+///
+/// # Errors
+/// In words, when it is not.
+pub(crate) async fn contents(file: &Path) -> Result<String, String> {
+    let unread = |error: std::io::Error| format!("it cannot be read: {error}");
+    let opened = tokio::fs::File::open(file).await.map_err(unread)?;
+    // A pipe or a device would be waited on.
+    if !opened.metadata().await.map_err(unread)?.is_file() {
+        return Err("it is no file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    opened.take(LARGEST + 1).read_to_end(&mut bytes).await.map_err(unread)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(format!("it is larger than {} MiB", LARGEST >> 20));
+    }
+    String::from_utf8(bytes).map_err(|_| "it is no text".to_owned())
 }
 
 /// The numbered lines of each document.

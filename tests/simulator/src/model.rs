@@ -6,10 +6,14 @@ use std::task::Waker;
 use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
+use jiff::SignedDuration;
+use scalebot_commands::approval::{Ballot, Standing};
+use scalebot_commands::event::Draft;
 use scalebot_commands::journal::{Signal, Signals};
-use scalebot_commands::policy::{Policy, TakeBack};
+use scalebot_commands::policy::{Policy, TakeBack, Trigger};
 use scalebot_commands::ports::{
-    HaltReading, HoldOrder, OrderAnswer, Post, ReleaseOrder, RemoveOrder, RouteOrder, ScaleOrder,
+    FleetState, HaltOrder, HaltReading, HoldOrder, OrderAnswer, Post, ReleaseOrder, RemoveOrder, Role, RouteOrder,
+    ScaleOrder,
 };
 use scalebot_commands::request::Request;
 use scalebot_commands::units::{OperationId, Person, Timestamp};
@@ -23,16 +27,28 @@ use super::steering::SimSteering;
 /// What happens in the world at a moment, whatever the bot does.
 #[derive(Clone, Debug)]
 pub(super) enum Happening {
-    /// A bot is started.
-    Start,
+    /// A bot is started on that machine.
+    Start(usize),
     /// The bot is killed.
     Kill,
     /// Another bot is started although the old one lives on: a zombie from then on.
     Usurp,
     /// That zombie ends at last.
     Bury(usize),
-    /// Somebody types a command.
-    Command(Request, Person),
+    /// A process that stood still goes on.
+    Thaw(usize),
+    /// The wall clock of that machine is set by so many milliseconds.
+    Jump(usize, i64),
+    /// The chat system tells the bot nothing for so long. What was said meanwhile is told then.
+    Deaf(Duration),
+    /// That person is given the roles that they have, or loses all.
+    Roles(&'static str, bool),
+    /// What a process had given up is written to the log after all.
+    Append(usize, Box<Draft>),
+    /// What a process had given up is posted after all.
+    Post(Box<Post>),
+    /// Somebody says something that is no signal to an operation.
+    Say(Word),
     /// Somebody sends a signal to an operation; to the one under way where none is named.
     Signal(Option<OperationId>, Signal),
     /// That halt source says halted from now on, or no longer.
@@ -41,6 +57,8 @@ pub(super) enum Happening {
     Others(i32),
     /// The fleet is replaced by another of the same name.
     Replace,
+    /// Somebody lets an instance have requests again that was taken out.
+    LetIn,
     /// That instance becomes ready, fails, or is not ready for a while.
     Instance(String, scalebot_commands::ports::InstanceState),
     /// A request to scale arrives at the orchestrator.
@@ -55,12 +73,31 @@ pub(super) enum Happening {
     Calm,
 }
 
+/// What somebody says to the bot.
+#[derive(Clone, Debug)]
+pub(super) enum Word {
+    /// A command.
+    Command(Request, Person),
+    /// That they see to what is open.
+    Acknowledge(Person),
+    /// That what is proposed is to be done.
+    Start(Person),
+    /// That it is not.
+    Dismiss(Person),
+}
+
 /// A process of the bot, as the world sees it.
 pub(super) struct Process {
     pub(super) alive: bool,
+    /// It is stopped, and nothing of it goes on until it thaws.
+    pub(super) frozen: bool,
+    /// When it last went on after that.
+    pub(super) thawed: Duration,
+    /// The machine that it runs on: whose wall clock it has.
+    pub(super) host: usize,
     /// Something was called that kills it.
     pub(super) doomed: bool,
-    pub(super) commands: UnboundedSender<(Request, Person)>,
+    pub(super) words: UnboundedSender<Word>,
     pub(super) inboxes: BTreeMap<OperationId, Signals>,
 }
 
@@ -72,6 +109,7 @@ pub(super) enum Ordered {
     Route(RouteOrder),
     Hold(HoldOrder),
     Release(ReleaseOrder),
+    Halt(HaltOrder),
 }
 
 impl Ordered {
@@ -83,12 +121,13 @@ impl Ordered {
             Self::Route(order) => &order.operation,
             Self::Hold(order) => &order.operation,
             Self::Release(order) => &order.operation,
+            Self::Halt(order) => &order.operation,
         }
     }
 
-    /// Whether it only changes who gets requests.
-    pub(super) fn is_routing(&self) -> bool {
-        matches!(self, Self::Route(_))
+    /// Whether it is taken whatever has changed since: a load balancer does not compare and swap, nor does a halt.
+    pub(super) fn is_unconditional(&self) -> bool {
+        matches!(self, Self::Route(_) | Self::Halt(_))
     }
 
     /// Whether it is about who else steers, and leaves the fleet itself as it is.
@@ -106,6 +145,7 @@ impl std::fmt::Display for Ordered {
             Self::Route(order) => write!(f, "{} out", order.instance),
             Self::Hold(order) => write!(f, "{} held", order.hold.name),
             Self::Release(order) => write!(f, "{} released", order.held.name),
+            Self::Halt(_) => write!(f, "the halt"),
         }
     }
 }
@@ -113,15 +153,50 @@ impl std::fmt::Display for Ordered {
 /// An order on its way.
 pub(super) struct InFlight {
     pub(super) process: usize,
+    pub(super) left: Duration,
     pub(super) order: Ordered,
     pub(super) answer: Option<OrderAnswer>,
-    pub(super) landed: bool,
 }
 
 /// What one seed's chat holds.
 pub(super) struct People {
     /// Whether somebody watches the console.
     pub(super) attended: bool,
+    /// Who has lost their roles, and since when.
+    pub(super) revoked: BTreeMap<&'static str, Duration>,
+    /// Until when the bot is told nothing of what they say.
+    pub(super) deaf_until: Duration,
+    /// Since when it is not.
+    pub(super) deaf_since: Duration,
+    /// What is asked of them, by operation and digest, the newest last.
+    pub(super) asked: Vec<(OperationId, String)>,
+    /// The marks that they made.
+    pub(super) marks: Vec<(OperationId, Ballot)>,
+}
+
+/// Who has which roles, as long as they are not taken from them. Whoever leads is a person, except for one.
+pub(super) const LEADS: [&str; 4] = ["lead", "lead2", "chief", "robot"];
+pub(super) const OPERATORS: [&str; 2] = ["operator", "chief"];
+pub(super) const ARCHITECT: &str = "architect";
+
+impl People {
+    /// Whether somebody holds a role that makes marks count, and is a person; `since` when they have lost it, else.
+    pub(super) fn may_decide(&self, name: &str) -> Result<(), Option<Duration>> {
+        if !LEADS.contains(&name) || name == "robot" {
+            return Err(None);
+        }
+        self.revoked.get(name).map_or(Ok(()), |since| Err(Some(*since)))
+    }
+
+    pub(super) fn standing(&self, name: &str, role: Role) -> Standing {
+        let holds_role = !self.revoked.contains_key(name)
+            && match role {
+                Role::GovernanceLead => LEADS.contains(&name),
+                Role::Operator => OPERATORS.contains(&name),
+                Role::InfrastructureTeam | Role::SystemArchitect => name == ARCHITECT,
+            };
+        Standing { is_person: name != "robot", holds_role }
+    }
 }
 
 /// One source of truth about the halt.
@@ -129,6 +204,20 @@ pub(super) struct SimHalt {
     pub(super) reading: HaltReading,
     /// Since when it says so, in virtual time.
     pub(super) since: Duration,
+    /// Everything that it ever said, with since when.
+    past: Vec<(Duration, HaltReading)>,
+}
+
+impl SimHalt {
+    pub(super) fn says(&mut self, now: Duration, reading: HaltReading) {
+        self.past.push((now, reading.clone()));
+        (self.reading, self.since) = (reading, now);
+    }
+
+    /// What it said then.
+    pub(super) fn as_of(&self, moment: Duration) -> &HaltReading {
+        self.past.iter().rev().find(|(since, _)| *since <= moment).map_or(&self.reading, |(_, reading)| reading)
+    }
 }
 
 /// Everything in a run.
@@ -137,13 +226,24 @@ pub(super) struct Model {
     pub(super) dice: fastrand::Rng,
     pub(super) weather: Weather,
     pub(super) calm: bool,
+    pub(super) calm_since: Duration,
+    /// When a clock was last set, or a process began or went on.
+    pub(super) last_disturbed: Duration,
     pub(super) policy: Policy,
     pub(super) agenda: BTreeMap<(Duration, u64), Happening>,
     pub(super) timers: BTreeMap<(Duration, u64), Waker>,
     serial: u64,
     pub(super) book: Book,
     pub(super) fleet: SimFleet,
+    /// The fleet as it was, with since when.
+    past: Vec<(Duration, FleetState)>,
     pub(super) steering: SimSteering,
+    /// By how many milliseconds each machine's wall clock is ahead.
+    pub(super) ahead: [i64; 2],
+    /// Whether the bot does its duty beside operations in this seed: it costs as much as they do.
+    pub(super) does_duty: bool,
+    /// Whether what a plan begins with waits until people are reached.
+    pub(super) holds_back: bool,
     pub(super) in_flight: Vec<InFlight>,
     pub(super) halts: Vec<SimHalt>,
     pub(super) people: People,
@@ -153,7 +253,8 @@ pub(super) struct Model {
     pub(super) channel: Vec<(Duration, Post)>,
     pub(super) processes: Vec<Process>,
     pub(super) judge: Judge,
-    pub(super) trace: Vec<String>,
+    /// What happened, where somebody wants to read it.
+    pub(super) trace: Option<Vec<String>>,
     pub(super) tally: BTreeMap<&'static str, u64>,
 }
 
@@ -165,7 +266,7 @@ pub(super) fn lock(shared: &Shared) -> MutexGuard<'_, Model> {
 }
 
 impl Model {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, traced: bool) -> Self {
         let mut dice = fastrand::Rng::with_seed(seed);
         let weather = Weather::draw(&mut dice);
         let mut policy = Policy::rehearsal(Duration::from_secs(100));
@@ -176,8 +277,22 @@ impl Model {
             1 => TakeBack::Never,
             _ => TakeBack::Automatic,
         };
+        policy.approval.quorum = if dice.u8(..5) == 0 { 2 } else { 1 };
+        policy.approval.requester_may = dice.u8(..10) == 0;
+        policy.triggers.every = Duration::from_secs(20);
+        policy.escalation.critical_again = Duration::from_mins(2);
+        policy.escalation.high = Duration::from_mins(1);
+        policy.triggers.by_itself = if dice.bool() { vec![Trigger::Latency] } else { Vec::new() };
+        let does_duty = dice.u8(..5) == 0;
         let fleet = SimFleet::draw(&mut dice);
-        let people = People { attended: dice.u8(..100) < 50 };
+        let people = People {
+            attended: dice.u8(..100) < 50,
+            revoked: BTreeMap::new(),
+            deaf_until: Duration::ZERO,
+            deaf_since: Duration::ZERO,
+            asked: Vec::new(),
+            marks: Vec::new(),
+        };
         let declared = dice.bool().then_some(fleet.wanted);
         let clear = HaltReading { halted: false, since: None, reason: None, cleared_at: None };
         let halts = vec![clear.clone(), clear];
@@ -186,21 +301,34 @@ impl Model {
             dice,
             weather,
             calm: false,
+            calm_since: Duration::ZERO,
+            last_disturbed: Duration::ZERO,
             policy,
             agenda: BTreeMap::new(),
             timers: BTreeMap::new(),
             serial: 0,
             book: Book::default(),
+            past: vec![(Duration::ZERO, fleet.state())],
             fleet,
+            ahead: [0, 0],
+            does_duty,
+            holds_back: seed.is_multiple_of(3),
             steering: SimSteering::draw(seed),
             in_flight: Vec::new(),
-            halts: halts.into_iter().map(|reading| SimHalt { reading, since: Duration::ZERO }).collect(),
+            halts: halts
+                .into_iter()
+                .map(|reading| SimHalt {
+                    past: vec![(Duration::ZERO, reading.clone())],
+                    reading,
+                    since: Duration::ZERO,
+                })
+                .collect(),
             people,
             declared,
             channel: Vec::new(),
             processes: Vec::new(),
             judge: Judge::default(),
-            trace: Vec::new(),
+            trace: traced.then(Vec::new),
             tally: BTreeMap::new(),
         }
     }
@@ -226,8 +354,33 @@ impl Model {
         self.at(self.now + length, happening);
     }
 
-    pub(super) fn note(&mut self, who: &str, what: &str) {
-        self.trace.push(format!("{:>9.3}  {who:<6} {what}", self.now.as_secs_f64()));
+    /// The wall clock of a process's machine.
+    pub(super) fn wall_of(&self, process: usize) -> Timestamp {
+        let host = self.processes.get(process).map_or(0, |process| process.host);
+        self.wall() + SignedDuration::from_millis(self.ahead[host])
+    }
+
+    /// Something of the fleet is otherwise from now on.
+    pub(super) fn fleet_changed(&mut self) {
+        self.past.push((self.now, self.fleet.state()));
+    }
+
+    /// The fleet as it was then.
+    pub(super) fn fleet_as_of(&self, moment: Duration) -> FleetState {
+        let then = self.past.iter().rev().find(|(since, _)| *since <= moment);
+        then.or(self.past.first()).map_or_else(|| self.fleet.state(), |(_, state)| state.clone())
+    }
+
+    pub(super) fn note(&mut self, who: &str, what: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:>9.3}  {who:<6} {}", self.now.as_secs_f64(), what()));
+        }
+    }
+
+    pub(super) fn note_of(&mut self, process: usize, what: impl FnOnce() -> String) {
+        if self.trace.is_some() {
+            self.note(&format!("p{process}"), what);
+        }
     }
 
     pub(super) fn count(&mut self, what: &'static str) {

@@ -5,23 +5,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
-use scalebot_commands::approval::Standing;
-use scalebot_commands::card::Card;
-use scalebot_commands::event::{Draft, Event, Hash, Kind};
+use scalebot_commands::event::{Event, Hash, Kind};
 use scalebot_commands::figures::{BACKEND_BOUNDS_MS, Histogram, InstanceLoad, Load};
 use scalebot_commands::journal::Fence;
 use scalebot_commands::ports::{
-    Announced, AppendError, Chain, ChainLink, ClaimHeld, ComplexityBudget, Declared, DisruptionBudget, Documents,
-    EarlyWarning, Fleet, FleetState, Governance, HaltOrder, HaltReading, HaltSource, Headroom, Held, HoldOrder,
-    Instance, InstanceState, Ledger, LedgerError, LogChannel, Metrics, NamedCheck, OrderAnswer, Pool, PoolBudget,
-    PortError, Ports, Post, Posts, Precondition, Probe, Readiness, ReleaseOrder, RemoveOrder, Role, Room, RouteOrder,
-    Routed, Samples, ScaleOrder, Slot, Steering, Target, Traffic, Work, World,
+    Chain, ChainLink, ComplexityBudget, Declared, DisruptionBudget, EarlyWarning, Fleet, FleetState, Governance,
+    HaltOrder, HaltReading, HaltSource, Headroom, Held, HoldOrder, Instance, InstanceState, Metrics, NamedCheck,
+    OrderAnswer, Pool, PoolBudget, PortError, Ports, Precondition, Probe, Readiness, ReleaseOrder, RemoveOrder,
+    RouteOrder, Routed, ScaleOrder, Steering, Target, Traffic, Work, World,
 };
-use scalebot_commands::units::{
-    Epoch, InstanceId, Millis, OperationId, Person, Replicas, TargetName, Timestamp, elapsed,
-};
+use scalebot_commands::units::{Epoch, InstanceId, Millis, OperationId, Replicas, TargetName, Timestamp, elapsed};
 
 use super::gate::{Fate, Lost, Way};
+use super::judge::HaltRead;
 use super::model::{Happening, InFlight, Model, Ordered, Shared, lock};
 
 /// What one process calls the world through.
@@ -60,16 +56,8 @@ impl Port {
         }
     }
 
-    async fn ask<T>(&self, what: &'static str, read: impl FnOnce(&mut Model) -> T) -> Result<T, PortError> {
+    pub(super) async fn ask<T>(&self, what: &'static str, read: impl FnOnce(&mut Model) -> T) -> Result<T, PortError> {
         self.call(what, read).await.map_err(|lost| lost.port(what))
-    }
-
-    async fn log<T>(
-        &self,
-        what: &'static str,
-        done: impl FnOnce(&mut Model) -> Result<T, LedgerError>,
-    ) -> Result<T, LedgerError> {
-        self.call(what, done).await.map_err(Lost::ledger)?
     }
 }
 
@@ -80,8 +68,8 @@ impl Port {
         let late = {
             let mut model = lock(&self.sim);
             let often = model.weather.late;
-            // A balancer does not compare and swap: what comes late there cannot be told from what is wanted.
-            !order.is_routing() && way == Way::Answered && !model.calm && model.chance(often)
+            // What comes late there cannot be told from what is wanted.
+            !order.is_unconditional() && way == Way::Answered && !model.calm && model.chance(often)
         };
         if late {
             way = Way::Silent;
@@ -91,19 +79,23 @@ impl Port {
         // The request leaves now; from here on nothing that happens to the caller holds it back.
         let ticket = {
             let mut model = lock(&self.sim);
-            let wrong = model.judge_act(self.process, &order, &fence);
-            model.judge.violations.extend(wrong);
+            model.judge_act(self.process, &order, &fence);
             let ticket = model.in_flight.len();
-            let (routing, steering) = (order.is_routing(), order.is_steering());
-            let flight = InFlight { process: self.process, order, answer: None, landed: false };
+            let (unconditional, steering) = (order.is_unconditional(), order.is_steering());
+            let flight = InFlight { process: self.process, left: model.now, order, answer: None };
             model.in_flight.push(flight);
-            if !routing && !model.calm && model.chance(25) {
+            if !unconditional && !model.calm && model.chance(25) {
                 // Something of what it is about changes just then, and the order no longer fits.
-                if steering { model.steering.touched() } else { model.fleet.touched() }
+                if steering {
+                    model.steering.touched();
+                } else {
+                    model.fleet.touched();
+                    model.fleet_changed();
+                }
             }
             let arrives = model.now + before;
             match way {
-                Way::Unreachable | Way::DiesBefore | Way::Silent if !late => model.in_flight[ticket].landed = true,
+                Way::Unreachable | Way::DiesBefore | Way::Silent if !late => {}
                 _ if late => {
                     model.count("request lands late");
                     let longest = if model.dice.bool() { 7_000 } else { 60_000 };
@@ -112,7 +104,7 @@ impl Port {
                 }
                 _ => model.at(arrives, Happening::Land(ticket)),
             }
-            if !routing && !model.calm && model.chance(30) {
+            if !unconditional && !model.calm && model.chance(30) {
                 model.count("request lands twice");
                 let later = model.between(0, 20_000);
                 model.at(arrives + later, Happening::Land(ticket));
@@ -130,7 +122,7 @@ impl Port {
 
 impl World for Port {
     fn now(&self) -> Timestamp {
-        lock(&self.sim).wall()
+        lock(&self.sim).wall_of(self.process)
     }
     fn monotonic(&self) -> Duration {
         lock(&self.sim).now
@@ -151,8 +143,9 @@ impl Fleet for Port {
     async fn observe(&self) -> Result<FleetState, PortError> {
         let index = lock(&self.sim).judge.looks(self.process);
         self.ask("fleet.observe", |model| {
-            model.judge.saw(self.process, index, model.now);
-            model.fleet.state()
+            let as_of = self.shown(model, Duration::from_secs(6));
+            model.judge.saw(self.process, index, model.now, as_of);
+            model.fleet_as_of(as_of)
         })
         .await
     }
@@ -242,14 +235,17 @@ impl Traffic for Port {
 impl Metrics for Port {
     async fn load(&self, since: Timestamp) -> Result<Load, PortError> {
         self.ask("metrics.load", |model| {
-            let window = elapsed(since, model.wall());
+            // Asked by the bot's clock, and answered by another.
+            let window = elapsed(since, model.wall()).min(Duration::from_hours(1));
             let requests = window.as_secs() * 10;
-            let ready = model.fleet.instances.iter().filter(|one| one.shown.state == InstanceState::Ready);
+            let as_of = self.shown(model, Duration::from_secs(10));
+            let fleet = model.fleet_as_of(as_of);
+            let ready = fleet.instances.iter().filter(|one| one.state == InstanceState::Ready);
             let instances = ready.map(|one| {
                 let mut latency = Histogram::empty(&BACKEND_BOUNDS_MS);
                 latency.counts[if model.fleet.busy { 6 } else { 3 }] = requests;
                 InstanceLoad {
-                    instance: one.shown.id.clone(),
+                    instance: one.id.clone(),
                     requests,
                     errors: 0,
                     latency,
@@ -277,11 +273,14 @@ impl HaltSource for HaltPort {
         {
             let mut model = lock(&port.sim);
             let now = model.now;
-            model.judge.read_halt(port.process, *number, now);
+            model.judge.read_halt(port.process, *number, HaltRead { at: now, as_of: now, said: None });
         }
         port.ask("halt.read", |model| {
-            model.judge.read_halt(port.process, *number, model.now);
-            model.halts[*number].reading.clone()
+            let as_of = port.shown(model, Duration::from_secs(6));
+            let reading = model.halts[*number].as_of(as_of).clone();
+            let read = HaltRead { at: model.now, as_of, said: Some((reading.halted, reading.since)) };
+            model.judge.read_halt(port.process, *number, read);
+            reading
         })
         .await
     }
@@ -351,12 +350,8 @@ impl Governance for Port {
         self.ask("governance.complexity", |_| within).await
     }
 
-    async fn halt(&self, _: &HaltOrder, _: Fence<'_>) -> Result<OrderAnswer, PortError> {
-        self.ask("governance.halt", |model| {
-            (0..2).for_each(|source| model.halt(source, true));
-            OrderAnswer::Done
-        })
-        .await
+    async fn halt(&self, order: &HaltOrder, fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
+        self.send("governance.halt", Ordered::Halt(order.clone()), fence).await
     }
 }
 
@@ -383,169 +378,6 @@ impl Pool for Port {
 
     fn name(&self) -> String {
         "simulated connections".to_owned()
-    }
-}
-
-#[async_trait]
-impl Ledger for Port {
-    async fn append(&self, draft: Draft) -> Result<Event, AppendError> {
-        let who = format!("p{}", self.process);
-        let appended = self.call("ledger.append", |model| {
-            let appended = model.book.append(&draft);
-            match &appended {
-                Ok(event) => {
-                    let operation = event.operation.as_ref().map_or("-", OperationId::short);
-                    let body: String = event.body.chars().take(160).collect();
-                    model.note(&who, &format!("{} #{} {operation} {} {body}", event.seq, event.op_seq, event.kind));
-                    model.appended(self.process, event);
-                }
-                Err(error) => {
-                    model.note(&who, &format!("{} is not appended: {error}", draft.kind));
-                    if matches!(error, AppendError::Fenced { .. }) {
-                        model.count("fenced");
-                    }
-                }
-            }
-            appended
-        });
-        appended.await.map_err(|lost| AppendError::Unavailable(lost.ledger()))?
-    }
-
-    async fn events_of(&self, operation: &OperationId) -> Result<Vec<Event>, LedgerError> {
-        self.log("ledger.events_of", |model| Ok(model.book.of(operation))).await
-    }
-
-    async fn events_after(&self, after: u64, limit: u32) -> Result<Vec<Event>, LedgerError> {
-        self.log("ledger.events_after", |model| {
-            Ok(model.book.events.iter().filter(|event| event.seq > after).take(limit as usize).cloned().collect())
-        })
-        .await
-    }
-
-    async fn claims(&self) -> Result<Vec<ClaimHeld>, LedgerError> {
-        self.log("ledger.claims", |model| Ok(model.book.claims.clone())).await
-    }
-
-    async fn latest(&self, kind: &str, limit: u32) -> Result<Vec<Event>, LedgerError> {
-        self.log("ledger.latest", |model| {
-            let of_kind = model.book.events.iter().rev().filter(|event| event.kind == kind);
-            Ok(of_kind.take(limit as usize).cloned().collect())
-        })
-        .await
-    }
-}
-
-#[async_trait]
-impl Samples for Port {
-    async fn keep(&self, operation: &OperationId, index: u64, load: &Load) -> Result<(), LedgerError> {
-        self.log("samples.keep", |model| {
-            model.book.leads(self.epoch)?;
-            model.book.samples.entry(operation.clone()).or_default().insert(index, load.clone());
-            Ok(())
-        })
-        .await
-    }
-
-    async fn kept(&self, operation: &OperationId) -> Result<Vec<Load>, LedgerError> {
-        self.log("samples.kept", |model| {
-            Ok(model.book.samples.get(operation).map(|kept| kept.values().cloned().collect()).unwrap_or_default())
-        })
-        .await
-    }
-}
-
-#[async_trait]
-impl Posts for Port {
-    async fn position(&self) -> Result<(u64, Option<Post>), LedgerError> {
-        self.log("posts.position", |model| Ok((model.book.posted, model.book.planned.clone()))).await
-    }
-
-    async fn plan(&self, post: &Post) -> Result<(), LedgerError> {
-        self.log("posts.plan", |model| {
-            model.book.leads(self.epoch)?;
-            model.book.planned = Some(post.clone());
-            Ok(())
-        })
-        .await
-    }
-
-    async fn confirm(&self, post: &Post, _message: &str) -> Result<(), LedgerError> {
-        self.log("posts.confirm", |model| {
-            model.book.leads(self.epoch)?;
-            model.book.posted = post.last;
-            model.book.planned = None;
-            Ok(())
-        })
-        .await
-    }
-}
-
-#[async_trait]
-impl LogChannel for Port {
-    async fn post(&self, post: &Post) -> Result<String, PortError> {
-        self.ask("channel.post", |model| {
-            // As a chat does that holds to a nonce: what comes twice within minutes is taken once.
-            let (now, window) = (model.now, Duration::from_mins(3));
-            let same = |there: &&(Duration, Post)| there.1 == *post && now - there.0 < window;
-            if model.channel.iter().any(|there| same(&there)) {
-                model.count("a post that came twice");
-            } else {
-                model.channel.push((now, post.clone()));
-            }
-            post.first.to_string()
-        })
-        .await
-    }
-
-    async fn find(&self, post: &Post) -> Result<Option<String>, PortError> {
-        self.ask("channel.find", |model| {
-            model.channel.iter().find(|(_, there)| there == post).map(|(_, there)| there.first.to_string())
-        })
-        .await
-    }
-
-    async fn sealed(&self) -> Result<Vec<Announced>, PortError> {
-        self.ask("channel.sealed", |model| {
-            let seal = |post: &Post| Announced::plain(post.first, post.last, post.hash);
-            model.channel.iter().map(|(_, post)| seal(post)).collect()
-        })
-        .await
-    }
-}
-
-#[async_trait]
-impl Room for Port {
-    async fn show(&self, _: &OperationId, _: Slot, _: &Card) -> Result<(), PortError> {
-        self.ask("room.show", |_| ()).await
-    }
-
-    async fn standing(&self, person: &Person, role: Role) -> Result<Standing, PortError> {
-        let lead = person.as_str().starts_with("lead");
-        let holds_role = if role == Role::GovernanceLead { lead } else { person.as_str() == "operator" };
-        self.ask("room.standing", |_| Standing { is_person: true, holds_role }).await
-    }
-
-    fn attended(&self) -> bool {
-        lock(&self.sim).people.attended
-    }
-
-    async fn answer(&self, _: &Person, _: &str) -> Result<(), PortError> {
-        self.ask("room.answer", |_| ()).await
-    }
-
-    async fn reply(&self, _: &Person, _: &Card) -> Result<(), PortError> {
-        self.ask("room.reply", |_| ()).await
-    }
-}
-
-#[async_trait]
-impl Documents for Port {
-    async fn write_capacity(&self, _: &str) -> Result<String, PortError> {
-        self.ask("documents.write", |_| "capacity.md".to_owned()).await
-    }
-
-    async fn keep_logs(&self, _: &OperationId, instance: &InstanceId, _: &str) -> Result<String, PortError> {
-        self.ask("documents.logs", |_| format!("logs/{instance}.log")).await
     }
 }
 

@@ -9,10 +9,11 @@ use std::time::Duration;
 use futures::channel::mpsc;
 use futures::future::LocalBoxFuture;
 use scalebot_commands::event::Event;
+use scalebot_commands::ports::OrderAnswer;
 
 use super::Run;
 use super::judge::LIMIT;
-use super::model::{Happening, Model, Process, Shared, lock};
+use super::model::{Happening, Model, Process, Shared, Word, lock};
 use super::ports::{Port, head};
 use super::process;
 
@@ -37,20 +38,23 @@ pub(super) struct Driver {
     /// The processes; none where one has ended.
     tasks: Vec<Option<LocalBoxFuture<'static, ()>>>,
     queue: Arc<Mutex<VecDeque<usize>>>,
+    /// Who was woken while they stood still.
+    frozen: Vec<usize>,
     calm_since: Option<Duration>,
     polls: u64,
 }
 
 impl Driver {
-    pub(super) fn new(seed: u64) -> Self {
-        let mut model = Model::new(seed);
+    pub(super) fn new(seed: u64, traced: bool) -> Self {
+        let mut model = Model::new(seed, traced);
         model.draw_script();
         let (initial, weather) = (model.fleet.wanted, format!("{:?}", model.weather));
-        model.note("world", &format!("{initial} instances; {weather}"));
+        model.note("world", || format!("{initial} instances; {weather}"));
         Self {
             seed,
             sim: Arc::new(Mutex::new(model)),
             tasks: Vec::new(),
+            frozen: Vec::new(),
             queue: Arc::default(),
             calm_since: None,
             polls: 0,
@@ -72,12 +76,12 @@ impl Driver {
         }
         let violations = std::mem::take(&mut model.judge.violations);
         for violation in &violations {
-            model.note("judge", &format!("VIOLATION: {violation}"));
+            model.note("judge", || format!("VIOLATION: {violation}"));
         }
         Run {
             seed: self.seed,
             violations,
-            trace: std::mem::take(&mut model.trace),
+            trace: model.trace.take().unwrap_or_default(),
             events: std::mem::take::<Vec<Event>>(&mut model.book.events),
             tally: std::mem::take(&mut model.tally),
         }
@@ -87,13 +91,17 @@ impl Driver {
         loop {
             let next = self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let Some(number) = next else { return };
+            if lock(&self.sim).processes.get(number).is_some_and(|process| process.frozen) {
+                self.frozen.push(number);
+                continue;
+            }
             let Some(task) = self.tasks.get_mut(number).and_then(Option::as_mut) else { continue };
             self.polls += 1;
             let waker = Waker::from(Arc::new(Woken { process: number, queue: Arc::clone(&self.queue) }));
             let ended = task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
             let doomed = lock(&self.sim).processes[number].doomed;
             if ended {
-                lock(&self.sim).note(&format!("p{number}"), "ends by itself");
+                lock(&self.sim).note_of(number, || "ends by itself".to_owned());
             }
             if ended || doomed {
                 self.bury(number);
@@ -111,12 +119,20 @@ impl Driver {
         let led = model.leader() == Some(number);
         let Some(process) = model.processes.get_mut(number).filter(|process| process.alive) else { return };
         process.alive = false;
+        process.frozen = false;
+        let host = process.host;
         process.inboxes.clear();
         model.judge.died(number);
-        model.note("world", &format!("p{number} is gone"));
+        model.note("world", || format!("p{number} is gone"));
         if led {
             let pause = if model.chance(100) { model.between(60_000, 600_000) } else { model.between(100, 10_000) };
-            model.after(pause, Happening::Start);
+            model.after(pause, Happening::Start(host));
+            if !model.calm && model.chance(100) {
+                // While nobody looks.
+                let jump = model.a_jump();
+                let soon = pause / 2;
+                model.after(soon, jump);
+            }
         }
     }
 
@@ -124,8 +140,11 @@ impl Driver {
     fn has_ended(&self) -> bool {
         let model = lock(&self.sim);
         let Some(calm_since) = self.calm_since else { return false };
-        let scripted =
-            |happening: &Happening| matches!(happening, Happening::Land(_) | Happening::Command(..) | Happening::Start);
+        let scripted = |happening: &Happening| match happening {
+            Happening::Land(_) | Happening::Start(_) | Happening::Append(..) | Happening::Post(_) => true,
+            Happening::Say(word) => matches!(word, Word::Command(..)),
+            _ => false,
+        };
         let at_rest = model.book.claims.is_empty()
             && model.book.planned.is_none()
             && model.book.posted == head(&model.book.events).0
@@ -166,20 +185,20 @@ impl Driver {
     fn happens(&mut self, happening: Happening) {
         let mut model = lock(&self.sim);
         let is_noise = match &happening {
-            Happening::Instance(..) | Happening::Land(_) | Happening::Idle(_) => true,
-            Happening::Command(..) => model.leader().is_none(),
+            Happening::Instance(..) | Happening::Land(_) | Happening::Idle(_) | Happening::Append(..) => true,
+            Happening::Say(_) => model.leader().is_none(),
             Happening::Signal(Some(operation), _) => {
                 model.leader().is_none_or(|leader| !model.processes[leader].inboxes.contains_key(operation))
             }
             _ => false,
         };
         if !is_noise {
-            model.note("world", &format!("{happening:?}"));
+            model.note("world", || format!("{happening:?}"));
         }
         match happening {
-            Happening::Start => {
+            Happening::Start(host) => {
                 drop(model);
-                self.start();
+                self.start(host);
             }
             Happening::Kill => {
                 let leader = model.leader();
@@ -193,21 +212,65 @@ impl Driver {
                     model.count("zombie");
                     let long = model.between(1_000, 90_000);
                     model.after(long, Happening::Bury(zombie));
+                    // On the other machine, or on the same where only the process was given up.
+                    let host = usize::from(model.dice.bool());
                     drop(model);
-                    self.start();
+                    self.start(host);
                 }
             }
+            Happening::Thaw(number) => {
+                let now = model.now;
+                model.last_disturbed = now;
+                if let Some(process) = model.processes.get_mut(number) {
+                    (process.frozen, process.thawed) = (false, now);
+                }
+                drop(model);
+                self.frozen.retain(|woken| *woken != number);
+                self.queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(number);
+            }
+            Happening::Jump(host, by) => {
+                model.count(if by > 0 { "clock set forwards" } else { "clock set back" });
+                model.ahead[host] += by;
+                model.last_disturbed = model.now;
+            }
+            Happening::Deaf(long) => {
+                if model.now >= model.people.deaf_until {
+                    model.people.deaf_since = model.now;
+                }
+                model.people.deaf_until = model.people.deaf_until.max(model.now + long);
+            }
+            Happening::Roles(name, holds) => {
+                let now = model.now;
+                if holds {
+                    model.people.revoked.remove(name);
+                } else {
+                    model.count("role lost");
+                    model.people.revoked.entry(name).or_insert(now);
+                }
+            }
+            Happening::Append(process, draft) => {
+                // Whoever wrote it has given up on it.
+                let _ = model.append(process, &draft);
+            }
+            Happening::Post(post) => model.is_posted(&post),
+            Happening::LetIn => model.let_in(),
             Happening::Bury(number) => {
                 drop(model);
                 self.bury(number);
             }
-            Happening::Command(request, by) => match model.leader() {
+            Happening::Say(word) => match model.leader() {
                 Some(leader) => {
                     // The receiver lives as long as the process does.
-                    let _ = model.processes[leader].commands.unbounded_send((request, by));
+                    let _ = model.processes[leader].words.unbounded_send(word);
                 }
-                None => model.after(Duration::from_secs(2), Happening::Command(request, by)),
+                None => model.after(Duration::from_secs(2), Happening::Say(word)),
             },
+            Happening::Signal(operation, signal) if model.now < model.people.deaf_until => {
+                model.count("said while nobody listened");
+                let (until, later) = (model.people.deaf_until, model.between(0, 500));
+                // All at once, and in whatever order.
+                model.at(until + later, Happening::Signal(operation, signal));
+            }
             Happening::Signal(operation, signal) => {
                 let operation = operation.or_else(|| model.book.claims.first().map(|held| held.operation.clone()));
                 let Some(operation) = operation else { return };
@@ -215,6 +278,11 @@ impl Driver {
                 let sent = leader.and_then(|leader| model.processes[leader].inboxes.get(&operation));
                 if sent.is_some_and(|inbox| inbox.send(signal.clone()).is_ok()) {
                     model.judge.handed(leader.unwrap_or_default(), &operation, &signal);
+                    if !model.calm && model.chance(40) {
+                        model.count("said twice");
+                        let later = model.between(0, 20_000);
+                        model.after(later, Happening::Signal(Some(operation), signal));
+                    }
                 } else if model.judge.unfinished().contains(&&operation) {
                     model.after(Duration::from_secs(5), Happening::Signal(Some(operation), signal));
                 }
@@ -228,9 +296,13 @@ impl Driver {
             Happening::Instance(id, state) => model.instance_becomes(&id, state),
             Happening::Land(ticket) => {
                 let Some(flight) = model.in_flight.get(ticket) else { return };
-                let (process, order) = (flight.process, flight.order.clone());
-                let answer = model.land(&order);
-                model.note("fleet", &format!("p{process}'s {order} arrives: {answer:?}"));
+                if matches!(flight.answer, Some(OrderAnswer::Refused { .. })) {
+                    // What is sent once more on the way is answered as it was.
+                    return;
+                }
+                let (process, order, left) = (flight.process, flight.order.clone(), flight.left);
+                let answer = model.land(&order, left);
+                model.note("fleet", || format!("p{process}'s {order} arrives: {answer:?}"));
                 if let Some(flight) = model.in_flight.get_mut(ticket) {
                     flight.answer.get_or_insert(answer);
                 }
@@ -240,19 +312,30 @@ impl Driver {
             Happening::Meddle(puts_back) => model.meddle(puts_back),
             Happening::Calm => {
                 model.calm = true;
+                model.calm_since = model.now;
                 self.calm_since = Some(model.now);
             }
         }
     }
 
-    fn start(&mut self) {
+    fn start(&mut self, host: usize) {
         let number = self.tasks.len();
-        let (commands, receiver) = mpsc::unbounded();
+        let (words, receiver) = mpsc::unbounded();
         let (epoch, policy) = {
             let mut model = lock(&self.sim);
-            model.processes.push(Process { alive: true, doomed: false, commands, inboxes: BTreeMap::new() });
+            let inboxes = BTreeMap::new();
+            model.processes.push(Process {
+                alive: true,
+                frozen: false,
+                thawed: Duration::ZERO,
+                host,
+                doomed: false,
+                words,
+                inboxes,
+            });
             let epoch = model.book.take_over();
-            model.note("world", &format!("p{number} starts with epoch {}", epoch.0));
+            model.last_disturbed = model.now;
+            model.note("world", || format!("p{number} starts with epoch {} on machine {host}", epoch.0));
             (epoch, model.policy.clone())
         };
         let port = Port { sim: Arc::clone(&self.sim), process: number, epoch };

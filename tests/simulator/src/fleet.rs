@@ -18,6 +18,8 @@ pub(super) struct SimInstance {
     pub(super) drained: bool,
     /// Who last said whether it gets requests.
     pub(super) routed_by: Option<OperationId>,
+    /// When somebody else let it have requests again.
+    pub(super) let_in: Option<Duration>,
     /// Requests not answered yet.
     pub(super) in_flight: u32,
     /// What it works on that takes long.
@@ -72,6 +74,7 @@ impl SimFleet {
             diverged: false,
             drained: false,
             routed_by: None,
+            let_in: None,
             in_flight: 3,
             work: Vec::new(),
         });
@@ -102,17 +105,31 @@ impl SimFleet {
 
 impl Model {
     /// An order of ours arrives. The same order twice is one change.
-    pub(super) fn land(&mut self, order: &Ordered) -> OrderAnswer {
+    /// `left` is when it was sent.
+    pub(super) fn land(&mut self, order: &Ordered, left: Duration) -> OrderAnswer {
         match order {
             Ordered::Scale(order) => self.land_scale(order),
-            Ordered::Remove(order) => self.land_remove(order),
+            Ordered::Remove(order) => self.land_remove(order, left),
             Ordered::Route(order) => self.land_route(order),
             Ordered::Hold(order) => self.land_hold(order),
             Ordered::Release(order) => self.land_release(order),
+            Ordered::Halt(_) => {
+                (0..2).for_each(|source| self.halt(source, true));
+                OrderAnswer::Done
+            }
         }
     }
 
-    fn land_remove(&mut self, order: &RemoveOrder) -> OrderAnswer {
+    /// Somebody lets the first one that was taken out have requests again.
+    pub(super) fn let_in(&mut self) {
+        let now = self.now;
+        if let Some(one) = self.fleet.instances.iter_mut().find(|one| one.drained) {
+            (one.drained, one.routed_by, one.in_flight, one.let_in) = (false, None, 3, Some(now));
+            self.count("let in by somebody");
+        }
+    }
+
+    fn land_remove(&mut self, order: &RemoveOrder, left: Duration) -> OrderAnswer {
         let fleet = &self.fleet;
         let ours = fleet.changed_by.as_deref() == Some(order.operation.as_str());
         let state = fleet.state();
@@ -131,7 +148,7 @@ impl Model {
         if self.chance(25) && !self.calm {
             return OrderAnswer::Refused { detail: "a budget".to_owned() };
         }
-        self.judge_removal(order);
+        self.judge_removal(order, left);
         self.fleet.instances.retain(|one| !order.instances.contains(&one.shown.id));
         self.set_count(order.to.0, order.operation.as_str());
         self.judge.removed(self.now, order);
@@ -222,6 +239,7 @@ impl Model {
                 }
             }
         }
+        self.fleet_changed();
     }
 
     pub(super) fn instance_becomes(&mut self, id: &str, state: InstanceState) {
@@ -229,6 +247,7 @@ impl Model {
         if let Some(instance) = instance {
             instance.shown.state = state;
             self.fleet.version += 1;
+            self.fleet_changed();
         }
     }
 
