@@ -209,14 +209,15 @@ impl Begun {
     async fn until_its_end(self, dir: &StateDir, only: Option<&OperationId>, stop: &Stop) -> ExitCode {
         let Self { mut service, front, carried, watch, mut tasks, tended } = self;
         let option = dir.option();
-        let witnessed = match only {
-            None => until_witnessed(&service, &*front, &watch, &option, stop).await,
+        let witnessed = if only.is_none() {
+            until_witnessed(&service, &*front, &watch, &option, stop).await
+        } else {
             // Whoever typed that waits for the answer.
-            Some(_) => tokio::select! {
+            tokio::select! {
                 biased;
                 asked = stop.requested() => Err(End::Asked(asked)),
                 witnessed = is_witnessed(&service, &option) => witnessed.map_err(End::NoFront),
-            },
+            }
         };
         if witnessed.is_ok() {
             service.tell();

@@ -23,15 +23,14 @@ impl Stop {
     /// Signals ask this process to stop from now on. Where they cannot be listened to, nobody ever asks.
     pub(crate) fn listen() -> Self {
         let (sender, asked) = watch::channel(None);
-        match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-            (Ok(interrupt), Ok(terminate)) => {
-                tokio::spawn(async move {
-                    let asked = first(interrupt, terminate).await;
-                    // Who waits for it may be gone.
-                    sender.send_replace(Some(asked));
-                });
-            }
-            _ => tracing::warn!("signals cannot be listened to"),
+        if let (Ok(interrupt), Ok(terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+            tokio::spawn(async move {
+                let asked = first(interrupt, terminate).await;
+                // Who waits for it may be gone.
+                sender.send_replace(Some(asked));
+            });
+        } else {
+            tracing::warn!("signals cannot be listened to");
         }
         Self(asked)
     }

@@ -22,11 +22,8 @@ fn holding_one(directory: &Path) -> Vec<PathBuf> {
         let (path, kind) = (entry.path(), entry.file_type());
         match kind {
             Ok(kind) if kind.is_dir() => found.extend(holding_one(&path)),
-            Ok(kind) if kind.is_file() && !belongs(&entry.file_name().to_string_lossy()) => {
-                if fs::read(&path).is_ok_and(|bytes| says_one(&bytes)) {
-                    found.push(path);
-                }
-            }
+            Ok(kind) if !kind.is_file() || belongs(&entry.file_name().to_string_lossy()) => {}
+            _ if fs::read(&path).is_ok_and(|bytes| says_one(&bytes)) => found.push(path),
             _ => {}
         }
     }

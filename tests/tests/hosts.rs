@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use scalebot_adapters::conclave::Conclave;
+use scalebot_adapters::conclave::{self, Conclave};
 use scalebot_adapters::haproxy::{self, Registry};
 use scalebot_adapters::hosts::Hosts as Fleet;
 use scalebot_adapters::http::Reach;
@@ -216,7 +216,7 @@ async fn until_seen(fleet: &Fleet, is: impl Fn(&FleetState) -> bool) -> FleetSta
     };
     match tokio::time::timeout(Duration::from_mins(2), seen).await {
         Ok(state) => state,
-        Err(_) => panic!("never seen: {:#?}", fleet.observe().await),
+        Err(late) => panic!("never seen ({late}): {:#?}", fleet.observe().await),
     }
 }
 
@@ -242,7 +242,7 @@ async fn a_process_that_stood_still_begins_nothing_more_once_a_later_one_has_com
     let process = || {
         let clock = Arc::new(Clock::default());
         let limit = Duration::from_secs(5);
-        let probe = Conclave::reaching(clock.clone(), limit, Default::default(), &Reach::Address).unwrap();
+        let probe = Conclave::reaching(clock.clone(), limit, conclave::Config::default(), &Reach::Address).unwrap();
         let registry = haproxy::Settings::new(format!("tcp:{}", haproxy.api()), BACKEND);
         let registry = Registry::new(&registry).unwrap();
         Fleet::new(&settings, folder.path().join("hosts"), clock, Arc::new(probe), registry).unwrap()

@@ -60,7 +60,7 @@ pub(super) enum NotRun {
 
 impl Run<'_> {
     /// Runs it to its end. Where the future is dropped, it goes on, and so does its hold of the lock.
-    pub(super) async fn to_its_end(self) -> Result<Ran, NotRun> {
+    pub(super) async fn run_out(self) -> Result<Ran, NotRun> {
         let not_started = |error: std::io::Error| NotRun::NotStarted(error.to_string());
         let Some((program, arguments)) = self.words.split_first() else {
             return Err(NotRun::NotStarted("no program is named".to_owned()));
@@ -90,16 +90,11 @@ impl Run<'_> {
         let mut child = command.spawn().map_err(not_started)?;
         let (out, said) = (child.stdout.take(), child.stderr.take());
         let ended = async { tokio::join!(last(out, self.most), last(said, SAID), child.wait()) };
-        match timeout(self.limit, ended).await {
-            Ok(((out, cut), (said, _), status)) => {
-                let code = status.map_err(not_started)?.code();
-                Ok(Ran { code, out, cut, said })
-            }
-            Err(_) => {
-                end(&mut child).await;
-                Err(NotRun::TooLong)
-            }
-        }
+        let Ok(((out, cut), (said, _), status)) = timeout(self.limit, ended).await else {
+            end(&mut child).await;
+            return Err(NotRun::TooLong);
+        };
+        Ok(Ran { code: status.map_err(not_started)?.code(), out, cut, said })
     }
 }
 
@@ -148,17 +143,17 @@ mod tests {
 
     #[tokio::test]
     async fn what_it_printed_and_how_it_ended_is_told() {
-        let ran = shell("echo out; echo why >&2; exit 3").to_its_end().await.unwrap();
+        let ran = shell("echo out; echo why >&2; exit 3").run_out().await.unwrap();
         assert_eq!(ran, Ran { code: Some(3), out: "out\n".into(), cut: false, said: "why\n".into() });
-        let ran = shell("kill -9 $$").to_its_end().await.unwrap();
+        let ran = shell("kill -9 $$").run_out().await.unwrap();
         assert_eq!(ran.code, None);
-        let none = Run { words: vec!["/nowhere".into()], ..shell("") }.to_its_end().await;
+        let none = Run { words: vec!["/nowhere".into()], ..shell("") }.run_out().await;
         assert!(matches!(none, Err(NotRun::NotStarted(_))));
     }
 
     #[tokio::test]
     async fn of_what_it_prints_the_last_is_kept() {
-        let ran = Run { most: 4, ..shell("printf 123456789") }.to_its_end().await.unwrap();
+        let ran = Run { most: 4, ..shell("printf 123456789") }.run_out().await.unwrap();
         assert_eq!((ran.out.as_str(), ran.cut), ("6789", true));
     }
 
@@ -168,7 +163,7 @@ mod tests {
         let lock = File::create(folder.path().join("lock")).unwrap();
         lock.try_lock().unwrap();
         let slow = Run { lock: Some(&lock), limit: Duration::from_millis(50), ..shell("sleep 60 & sleep 60") };
-        assert_eq!(slow.to_its_end().await, Err(NotRun::TooLong));
+        assert_eq!(slow.run_out().await, Err(NotRun::TooLong));
         drop(lock);
         // Whoever it had started held the lock as well.
         let again = File::open(folder.path().join("lock")).unwrap();
@@ -182,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_login_is_given_as_good_as_nothing_of_the_environment() {
-        let ran = Run { environment: Environment::Bare, most: 4_000, ..shell("env") }.to_its_end().await.unwrap();
+        let ran = Run { environment: Environment::Bare, most: 4_000, ..shell("env") }.run_out().await.unwrap();
         let known = ["PATH=", "HOME=", "PWD=", "OLDPWD=", "SHLVL=", "_="];
         let strange: Vec<_> =
             ran.out.lines().filter(|line| !known.iter().any(|known| line.starts_with(known))).collect();

@@ -98,7 +98,7 @@ impl Tool {
         let command = self.settings.command.iter().map(OsString::from);
         let words = command.chain(words.iter().map(OsString::from)).collect();
         let run = Run { words, environment: Environment::Operators, lock, limit, most: MAX_ANSWER };
-        let ran = match run.to_its_end().await {
+        let ran = match run.run_out().await {
             Ok(ran) => ran,
             Err(NotRun::TooLong) => return Err(PortError::TimedOut { what: self.what(), limit }),
             Err(NotRun::NotStarted(detail)) => return Err(PortError::Unreachable { what: self.what(), detail }),

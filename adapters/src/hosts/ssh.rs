@@ -165,7 +165,7 @@ impl Ssh {
     ) -> Result<Ran, PortError> {
         let what = of(name, address);
         let words = self.client(address, &self.line(name, words), limit);
-        match (Run { words, environment: Environment::Bare, lock, limit, most }).to_its_end().await {
+        match (Run { words, environment: Environment::Bare, lock, limit, most }).run_out().await {
             Ok(Ran { code: Some(CLIENT_FAILED), said, .. }) => Err(failed(what, &said)),
             Ok(Ran { code: None, .. }) => {
                 Err(PortError::Unreachable { what, detail: "the SSH client was ended by a signal".to_owned() })

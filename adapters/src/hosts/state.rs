@@ -199,16 +199,13 @@ impl State {
                 continue;
             }
             let place = self.hosts.iter_mut().find(|host| host.phase == Phase::Wanted);
-            match place {
-                Some(place) => {
-                    place.name.clone_from(&one.name);
-                    place.address = Some(one.address.clone());
-                    (place.phase, place.since, place.failed) = (Phase::Provisioned, now, None);
-                }
-                None => {
-                    let (name, address) = (one.name.clone(), Some(one.address.clone()));
-                    self.hosts.push(Host::new(name, address, Phase::Stopped, now));
-                }
+            if let Some(place) = place {
+                place.name.clone_from(&one.name);
+                place.address = Some(one.address.clone());
+                (place.phase, place.since, place.failed) = (Phase::Provisioned, now, None);
+            } else {
+                let (name, address) = (one.name.clone(), Some(one.address.clone()));
+                self.hosts.push(Host::new(name, address, Phase::Stopped, now));
             }
         }
     }

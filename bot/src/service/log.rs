@@ -169,7 +169,7 @@ mod tests {
             claim: Claim::Keep,
         };
         assert!(futures::FutureExt::now_or_never(log.writer.append(draft)).is_none());
-        let (_, rolled_back) = tokio::join!(log.close(), sqlx::raw_sql("ROLLBACK").execute(&mut other));
+        let ((), rolled_back) = tokio::join!(log.close(), sqlx::raw_sql("ROLLBACK").execute(&mut other));
         rolled_back.unwrap();
         assert_eq!(announced.load(Ordering::SeqCst), 1);
         let found: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM event").fetch_one(&mut other).await.unwrap();

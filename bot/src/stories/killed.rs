@@ -170,7 +170,7 @@ impl Telling {
             }
         };
         let ledger = Arc::new(ledger);
-        let (ports, log) = mortal::ports(self.stage.ports(), Arc::clone(&ledger), Arc::clone(&self.channel), fate);
+        let (ports, log) = mortal::ports(self.stage.ports(), &ledger, &self.channel, fate);
         loop {
             let held = ports.ledger.claims().await.unwrap().into_iter().next();
             let operation = if let Some(held) = held {

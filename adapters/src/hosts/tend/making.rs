@@ -30,13 +30,13 @@ impl Round<'_> {
         let over = state.hosts.iter().any(|host| host.phase == Phase::Releasing);
         match &self.inner.tool {
             None if places == 0 && !over => Ok(Went::Nowhere),
-            None => self.from_inventory(state, places).await,
+            None => self.take_spares(state, places).await,
             Some(tool) => self.by_tool(tool, state, places > 0 || over || state.provisioning.is_some()).await,
         }
     }
 
     /// From the inventory's spare hosts, those first of which it is seen that they can be used.
-    async fn from_inventory(&self, state: &State, places: usize) -> Result<Went, NotChanged> {
+    async fn take_spares(&self, state: &State, places: usize) -> Result<Went, NotChanged> {
         let mut chosen: Vec<Listed> = Vec::new();
         let mut why = "the inventory has no spare host left".to_owned();
         if places > 0 {

@@ -271,6 +271,8 @@ async fn escalated(unanswered: u32, fenced: u32) -> (Stage, Duty) {
     let ledger = Unreliable { stage: stage.ports().ledger, unanswered: unanswered.into(), fenced: fenced.into() };
     let ports = Ports { ledger: Arc::new(ledger), ..stage.ports() };
     let (duty, _begun) = Duty::new(ports, policy(), Epoch(1), false);
+    // It is there when the escalation is said: the time counts from then on.
+    duty.tick().await.unwrap();
     (stage, duty)
 }
 

@@ -229,15 +229,15 @@ struct Clocks {
 }
 
 /// These ports, as that process has them.
-pub(super) fn ports(outside: Ports, ledger: Arc<SqliteLedger>, channel: Arc<Channel>, fate: &Fate) -> (Ports, Log) {
+pub(super) fn ports(outside: Ports, ledger: &Arc<SqliteLedger>, channel: &Arc<Channel>, fate: &Fate) -> (Ports, Log) {
     fn mortal<T: ?Sized>(of: Arc<T>, fate: &Fate) -> Arc<Mortal<T>> {
         Arc::new(Mortal { of, fate: fate.clone() })
     }
-    fate.has(&ledger);
+    fate.has(ledger);
     let began = outside.world.monotonic();
     let world: Arc<dyn World> = Arc::new(Clocks { of: outside.world, began, fate: fate.clone() });
     let log =
-        || Log { ledger: Arc::clone(&ledger), channel: Arc::clone(&channel), world: world.clone(), fate: fate.clone() };
+        || Log { ledger: Arc::clone(ledger), channel: Arc::clone(channel), world: world.clone(), fate: fate.clone() };
     let target = outside.target;
     let ports = Ports {
         world: world.clone(),
