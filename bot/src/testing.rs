@@ -411,6 +411,16 @@ impl Stage {
         asked::answer(&desk, &ports, &request, &Person::new(by)).await.unwrap().unwrap()
     }
 
+    /// Whether a question can be answered; that the log cannot be read is an answer too.
+    pub(crate) async fn answers(&self, by: &str, question: &str) -> bool {
+        let ports = self.ports();
+        let (targets, policy) = ([TargetName::new("api")], Policy::rehearsal(Duration::from_mins(1)));
+        let (ledger, world, room) = (&*ports.ledger, &*ports.world, &*ports.room);
+        let desk = Desk { ledger, world, room, policy: &policy, epoch: Epoch(1), targets: &targets };
+        let request = request::parse(question).unwrap();
+        asked::answer(&desk, &ports, &request, &Person::new(by)).await.is_ok()
+    }
+
     /// Takes somebody's command at the desk.
     pub(crate) async fn take_of(&self, by: &str, command: &str, policy: &Policy) -> Received {
         let ports = self.ports();
