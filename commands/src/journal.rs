@@ -374,8 +374,9 @@ impl<'a> Journal<'a> {
             }
             if step != key {
                 let reason = format!(
-                    "event {} belongs to step {step}, where this version expects \"{key}\"; {BY_ITS_OWN}",
-                    event.seq
+                    "event {} belongs to step {}, where this version expects \"{key}\"; {BY_ITS_OWN}",
+                    event.seq,
+                    crate::request::escaped(&step.to_string(), 60)
                 );
                 return Err(Interrupted::Parked { reason });
             }
