@@ -10,10 +10,13 @@ use crate::event::{Claim, Event, Kind};
 use crate::journal::{Appender, Interrupted, PARKING, Parked};
 use crate::patience::within;
 use crate::ports::{Ports, Slot};
-use crate::request::Requested;
+use crate::request::{Requested, escaped};
 use crate::steps::Finished;
 use crate::steps::escalate::{Condition, Escalated};
 use crate::units::{Epoch, Millis, OperationId};
+
+/// The longest reason that is told, in characters.
+const REASON: usize = 400;
 
 /// Records that it is parked. While the log cannot be written, that is tried again: a parked operation must be seen.
 pub(super) async fn park(
@@ -23,6 +26,8 @@ pub(super) async fn park(
     epoch: Epoch,
     reason: String,
 ) -> Ended {
+    // It may repeat what stands in the log, which may be anything.
+    let reason = escaped(&reason, REASON);
     let mut pause = FIRST_PAUSE;
     loop {
         match record(ports, look, operation, epoch, &reason).await {

@@ -2,8 +2,8 @@
 //! everything that happens following from one seed.
 //!
 //! A run begins with a bot and a script drawn from the seed: commands, halts, people, somebody else who scales. Every call of
-//! a port goes through one gate ([`gate`]), where the seed decides what becomes of it. After some time the faults stop
-//! ("calm"), and everything has to come to its end. [`judge`] holds everything against the invariants at the moment at which
+//! a port goes through one gate (`gate`), where the seed decides what becomes of it. After some time the faults stop
+//! ("calm"), and everything has to come to its end. `judge` holds everything against the invariants at the moment at which
 //! they could be broken; what it finds ends the run. [`run`] with the same seed is the same run.
 //!
 //! # Faults, at every call of every port

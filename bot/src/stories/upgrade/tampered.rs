@@ -1,14 +1,16 @@
 //! Whatever stands in the body of an event, written by a broken disk, by hand, or by a version that nobody has: nobody
-//! is guessed at, and nothing of it is lost.
+//! is guessed at, nothing of it is lost, and what people see of it acts on nothing.
 
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 use scalebot_commands::event::Hash;
+use scalebot_commands::request::escaped;
 use serde_json::Value;
 
 use super::*;
+use crate::console::Style;
 
 static GOLDEN: LazyLock<Vec<Golden>> = LazyLock::new(golden::all);
 
@@ -71,6 +73,18 @@ fn tampered(log: &[Event], event: usize, place: Index, value: Value) -> Vec<Even
     log
 }
 
+/// What people are shown on a terminal is bounded, and acts on nothing.
+fn assert_shown(stage: &Stage, case: &str) {
+    let utf8 = |name: &str| (name == "LANG").then(|| "C.UTF-8".to_owned());
+    for (slot, card) in &stage.script().shown {
+        let drawn = crate::console::text(card, Style::detect(false, Some(80), utf8));
+        for line in drawn.lines() {
+            assert_eq!(escaped(line, 10_000), line, "{case}: {slot:?}");
+        }
+        assert!(drawn.len() < 20_000, "{case}: {slot:?}: {} bytes", drawn.len());
+    }
+}
+
 /// Takes it up; `None` where it has not ended after days.
 async fn taken_up(stage: &Stage, story: &Story) -> Option<Ended> {
     let limit = stage.script().clock + Duration::from_hours(72);
@@ -106,7 +120,10 @@ proptest! {
             if !stage.claims().is_empty() {
                 match taken_up(&stage, story).await {
                     Some(Ended::Finished(finished)) => assert!(!finished.reason.is_empty(), "{case}"),
-                    Some(Ended::Parked(reason)) => assert!(!reason.is_empty(), "{case}"),
+                    Some(Ended::Parked(reason)) => {
+                        assert!(!reason.is_empty() && reason.chars().count() < 4_100, "{case}: {reason}");
+                        assert_eq!(escaped(&reason, 5_000), reason, "{case}");
+                    }
                     Some(Ended::Fenced(why)) => panic!("{case}: {why}"),
                     // It waits for a time that the log names, and can be cancelled meanwhile.
                     None => assert_eq!(stage.claims().len(), 1, "{case}"),
@@ -118,6 +135,7 @@ proptest! {
             for question in ["/scale status", "/scale history 5", "/scale followups", "/scale capacity"] {
                 let _ = stage.answers("operator", question).await;
             }
+            assert_shown(&stage, &case);
         });
     }
 }
