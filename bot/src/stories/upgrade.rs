@@ -8,7 +8,7 @@ mod golden;
 mod newer;
 mod tampered;
 
-use scalebot_commands::event::Proof;
+use scalebot_commands::event::{Hash, Proof};
 use scalebot_commands::supervisor::Ended;
 use scalebot_commands::units::Replicas;
 
@@ -57,6 +57,17 @@ fn assert_whole(stage: &Stage, case: &str) {
         let before = script.events[..at].iter().filter(|one| one.operation == event.operation).count() as u64;
         assert_eq!(event.op_seq, before + 1, "{case}: event {}", event.seq);
     }
+}
+
+/// Gives every event its place in the chain again.
+fn sealed(mut log: Vec<Event>) -> Vec<Event> {
+    let mut prev = Hash::GENESIS;
+    for event in &mut log {
+        event.prev = prev;
+        event.hash = event.computed_hash();
+        prev = event.hash;
+    }
+    log
 }
 
 /// Whether nothing but the log and what people see was touched.

@@ -6,7 +6,7 @@ use std::path::Path;
 use scalebot_adapters::ledger::postgres::Settings;
 use scalebot_adapters::ledger::{PostgresLedger, SqliteLedger, Storage as _, Taken};
 use scalebot_commands::event::{Claim, Draft, Event, Hash, Kind};
-use scalebot_commands::ports::Ledger as _;
+use scalebot_commands::ports::Ledger;
 use scalebot_commands::units::{Epoch, OperationId, TargetName, Timestamp};
 use scalebot_tests::services::postgres::Postgres;
 use secrecy::SecretString;
@@ -56,48 +56,42 @@ async fn on_a_server(table: &mut Table) {
     let ledger = PostgresLedger::open(&Settings::new(SecretString::from(server.administrator()))).await.unwrap();
     let Taken::Ours(epoch) = ledger.lead("the bench").await.unwrap() else { panic!("somebody else leads") };
     let mut bare = PgConnection::connect(&server.administrator()).await.unwrap();
-    let schema = "CREATE SCHEMA bare; CREATE TABLE bare.event (seq BIGINT PRIMARY KEY, at TEXT NOT NULL, operation TEXT, op_seq BIGINT \
-                  NOT NULL, epoch BIGINT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, prev TEXT NOT NULL, hash TEXT NOT \
-                  NULL); CREATE UNIQUE INDEX ON bare.event (operation, op_seq); CREATE INDEX ON bare.event (kind, seq); \
-                  SET search_path = bare";
-    sqlx::raw_sql(schema).execute(&mut bare).await.unwrap();
-    let (mut appended, mut inserted, mut prev) = (0, 0, Hash::GENESIS);
-    let pair = in_turns(
-        ROUNDS,
-        async || {
-            for _ in 0..EVENTS {
-                appended += 1;
-                let event = ledger.append(draft(appended, epoch)).await.unwrap();
-                assert_eq!(event.seq, appended);
-            }
-        },
-        async || {
-            for _ in 0..EVENTS {
-                inserted += 1;
-                let event = Event::place(&draft(inserted, epoch), inserted, prev);
-                prev = event.hash;
-                let mut transaction = bare.begin().await.unwrap();
-                bound(sqlx::query(INSERT), &event).execute(&mut *transaction).await.unwrap();
-                transaction.commit().await.unwrap();
-            }
-        },
-    )
-    .await
-    .each(EVENTS);
+    sqlx::raw_sql(BARE).execute(&mut bare).await.unwrap();
+    let compared = "one INSERT of the same row in a transaction of its own";
+    compare(table, ("appending one event on PostgreSQL", compared), &ledger, epoch, async |event| {
+        let mut transaction = bare.begin().await.unwrap();
+        bound(sqlx::query(INSERT), event).execute(&mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+    })
+    .await;
     ledger.close().await;
-    table.add(Row {
-        measure: "appending one event on PostgreSQL".to_owned(),
-        figure: time(pair.ours),
-        compared: format!("one INSERT of the same row in a transaction of its own: {}", time(pair.yardstick)),
-        ratio: Some(pair.ratio),
-        aim: Aim::Ratio(1.5),
-    });
 }
 
-async fn measured(table: &mut Table, directory: &Path, bare: &mut SqliteConnection, what: &str) {
+/// The log's own table and indexes, and nothing that looks after them.
+const BARE: &str = "CREATE SCHEMA bare;
+    CREATE TABLE bare.event (seq BIGINT PRIMARY KEY, at TEXT NOT NULL, operation TEXT, op_seq BIGINT NOT NULL,
+        epoch BIGINT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, prev TEXT NOT NULL, hash TEXT NOT NULL);
+    CREATE UNIQUE INDEX ON bare.event (operation, op_seq);
+    CREATE INDEX ON bare.event (kind, seq);
+    SET search_path = bare";
+
+/// On SQLite, beside that connection.
+async fn measured(table: &mut Table, directory: &Path, bare: &mut SqliteConnection, compared: &str) {
     let directory = tempfile::tempdir_in(directory).unwrap();
     let ledger = SqliteLedger::open(&directory.path().join("ledger.sqlite")).await.unwrap();
     let epoch = ledger.take_over().await.unwrap();
+    compare(table, ("appending one event", compared), &ledger, epoch, async |event| insert(bare, event).await).await;
+    ledger.close().await;
+}
+
+/// Appends events and inserts the same ones, in turns.
+async fn compare(
+    table: &mut Table,
+    (measure, compared): (&str, &str),
+    ledger: &impl Ledger,
+    epoch: Epoch,
+    mut insert: impl AsyncFnMut(&Event),
+) {
     let (mut appended, mut inserted, mut prev) = (0, 0, Hash::GENESIS);
     let pair = in_turns(
         ROUNDS,
@@ -113,17 +107,16 @@ async fn measured(table: &mut Table, directory: &Path, bare: &mut SqliteConnecti
                 inserted += 1;
                 let event = Event::place(&draft(inserted, epoch), inserted, prev);
                 prev = event.hash;
-                insert(bare, &event).await;
+                insert(&event).await;
             }
         },
     )
     .await
     .each(EVENTS);
-    ledger.close().await;
     table.add(Row {
-        measure: "appending one event".to_owned(),
+        measure: measure.to_owned(),
         figure: time(pair.ours),
-        compared: format!("{what}: {}", time(pair.yardstick)),
+        compared: format!("{compared}: {}", time(pair.yardstick)),
         ratio: Some(pair.ratio),
         aim: Aim::Ratio(1.5),
     });

@@ -2,7 +2,6 @@
 //! kind of event that there was not, a later runbook. It is never guessed at and nothing of it is lost: the operation waits
 //! for a person, is carried on by the version that wrote it, or given up.
 
-use scalebot_commands::event::Hash;
 use scalebot_commands::ports::Slot;
 
 use super::*;
@@ -39,17 +38,6 @@ impl Newer {
             Self::LaterRunbook => "was begun by version 9999 of the runbook; this is",
         }
     }
-}
-
-/// Gives every event its place in the chain again.
-fn sealed(mut log: Vec<Event>) -> Vec<Event> {
-    let mut prev = Hash::GENESIS;
-    for event in &mut log {
-        event.prev = prev;
-        event.hash = event.computed_hash();
-        prev = event.hash;
-    }
-    log
 }
 
 /// Whether its content says nothing that is gone by: that it was entered again, and what was told to people.

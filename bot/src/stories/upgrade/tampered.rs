@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use scalebot_commands::event::Hash;
 use scalebot_commands::request::escaped;
 use serde_json::Value;
 
@@ -64,13 +63,7 @@ fn tampered(log: &[Event], event: usize, place: Index, value: Value) -> Vec<Even
         *body.pointer_mut(&found[place.index(found.len())]).unwrap() = value;
     }
     log[event].body = body.to_string();
-    let mut prev = Hash::GENESIS;
-    for event in &mut log {
-        event.prev = prev;
-        event.hash = event.computed_hash();
-        prev = event.hash;
-    }
-    log
+    sealed(log)
 }
 
 /// What people are shown on a terminal is bounded, and acts on nothing.
