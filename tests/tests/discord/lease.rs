@@ -193,10 +193,13 @@ async fn a_database_that_lost_its_last_events_is_noticed_and_nothing_is_carried_
     let serving = pair.serving[0].take().unwrap();
     serving.until_it_says("event 2 is not there any more: an older state of the log was put back");
     assert_eq!(serving.end(), Some(1));
+    pair.discord.until_the_bot_is_gone().await;
     pair.postgres.runs("UPDATE scalebot.lease SET until = now()").await;
 
     let serving = pair.services[0].start();
     serving.until_it_says("Nothing is carried out: the log channel was told of events up to 2");
+    // Whoever asks before the bot is connected is heard by nobody.
+    pair.discord.until_sessions(1).await;
     let told = pair.up().said_where(|seen| seen.content.contains("Nothing is carried out")).await;
     assert!(told.content.contains("An older log was put back"), "{told:?}");
     let accept = ["ledger", "accept-loss", "--reason", "the server's disk is gone"];
