@@ -40,22 +40,41 @@ fn the_committed_schemas_are_what_the_code_derives_now() {
     }
 }
 
+/// What no simulated bot comes to: it is changed by nobody, and what goes on beside its operations is rare.
+const BY_HAND: [Kind; 8] = [
+    Kind::Parked,
+    Kind::Abandoned,
+    Kind::WitnessGap,
+    Kind::Acknowledged,
+    Kind::Reescalated,
+    Kind::Proposed,
+    Kind::FollowUpClosed,
+    Kind::Dismissed,
+];
+
 /// Lines of every kind, as the code itself wrote them.
 fn lines() -> BTreeMap<String, Vec<Value>> {
     const OF_EACH: usize = 12;
-    const SEEDS: u64 = 700;
+    const AT_LEAST: u64 = 500;
+    const AT_MOST: u64 = 5_000;
+    let mut missing: BTreeSet<&str> =
+        Kind::ALL.iter().filter(|kind| !BY_HAND.contains(kind)).map(|kind| kind.as_str()).collect();
     let mut lines: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for event in (0..SEEDS).flat_map(|seed| sim::run(seed).events) {
-        let of_kind = lines.entry(event.kind.clone()).or_default();
-        if of_kind.len() < OF_EACH {
-            of_kind.push(serde_json::from_str(&event.line()).expect("a line is JSON"));
+    for seed in 0..AT_MOST {
+        if seed >= AT_LEAST && missing.is_empty() {
+            break;
+        }
+        for event in sim::run(seed).events {
+            missing.remove(event.kind.as_str());
+            let of_kind = lines.entry(event.kind.clone()).or_default();
+            if of_kind.len() < OF_EACH {
+                of_kind.push(serde_json::from_str(&event.line()).expect("a line is JSON"));
+            }
         }
     }
-    // What never happens to a bot that nobody changed, on a clock that never goes back.
     let example = lines["resumed"][0].clone();
     for (kind, body) in [
         (Kind::Parked, json!({ "reason": "event 3 cannot be read by this version" })),
-        (Kind::ClockJump, json!({ "last": "2026-01-08T03:00:00Z" })),
         (Kind::Abandoned, json!({ "by": "host:dana", "reason": "it hangs" })),
     ] {
         let mut line = example.clone();
