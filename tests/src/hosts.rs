@@ -144,6 +144,17 @@ impl Hosts {
         std::fs::write(self.service.config(), text).unwrap();
     }
 
+    /// Has it work on one host after the other, from its next start on.
+    ///
+    /// # Panics
+    /// When that cannot be configured.
+    pub fn works_on_one_at_a_time(&self) {
+        let text = std::fs::read_to_string(self.service.config()).unwrap();
+        let (limits, one) = ("limits = { every", "limits = { at_once = 1, every");
+        assert_eq!(text.matches(limits).count(), 1, "{text}");
+        std::fs::write(self.service.config(), text.replace(limits, one)).unwrap();
+    }
+
     fn tool(&self) -> PathBuf {
         self.machines.folder().join("tool")
     }

@@ -124,6 +124,28 @@ async fn new_instances_that_crash_or_cannot_be_deployed_are_taken_back_and_their
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_somebody_starts_on_a_host_that_is_next_is_neither_used_nor_ended() {
+    let hosts = Hosts::with(4, 2, From::Inventory).await;
+    // One host after the other, so that there is a next one.
+    hosts.works_on_one_at_a_time();
+    let machines = &hosts.machines;
+    let mut operator = hosts.served().await;
+    machines.holds("deploy");
+    operator.up(4);
+    hosts.until_phase("deploying");
+    machines.somebody("start", 4);
+    machines.lets_go("deploy");
+    let events = operator.ended();
+    ended(&events, "rolled_back", 2);
+    let why = only(&events, "not_ready")["problem"].as_str().unwrap();
+    assert!(why.contains("vm-4") && why.contains("nobody of this fleet has started it"), "{why}");
+    hosts.until("both are given back", |state| state["hosts"].as_array().unwrap().len() == 2);
+    hosts.until_routed(&[1, 2]);
+    assert!(machines.runs(4) && !machines.runs(3), "whoever started it there still needs it");
+    operator.leaves().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_somebody_stops_ends_the_watch_and_is_named() {
     let hosts = Hosts::with(3, 2, From::Inventory).await;
     let mut operator = hosts.served().await;
