@@ -105,7 +105,7 @@ impl Hosts {
         let text = format!(
             "default_target = \"api\"\n[state]\ndirectory = \"{state}\"\n[http]\nlisten = \"{listen}\"\n\
              [log]\nformat = \"json\"\n\
-             [policy.time]\nguard = \"2s\"\nlook = \"8s\"\nround = \"20s\"\nready_within = \"2m\"\n\
+             [policy.time]\nguard = \"2s\"\nlook = \"25s\"\nround = \"40s\"\nready_within = \"2m\"\n\
              [policy.count]\ncool_down = \"0s\"\nlargest_step = \"1000%\"\n\
              [policy.load]\nmemory_limit = \"512MiB\"\nsustained = \"10s\"\np99 = \"20s\"\nbusy = \"100%\"\ncpu = \"100%\"\n\
              [policy.drain]\nexit = \"90s\"\n\
@@ -115,7 +115,7 @@ impl Hosts {
              keys = {{ path = {{ path = \"/v1/keys/status\", field = \"reachable\" }} }}\n\
              [targets.api.fleet]\nkind = \"hosts\"\nservice = \"api\"\nport = {port}\n{inventory}\
              ssh = {{ user = \"{user}\", key_file = \"{key}\", known_hosts = \"{known}\", port = {ssh} }}\n\
-             limits = {{ every = \"200ms\", look = \"7s\", ready = \"1500ms\" }}\n\
+             limits = {{ every = \"200ms\", look = \"20s\", ready = \"1500ms\" }}\n\
              [targets.api.fleet.commands]\ndeploy = {deploy}\nstart = {start}\nstop = {stop}\nstatus = {status}\n\
              logs = {logs}\n\
              [targets.api.haproxy]\nsocket = \"tcp:{api}\"\nbackend = \"{BACKEND}\"\ntime_out = \"3s\"\n\

@@ -258,7 +258,7 @@ async fn a_process_that_stood_still_begins_nothing_more_once_a_later_one_has_com
         "commands": {
             "deploy": command("deploy"), "start": command("start"), "stop": command("stop"), "status": command("status"),
         },
-        "limits": { "every": "100ms", "look": "10s", "ready": "2s" },
+        "limits": { "every": "100ms", "look": "20s", "ready": "2s" },
     });
     let settings = serde_json::from_value(settings).unwrap();
     let process = || {

@@ -198,13 +198,13 @@ impl Rehearsal {
             }
         };
         let under_way = under_way.map(std::slice::from_ref).unwrap_or_default();
-        let reply = self.service.take(&request, by, under_way).await;
+        let reply = self.service.take(&request, by, under_way).await.reply;
         self.said(reply, by, request == Request::Help).await
     }
 
     /// Begins what policy lets the bot begin by itself, and says what became of it.
     pub(crate) async fn begin(&self, begin: &Begin) -> Taken {
-        let reply = self.service.take_by_itself(begin, &[]).await;
+        let reply = self.service.take_by_itself(begin, &[]).await.reply;
         self.said(reply, &Person::itself(), false).await
     }
 

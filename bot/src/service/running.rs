@@ -21,6 +21,7 @@ use tracing::Instrument as _;
 
 use super::door::{Carried, Door, Order, Want};
 use super::front::{Front, Left};
+use super::taking::Took;
 use super::watch::Watch;
 use super::{Service, UnderWay};
 use crate::reception::Reply;
@@ -28,6 +29,10 @@ use crate::stop::{Asked, Stop};
 
 /// Between two signs of life.
 const SIGN_EVERY: Duration = Duration::from_secs(1);
+
+/// After a log that gave no answer: when it is looked whether something arrived there after all. Another command could
+/// find the fleet held by what nobody carries out.
+const ARRIVES_WITHIN: [Duration; 2] = [Duration::ZERO, Duration::from_secs(30)];
 
 /// Why a service stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,11 +60,13 @@ pub(crate) struct Running<'a> {
 }
 
 /// An answer, with what has to begin before it is given.
+#[derive(Default)]
 struct Answered {
-    reply: Reply,
-    to: Option<oneshot::Sender<Reply>>,
+    reply: Option<(Reply, oneshot::Sender<Reply>)>,
     /// What was opened.
-    opened: Option<(TargetName, OperationId)>,
+    opened: Vec<ClaimHeld>,
+    /// The log gave no answer, so that something may have been opened that is not known yet.
+    is_unsure: bool,
 }
 
 /// The operations that are carried out.
@@ -114,14 +121,19 @@ impl<'a> Running<'a> {
                         return End::Fenced(why);
                     }
                 }
-                Some(Answered { reply, to, opened }) = answering.next(), if !answering.is_empty() => {
+                Some(Answered { reply, opened, is_unsure }) = answering.next(), if !answering.is_empty() => {
                     // Before it is answered, so that whoever is told of it can stop it.
-                    if let Some((target, operation)) = opened {
-                        this.begin(&mut operations, target, operation);
+                    for held in opened {
+                        this.begin(&mut operations, held.target, held.operation);
                     }
-                    if let Some(to) = to {
+                    if let Some((reply, to)) = reply {
                         // Whoever asked may have gone.
                         let _ = to.send(reply);
+                    }
+                    if is_unsure {
+                        for after in ARRIVES_WITHIN {
+                            answering.push(this.held_after(after));
+                        }
                     }
                 }
                 Some(order) = orders.recv() => answering.push(this.answer(order)),
@@ -167,66 +179,78 @@ impl<'a> Running<'a> {
     fn answer(&self, order: Order) -> LocalBoxFuture<'_, Answered> {
         let Order { want, by, reply: to } = order;
         Box::pin(async move {
-            let reply = match want {
+            let took: Took = match want {
                 Want::Command(request) => self.service.take(&request, &by, &self.carried.all()).await,
                 Want::Acknowledge(number) => match self.duties.first() {
-                    Some(duty) => said(duty.acknowledge(number, &by).await),
-                    None => Reply::Refused("Nothing is open that could be acknowledged.".to_owned()),
+                    Some(duty) => said(duty.acknowledge(number, &by).await).into(),
+                    None => Reply::Refused("Nothing is open that could be acknowledged.".to_owned()).into(),
                 },
                 Want::Start => self.start(&by).await,
                 Want::Dismiss => match self.offering().await {
-                    Ok(duty) => said(duty.dismiss(&by).await),
-                    Err(refused) => refused,
+                    Ok(duty) => said(duty.dismiss(&by).await).into(),
+                    Err(refused) => refused.into(),
                 },
             };
-            let opened = self.opened(&reply).await;
-            Answered { reply, to: Some(to), opened }
+            let opened = self.opened(&took.reply).await;
+            Answered { reply: Some((took.reply, to)), opened, is_unsure: took.is_unsure }
         })
     }
 
     /// What policy lets begin without being asked.
     fn by_itself(&self, begin: Begin) -> LocalBoxFuture<'_, Answered> {
         Box::pin(async move {
-            let reply = self.service.take_by_itself(&begin, &self.carried.all()).await;
-            if let Reply::Refused(why) = &reply {
+            let took = self.service.take_by_itself(&begin, &self.carried.all()).await;
+            if let Reply::Refused(why) = &took.reply {
                 tracing::warn!(command = %begin.command(), %why, "what was to begin by itself was refused");
             }
-            let opened = self.opened(&reply).await;
-            Answered { reply, to: None, opened }
+            Answered { reply: None, opened: self.opened(&took.reply).await, is_unsure: took.is_unsure }
         })
     }
 
     /// The operation that was opened, with the fleet that it holds.
-    async fn opened(&self, reply: &Reply) -> Option<(TargetName, OperationId)> {
-        let Reply::Opened { operation, .. } = reply else { return None };
-        let log = self.service.log();
+    async fn opened(&self, reply: &Reply) -> Vec<ClaimHeld> {
+        let Reply::Opened { operation, .. } = reply else { return Vec::new() };
         // It was recorded a moment ago, by this process; while the log cannot be read nothing else goes on either.
+        let mut claims = self.claims().await;
+        claims.retain(|held| held.operation == *operation);
+        claims
+    }
+
+    /// What holds a fleet then and is not carried out here.
+    fn held_after(&self, after: Duration) -> LocalBoxFuture<'_, Answered> {
+        Box::pin(async move {
+            self.service.log().clock.sleep(after).await;
+            let mut opened = self.claims().await;
+            let carried = self.carried.all();
+            opened.retain(|held| carried.iter().all(|ours| ours.operation != held.operation));
+            Answered { opened, ..Answered::default() }
+        })
+    }
+
+    /// What holds a fleet, as soon as the log tells it.
+    async fn claims(&self) -> Vec<ClaimHeld> {
+        let log = self.service.log();
         loop {
-            match log.ledger.claims().await {
-                Ok(claims) => {
-                    return claims
-                        .into_iter()
-                        .find(|held| held.operation == *operation)
-                        .map(|held| (held.target, held.operation));
-                }
-                Err(error) => tracing::warn!(%error, %operation, "an operation that was opened waits for the log"),
+            match log.writer.claims().await {
+                Ok(claims) => return claims,
+                Err(error) => tracing::warn!(%error, "what holds a fleet waits for the log"),
             }
             log.clock.sleep(Duration::from_secs(1)).await;
         }
     }
 
-    async fn start(&self, by: &Person) -> Reply {
+    async fn start(&self, by: &Person) -> Took {
         let duty = match self.offering().await {
             Ok(duty) => duty,
-            Err(refused) => return refused,
+            Err(refused) => return refused.into(),
         };
         match duty.start(by).await {
             Ok(Start::Command(command)) => match request::parse(&command) {
                 Ok(request) => self.service.take(&request, by, &self.carried.all()).await,
-                Err(error) => Reply::Refused(error.to_string()),
+                Err(error) => Reply::Refused(error.to_string()).into(),
             },
-            Ok(Start::Refused(why)) => Reply::Refused(why),
-            Err(error) => unrecorded(&error),
+            Ok(Start::Refused(why)) => Reply::Refused(why).into(),
+            Err(error) => unrecorded(&error).into(),
         }
     }
 

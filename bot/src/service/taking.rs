@@ -12,21 +12,36 @@ use scalebot_commands::units::Person;
 use super::{Fleet, Service, UnderWay};
 use crate::reception::Reply;
 
+/// What became of a command.
+#[derive(Debug)]
+pub(crate) struct Took {
+    /// What whoever gave it is answered.
+    pub(crate) reply: Reply,
+    /// The log gave no answer: an operation may be on record, now or in a while, that is not in the reply.
+    pub(crate) is_unsure: bool,
+}
+
+impl From<Reply> for Took {
+    fn from(reply: Reply) -> Self {
+        Self { reply, is_unsure: false }
+    }
+}
+
 impl Service {
     /// Takes a command from a person. `under_way` is what this process carries out now.
-    pub(crate) async fn take(&self, request: &Request, by: &Person, under_way: &[UnderWay]) -> Reply {
-        let Some(fleet) = self.meant(request) else { return Reply::Refused("No fleet is configured.".to_owned()) };
+    pub(crate) async fn take(&self, request: &Request, by: &Person, under_way: &[UnderWay]) -> Took {
+        let Some(fleet) = self.meant(request) else { return none_configured() };
         let received = self.desk(fleet).take(request, by).await;
         self.taken(fleet, request, by, under_way, received).await
     }
 
     /// Takes what policy lets begin by itself.
-    pub(crate) async fn take_by_itself(&self, begin: &Begin, under_way: &[UnderWay]) -> Reply {
+    pub(crate) async fn take_by_itself(&self, begin: &Begin, under_way: &[UnderWay]) -> Took {
         let request = match request::parse(begin.command()) {
             Ok(request) => request,
-            Err(error) => return Reply::Refused(error.to_string()),
+            Err(error) => return Reply::Refused(error.to_string()).into(),
         };
-        let Some(fleet) = self.meant(&request) else { return Reply::Refused("No fleet is configured.".to_owned()) };
+        let Some(fleet) = self.meant(&request) else { return none_configured() };
         let received = self.desk(fleet).take_by_itself(begin).await;
         self.taken(fleet, &request, &Person::itself(), under_way, received).await
     }
@@ -43,7 +58,7 @@ impl Service {
         by: &Person,
         under_way: &[UnderWay],
         received: Result<Received, LedgerError>,
-    ) -> Reply {
+    ) -> Took {
         let reply = match received {
             Ok(Received::Opened(operation)) => {
                 let text = format!("{request} by {by}: looking. Operation {}.", operation.short());
@@ -54,16 +69,20 @@ impl Service {
                 Request::Cancel { .. } => self.cancel(fleet, request, by, under_way).await,
                 _ => self.answer(fleet, request, by).await,
             },
-            Err(error) => Ok(self.opened_after_all(fleet, &error, under_way).await),
+            Err(error) => {
+                let reply = self.opened_after_all(fleet, &error, under_way).await;
+                return Took { reply, is_unsure: true };
+            }
         };
-        reply.unwrap_or_else(|error| Reply::Refused(error.to_string()))
+        reply.unwrap_or_else(|error| Reply::Refused(error.to_string())).into()
     }
 
     /// The log gave no answer. It may be on record all the same, and then somebody has to carry it out.
     async fn opened_after_all(&self, fleet: &Fleet, error: &LedgerError, under_way: &[UnderWay]) -> Reply {
-        let Ok(mut claims) = self.log.ledger.claims().await else {
+        let Ok(mut claims) = self.log.writer.claims().await else {
             return Reply::Refused(format!(
-                "{error}.\nWhether it was recorded is not known. Look at /scale status before you ask again."
+                "{error}.\nWhether it was recorded is not known. If it was, it is carried out once the log answers.\n\
+                 Look at /scale status before you ask again."
             ));
         };
         claims.retain(|held| held.target == fleet.ports.target.name);
@@ -118,4 +137,8 @@ impl Service {
             Err(why @ NotHeard::TooMany) => Reply::Refused(why.to_string()),
         })
     }
+}
+
+fn none_configured() -> Took {
+    Reply::Refused("No fleet is configured.".to_owned()).into()
 }

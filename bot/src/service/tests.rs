@@ -2,6 +2,7 @@
 //! the real log.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,9 +10,9 @@ use futures::future::BoxFuture;
 use scalebot_adapters::ledger::SqliteLedger;
 use scalebot_adapters::transcript::Transcript;
 use scalebot_commands::approval::{Ballot, Mark};
-use scalebot_commands::event::{Event, Kind};
+use scalebot_commands::event::{Draft, Event, Kind};
 use scalebot_commands::journal::Signal;
-use scalebot_commands::ports::{Ledger as _, Slot, Target};
+use scalebot_commands::ports::{AppendError, ClaimHeld, Ledger, LedgerError, Slot, Target};
 use scalebot_commands::request;
 use scalebot_commands::units::{Person, Timestamp, elapsed};
 use tokio::sync::Notify;
@@ -61,6 +62,44 @@ struct Home {
     stages: [Stage; 2],
     /// Told with each event.
     appended: Arc<Notify>,
+    /// The log takes what it is given, and answers nothing.
+    silent: Arc<AtomicBool>,
+}
+
+/// A log whose answers are lost while it is `silent`.
+struct Silent {
+    log: Arc<dyn Ledger>,
+    silent: Arc<AtomicBool>,
+}
+
+impl Silent {
+    fn answers<T>(&self, answer: T) -> Result<T, LedgerError> {
+        if self.silent.load(Ordering::SeqCst) { Err(LedgerError("it gave no answer".to_owned())) } else { Ok(answer) }
+    }
+}
+
+#[async_trait]
+impl Ledger for Silent {
+    async fn append(&self, draft: Draft) -> Result<Event, AppendError> {
+        let appended = self.log.append(draft).await;
+        self.answers(appended)?
+    }
+
+    async fn events_of(&self, operation: &OperationId) -> Result<Vec<Event>, LedgerError> {
+        self.answers(self.log.events_of(operation).await)?
+    }
+
+    async fn events_after(&self, after: u64, limit: u32) -> Result<Vec<Event>, LedgerError> {
+        self.answers(self.log.events_after(after, limit).await)?
+    }
+
+    async fn claims(&self) -> Result<Vec<ClaimHeld>, LedgerError> {
+        self.answers(self.log.claims().await)?
+    }
+
+    async fn latest(&self, kind: &str, limit: u32) -> Result<Vec<Event>, LedgerError> {
+        self.answers(self.log.latest(kind, limit).await)?
+    }
 }
 
 /// Tells a story what is on record.
@@ -94,7 +133,12 @@ impl Home {
                 script.clock += elapsed(script.now(), Timestamp::now());
             })
         };
-        Self { folder: tempfile::tempdir().unwrap(), stages: [halted(), halted()], appended: Arc::default() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            stages: [halted(), halted()],
+            appended: Arc::default(),
+            silent: Arc::default(),
+        }
     }
 
     /// Nothing is proposed for that fleet.
@@ -108,7 +152,10 @@ impl Home {
 
     async fn log(&self) -> Log {
         let appended = Arc::clone(&self.appended);
-        Log::take_over(&self.folder.path().join("ledger.db"), move |_| appended.notify_waiters()).await.unwrap()
+        let file = self.folder.path().join("ledger.db");
+        let mut log = Log::take_over(&file, move |_| appended.notify_waiters()).await.unwrap();
+        log.writer = Arc::new(Silent { log: Arc::clone(&log.writer), silent: Arc::clone(&self.silent) });
+        log
     }
 
     fn service(&self, log: Log, chat: &Chat) -> Service {
@@ -340,4 +387,28 @@ async fn a_process_that_was_taken_over_from_stops() {
         })
         .await;
     assert!(matches!(end, End::Fenced(_)), "{end:?}");
+}
+
+#[tokio::test]
+async fn an_operation_that_was_recorded_while_the_log_gave_no_answer_is_carried_out_once_it_does() {
+    let home = Home::new();
+    let (told, silent) = (home.told(), Arc::clone(&home.silent));
+    let (_, events) = home
+        .tells(|reception| async move {
+            let reception = &*reception;
+            silent.store(true, Ordering::SeqCst);
+            let unknown = says(reception, "operator", "/scale up 6").await;
+            assert!(why(&unknown).contains("Whether it was recorded is not known"), "{unknown:?}");
+            assert_eq!(reception.under_way(), []);
+            silent.store(false, Ordering::SeqCst);
+            told.until(|events| (count(events, Kind::ApprovalRequested) == 1).then_some(())).await;
+            assert_eq!(reception.under_way().len(), 1);
+            let busy = says(reception, "operator", "/scale up 7").await;
+            assert!(why(&busy).contains("is under way on api"), "{busy:?}");
+            let stops = says(reception, "operator", "/scale cancel").await;
+            assert!(matches!(stops, Reply::Taken(_)), "{stops:?}");
+            told.until(|events| (count(events, Kind::Finished) == 1).then_some(())).await;
+        })
+        .await;
+    assert_eq!(count(&events, Kind::Requested), 1);
 }
