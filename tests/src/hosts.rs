@@ -165,6 +165,15 @@ impl Hosts {
         made.lines().map(str::to_owned).collect()
     }
 
+    /// Waits until the tool was told to make hosts so many times.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn until_made(&self, times: usize) {
+        let found = until(self.machines.folder(), PATIENCE, || (self.made().len() == times).then_some(()));
+        assert!(found.is_some(), "{:?}", self.made());
+    }
+
     /// The service runs, and can be asked; the hosts that run are taken down and in the load balancer.
     pub async fn served(&self) -> Operator<'_> {
         let serving = self.service.start_ready();

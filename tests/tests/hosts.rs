@@ -172,6 +172,7 @@ async fn killed_between_the_sub_steps_it_goes_on_there_and_does_nothing_twice() 
     machines.holds("deploy");
     operator.up(4);
     hosts.until("hosts are made", |state| !state["provisioning"].is_null());
+    hosts.until_made(1);
     operator.kills_the_bot().await;
     operator.starts_the_bot();
     assert_eq!(hosts.made().len(), 1, "somebody else makes hosts at the same time");
