@@ -136,6 +136,8 @@ pub struct Journal<'a> {
     read: usize,
     heard: Heard,
     inbox: &'a mut Inbox,
+    /// When this process opened it, by the monotonic clock: from then on no other one appends.
+    opened: Duration,
     /// Attempts at effects whose answer was lost.
     unanswered: Vec<effect::Unanswered>,
 }
@@ -149,6 +151,7 @@ impl<'a> Journal<'a> {
         epoch: Epoch,
         inbox: &'a mut Inbox,
     ) -> Result<Self, Interrupted> {
+        let opened = ports.world.monotonic();
         let recorded = ports.ledger.events_of(&operation).await?;
         let mut journal = Self {
             operation,
@@ -160,6 +163,7 @@ impl<'a> Journal<'a> {
             read: 0,
             heard: Heard::default(),
             inbox,
+            opened,
             unanswered: Vec::new(),
         };
         for event in &journal.recorded {
@@ -333,6 +337,11 @@ impl<'a> Journal<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether an event of this operation was appended by another process than this one.
+    fn is_of_another_process(&self, op_seq: u64) -> bool {
+        self.recorded.iter().any(|event| event.op_seq == op_seq && event.epoch != self.epoch)
     }
 
     /// The next step's outcome as the ledger holds it; `None` when the runbook has come to where nothing is recorded.

@@ -24,6 +24,8 @@ macro_rules! mutations {
 mutations! {
     /// After a crash, an intent without an answer counts as "not done, go again", and nobody looks.
     GoAgainUnseen;
+    /// An intent of another process is looked into while that may still act on it.
+    LooksAtOnce;
     /// The act follows the guard's reading however old that is.
     StaleGuard;
     /// An operation ends without a last look for a request whose answer was lost.

@@ -303,7 +303,7 @@ impl Journal<'_> {
             }
             let attempted = match self.replay::<E::Intent>(&attempt_key)? {
                 Some(intent) => {
-                    let answered = self.answer_of_the_past(&attempt_key, effect, &intent.body).await?;
+                    let answered = self.answer_of_the_past(&attempt_key, effect, &intent).await?;
                     Attempt { key: attempt_key, intent: intent.body, intended_at: intent.at, answered }
                 }
                 None => match self.attempt(&attempt_key, effect).await? {
@@ -473,18 +473,25 @@ impl Journal<'_> {
         Ok(())
     }
 
-    /// The answer to an intent that the ledger holds: the one recorded, or what an observation says now.
+    /// The answer to an intent that the ledger holds: the one recorded, or what an observation says once nobody acts on
+    /// it any more.
     async fn answer_of_the_past<E: Effect>(
         &mut self,
         key: &str,
         effect: &E,
-        intent: &E::Intent,
+        intent: &Recorded<E::Intent>,
     ) -> Result<Recorded<Answered>, Interrupted> {
         let answer_key = format!("{key}/answer");
         if let Some(answered) = self.next_answer(&answer_key)? {
             return Ok(answered);
         }
-        let found = if mutated!(GoAgainUnseen) { Ok(Found::Untouched) } else { self.search(effect, intent).await };
+        if self.is_of_another_process(intent.op_seq) && !mutated!(LooksAtOnce) {
+            // Whoever appended it may live, and begin what it says for as long as its guard is fresh.
+            let since = self.world.monotonic().saturating_sub(self.opened);
+            self.world.sleep(GUARD_LIMIT.saturating_sub(since)).await;
+        }
+        let found =
+            if mutated!(GoAgainUnseen) { Ok(Found::Untouched) } else { self.search(effect, &intent.body).await };
         let answered = Answered::from_search(found);
         self.record_answer(effect, key, answered).await
     }

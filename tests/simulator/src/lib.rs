@@ -12,9 +12,9 @@
 //! |---|---|
 //! | crash before, and after it is done | `gate`: `DiesBefore`, `DiesAfter` |
 //! | answer lost with the effect done; never arrived, known at once or never heard of | `gate`: `AnswerLost`, `Unreachable`, `Silent`; one system away for a while: `outage` |
-//! | duplicate | orders: `ports` (`request lands twice`); what people say: `driver` (`said twice`); posts: the outbox's own |
+//! | duplicate | orders: `ports` (`request lands twice`); events: `log` (`an append that came twice`); what people say: `driver` (`said twice`); posts: the outbox's own |
 //! | reordered, late: arrives when the caller has given up | orders: `ports` (`request lands late`); events and posts: `log`; what people say: `script`, and `Deaf` |
-//! | stale read | `gate` (`shown`): the fleet, its load, the halt sources. Not the log, which one server answers, nor what an instance or a balancer says of itself |
+//! | stale read | `gate` (`shown`): the fleet, who else steers it, its load, the halt sources. Not the log, which one server answers, nor what an instance or a balancer says of itself |
 //! | clock jump, forwards and back, in any step and across a restart; two machines with clocks of their own | `Jump` |
 //! | second bot; frozen and thawed at any call, with another started when its lease is over | `Usurp`, `gate` (`freeze`) |
 //! | somebody else scales, replaces the fleet, lets an instance have requests again, changes the autoscaler | `Others`, `Replace`, `LetIn`, `Meddle` |

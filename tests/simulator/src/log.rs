@@ -72,7 +72,16 @@ impl Ledger for Port {
             // No later than the server's own limit for a transaction lets it.
             model.at(now + LOG_LIMIT + later, Happening::Append(self.process, Box::new(draft.clone())));
         }
-        let appended = self.with(fate, "ledger.append", |model| model.append(self.process, &draft));
+        let appended = self.with(fate, "ledger.append", |model| {
+            let appended = model.append(self.process, &draft);
+            // What belongs to no operation has no place of its own, and no log could tell that it comes twice.
+            if appended.is_ok() && draft.operation.is_some() && !model.calm && model.chance(10) {
+                model.count("an append that came twice");
+                let later = model.between(0, 20_000);
+                model.after(later, Happening::Append(self.process, Box::new(draft.clone())));
+            }
+            appended
+        });
         appended.await.map_err(|lost| AppendError::Unavailable(lost.ledger()))?
     }
 

@@ -87,7 +87,8 @@ impl Port {
             if !unconditional && !model.calm && model.chance(25) {
                 // Something of what it is about changes just then, and the order no longer fits.
                 if steering {
-                    model.steering.touched();
+                    let now = model.now;
+                    model.steering.touched(now);
                 } else {
                     model.fleet.touched();
                     model.fleet_changed();
@@ -176,7 +177,11 @@ impl Fleet for Port {
     }
 
     async fn steered_by(&self) -> Result<Vec<Steering>, PortError> {
-        self.ask("fleet.steered_by", |model| model.steering.steered_by()).await
+        self.ask("fleet.steered_by", |model| {
+            let as_of = self.shown(model, Duration::from_secs(6));
+            model.steering.steered_by(as_of)
+        })
+        .await
     }
 
     async fn hold(&self, order: &HoldOrder, fence: Fence<'_>) -> Result<OrderAnswer, PortError> {

@@ -21,6 +21,8 @@ pub(super) struct SimSteering {
     /// Somebody has changed it since it is held.
     changed: bool,
     version: u64,
+    /// Who steered from which moment on, in order.
+    past: Vec<(Duration, Vec<Steering>)>,
     /// Its own, so that a seed without one is the run that it was.
     dice: fastrand::Rng,
 }
@@ -28,15 +30,24 @@ pub(super) struct SimSteering {
 impl SimSteering {
     pub(super) fn draw(seed: u64) -> Self {
         let mut dice = fastrand::Rng::with_seed(seed ^ 0x5EED_0A07_05CA_1E12);
-        Self { is_there: dice.u8(..4) == 0, holder: None, changed: false, version: 1, dice }
+        let is_there = dice.u8(..4) == 0;
+        let mut drawn = Self { is_there, holder: None, changed: false, version: 0, past: Vec::new(), dice };
+        drawn.touched(Duration::ZERO);
+        drawn
     }
 
-    /// Anything of it has changed: its status, mostly.
-    pub(super) fn touched(&mut self) {
+    /// Anything of it has changed just now: its status, mostly.
+    pub(super) fn touched(&mut self, now: Duration) {
         self.version += 1;
+        self.past.push((now, self.steers()));
     }
 
-    pub(super) fn steered_by(&self) -> Vec<Steering> {
+    /// Who steered then.
+    pub(super) fn steered_by(&self, moment: Duration) -> Vec<Steering> {
+        self.past.iter().rev().find(|(from, _)| *from <= moment).map(|(_, steers)| steers.clone()).unwrap_or_default()
+    }
+
+    fn steers(&self) -> Vec<Steering> {
         if !self.is_there || self.holder.is_some() {
             return Vec::new();
         }
@@ -85,7 +96,6 @@ impl Model {
         if self.steering.holder.is_none() {
             return;
         }
-        self.steering.touched();
         if puts_back {
             self.count("put back by hand");
             (self.steering.holder, self.steering.changed) = (None, false);
@@ -93,6 +103,7 @@ impl Model {
             self.count("changed while it is held");
             self.steering.changed = true;
         }
+        self.steering.touched(self.now);
     }
 
     pub(super) fn land_hold(&mut self, order: &HoldOrder) -> OrderAnswer {
@@ -102,8 +113,8 @@ impl Model {
         if !self.calm && self.steering.dice.u8(..40) == 0 {
             return OrderAnswer::Refused { detail: "may not".to_owned() };
         }
-        self.steering.touched();
         self.steering.holder = Some(order.operation.clone());
+        self.steering.touched(self.now);
         OrderAnswer::Done
     }
 
@@ -117,8 +128,8 @@ impl Model {
         if !self.calm && self.steering.dice.u8(..40) == 0 {
             return OrderAnswer::Refused { detail: "may not".to_owned() };
         }
-        self.steering.touched();
         self.steering.holder = None;
+        self.steering.touched(self.now);
         OrderAnswer::Done
     }
 
