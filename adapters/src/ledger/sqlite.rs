@@ -36,6 +36,9 @@ const READ_LIMIT: Duration = Duration::from_secs(10);
 /// How many read at once.
 const READERS: u32 = 4;
 
+/// What each connection may keep of the file in memory: 512 KiB, and not SQLite's 2 MB, since the system keeps it as well.
+const CACHE: &str = "-512";
+
 /// A SQLite file.
 #[derive(Debug)]
 pub struct File {
@@ -249,7 +252,11 @@ impl Stamp {
 }
 
 pub(super) fn options(file: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new().filename(file).busy_timeout(BUSY_LIMIT).disable_statement_logging()
+    SqliteConnectOptions::new()
+        .filename(file)
+        .busy_timeout(BUSY_LIMIT)
+        .pragma("cache_size", CACHE)
+        .disable_statement_logging()
 }
 
 fn pool() -> SqlitePoolOptions {
