@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::body;
 use crate::card::{self, in_lines};
 use crate::context::Context;
+use crate::event::Kind;
 use crate::journal::{Effected, Interrupted, Journal, Recorded, Stop};
 use crate::judge::Verdict;
 use crate::ports::Slot;
@@ -242,7 +243,8 @@ pub async fn with(
     journal: &mut Journal<'_>,
     ending: &Ending,
 ) -> Result<Recorded<Finished>, Interrupted> {
-    let finished = journal.close("finish", finished(cx, ending)).await?;
+    let may_arrive = !ending.changed_the_fleet && journal.may_be_on_its_way(Kind::ScalingAnswered, "");
+    let finished = journal.close("finish", finished(cx, ending, may_arrive)).await?;
     let samples = match &ending.watched {
         Some(_) => cx.ports.samples.kept(cx.operation).await?,
         None => Vec::new(),
@@ -252,14 +254,30 @@ pub async fn with(
     Ok(finished)
 }
 
-async fn finished(cx: &Context<'_>, ending: &Ending) -> Finished {
+/// `may_arrive`: nothing was seen to change, and a request to set the count, whose answer was lost, may be on its way.
+async fn finished(cx: &Context<'_>, ending: &Ending, may_arrive: bool) -> Finished {
+    let from = ending.plan.as_ref().map(|plan| plan.from);
+    let ended_at = cx.fleet().await.ok().map(|state| state.wanted);
+    let (mut outcome, mut reason) = (ending.outcome, ending.in_full());
+    if may_arrive {
+        let to = cx.request.to;
+        let said = match ended_at.filter(|count| Some(*count) != from) {
+            None => format!("A request to set the count to {to} may still arrive."),
+            Some(count) => {
+                outcome = Outcome::Failed;
+                format!("{count} are wanted now: a request to set the count to {to} may have arrived since.")
+            }
+        };
+        let known = reason.lines().filter(|line| *line != UNCHANGED);
+        reason = in_lines(known.chain([&*said, "Look at the fleet before you ask again."]));
+    }
     Finished {
         target: cx.request.target.clone(),
-        outcome: ending.outcome,
-        from: ending.plan.as_ref().map(|plan| plan.from),
+        outcome,
+        from,
         to: cx.request.to,
-        ended_at: cx.fleet().await.ok().map(|state| state.wanted),
+        ended_at,
         verdict: ending.verdict,
-        reason: ending.in_full(),
+        reason,
     }
 }

@@ -70,6 +70,8 @@ struct Operation {
     /// Where in the operation somebody asked for it to stop.
     cancelled: Option<u64>,
     landed: Option<Duration>,
+    /// What was last looked at before it was written down what became of an intent.
+    settled_on: Option<Duration>,
     set: Option<(Replicas, Replicas)>,
     changes: Changes,
     documented: bool,
@@ -208,6 +210,11 @@ impl Model {
             seen.approvals.appended(kind, event, &body, written);
         }
         let (mut tally, mut named) = (None, None);
+        if let Some(Kind::ScalingAnswered | Kind::TerminatingAnswered) = known {
+            // What was found out only once somebody else had changed it too cannot be told apart.
+            let otherwise = body["result"] == "unknown" && body["untouched"] == false;
+            seen.settled_on = if otherwise { None } else { looked_since(Duration::ZERO).map(|look| look.as_of).next() };
+        }
         match known {
             Some(Kind::Requested) => {
                 body["by"].as_str().unwrap_or_default().clone_into(&mut seen.requester);
@@ -278,8 +285,11 @@ impl Model {
                     Some("rolled_back") => "finished: rolled back",
                     _ => "finished: failed",
                 });
+                let said = body["reason"].as_str().unwrap_or_default().to_lowercase();
+                let named = said.contains("may still arrive") || said.contains("may have arrived since");
                 if let Some(landed) = seen.landed.filter(|_| !seen.documented)
                     && decided_on.is_some_and(|look| look.as_of > landed)
+                    && !(named && seen.settled_on.is_none_or(|settled_on| settled_on <= landed))
                 {
                     wrong.push(format!("it ends as if nothing was changed, and it was: {}", body["reason"]));
                 }

@@ -43,7 +43,10 @@ impl Times {
         let reason = body["reason"].as_str().unwrap_or_default();
         match kind {
             Kind::Expired if reason.contains("decided within") => {
-                let (asked, within) = asked.filter(|(asked, _)| asked.process == now.process)?;
+                // Time counts from when it was written, and whoever stood still before it arrived has lost some of it.
+                let at_once =
+                    |asked: &Written| asked.at.saturating_sub(asked.thawed) > ON_ITS_WAY || asked.thawed.is_zero();
+                let (asked, within) = asked.filter(|(asked, _)| asked.process == now.process && at_once(asked))?;
                 let waited = now.at.saturating_sub(asked.at) + ON_ITS_WAY;
                 (waited < within).then(|| format!("it expires {} s after it was asked", waited.as_secs()))
             }
