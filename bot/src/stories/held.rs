@@ -341,3 +341,28 @@ async fn by_an_operation_that_is_given_up_is_named_with_what_to_do() {
         assert!(!reason.contains("held"), "{moment}: {reason}");
     }
 }
+
+#[tokio::test]
+async fn a_request_to_set_the_count_that_may_be_on_its_way_is_said_at_the_end_and_seen_where_it_arrived() {
+    let stage = Stage::with(steered);
+    stage.script().scale = unreachable("the Kubernetes API");
+    stage.play(UP).await;
+    let (_, reason) = ended(&stage);
+    assert!(reason.contains("A request to set the count to 6 may still arrive.\nLook at the fleet"), "{reason}");
+    assert!(!reason.contains("Nothing was changed"), "{reason}");
+
+    let stage = Stage::with(steered);
+    stage.script().scale = unreachable("the Kubernetes API");
+    // It comes when nobody looks for it any more: who steers is just put back.
+    stage.script().on_event = |script, event| {
+        if event.kind == "releasing" {
+            let operation = event.operation.clone().unwrap();
+            script.set_count(Replicas(6), &operation);
+        }
+    };
+    stage.play(UP).await;
+    let (outcome, reason) = ended(&stage);
+    assert!(reason.contains("6 are wanted now: a request to set the count to 6 may have arrived since."), "{reason}");
+    assert!(!reason.contains("Nothing was changed"), "{reason}");
+    assert_eq!((outcome.as_str(), &last(&stage, "finished")["ended_at"]), ("failed", &6.into()));
+}
