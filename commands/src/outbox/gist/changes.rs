@@ -18,7 +18,7 @@ use crate::steps::quiet::{Busy, Quiesced, QuietEnded};
 use crate::steps::reassess::Reassessed;
 use crate::steps::remove::{Terminated, Terminating};
 use crate::trigger::{Dismissed, Proposed};
-use crate::units::Person;
+use crate::units::{InstanceId, Person};
 
 pub(super) fn words(kind: Kind, body: &Map<String, Value>) -> Option<String> {
     Some(match kind {
@@ -97,7 +97,7 @@ pub(super) fn words(kind: Kind, body: &Map<String, Value>) -> Option<String> {
 }
 
 fn reassessed(reassessed: &Reassessed) -> String {
-    let next = &reassessed.next;
+    let next = reassessed.next.as_ref().map_or("one more", InstanceId::as_str);
     match reassessed.checks.iter().find(|check| check.follows == Follows::Override) {
         None => format!("those that stay can carry the load without {next}"),
         Some(check) => format!("before {next} is taken away, {}: {}", check.name, safe(&check.figure, TEXT)),
