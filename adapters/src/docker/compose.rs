@@ -32,9 +32,9 @@ use self::orders::Orders;
 use self::program::Program;
 use self::seen::Seen;
 pub use self::settings::{Reach, Settings as ComposeSettings};
+use super::declared;
 use super::engine::{Engine, Place};
 use super::logs::{self, Writer};
-use super::declared;
 use crate::settings::Unusable;
 
 /// How long after its own limit an order may still be looked after.

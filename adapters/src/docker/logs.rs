@@ -30,11 +30,8 @@ pub(super) async fn end_of(engine: &Engine, writer: Writer<'_>, tty: bool, most:
     for lines in LINES {
         match engine.written(writer, lines).await {
             Ok(written) => {
-                let written = if tty {
-                    written
-                } else {
-                    without_frames(&written).map_err(|wrong| engine.unreadable(wrong))?
-                };
+                let written =
+                    if tty { written } else { without_frames(&written).map_err(|wrong| engine.unreadable(wrong))? };
                 return Ok(last(&String::from_utf8_lossy(&written), most));
             }
             // Too much of it, perhaps.

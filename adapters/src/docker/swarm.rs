@@ -27,14 +27,14 @@ use scalebot_commands::units::{InstanceId, Replicas};
 use self::cluster::{Node, Service, Task};
 pub use self::settings::Settings as SwarmSettings;
 use self::traffic::{BehindHaproxy, ByName};
+use super::declared;
 use super::engine::{Engine, Place};
 use super::logs::{self, Writer};
-use super::declared;
 use crate::haproxy::Haproxy;
 use crate::settings::Unusable;
 
 /// Why nobody can name who is ended, as a card says it.
-const ITSELF: &str = "Docker Swarm itself chooses whom it ends, first those that do not run";
+const ITSELF: &str = "Docker Swarm itself chooses whom it ends, by what is on its nodes";
 
 /// One service of a swarm. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -177,7 +177,6 @@ impl Fleet for Swarm {
         self.inner.describe()
     }
 }
-
 
 #[cfg(test)]
 mod stand_in;

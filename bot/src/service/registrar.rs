@@ -26,11 +26,7 @@ impl Registrar {
     ///
     /// # Errors
     /// In words, when the settings cannot be used.
-    pub(crate) fn new(
-        settings: &haproxy::Settings,
-        fleet: Arc<dyn Fleet>,
-        name: &TargetName,
-    ) -> Result<Self, String> {
+    pub(crate) fn new(settings: &haproxy::Settings, fleet: Arc<dyn Fleet>, name: &TargetName) -> Result<Self, String> {
         let registry = Registry::new(settings).map_err(|error| format!("targets.{name}.haproxy.{error}."))?;
         Ok(Self { registry, fleet, name: name.clone(), known: Known::default() })
     }

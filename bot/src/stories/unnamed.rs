@@ -21,7 +21,8 @@ pub(super) fn policy() -> Policy {
 pub(super) fn chooses(script: &mut Script, first: &[&str]) {
     script.choice = Choice::Unnamed { why: "Docker Swarm itself chooses whom it ends".to_owned() };
     let grace = Duration::from_secs(30);
-    script.draining = Ok(Draining::AsItEnds { grace, how: "stop_grace_period is its time for the last ones".to_owned() });
+    script.draining =
+        Ok(Draining::AsItEnds { grace, how: "stop_grace_period is its time for the last ones".to_owned() });
     script.chooses = first.iter().map(|id| InstanceId::new(*id)).collect();
 }
 
@@ -148,7 +149,9 @@ async fn nobody_is_ended_with_less_time_than_policy_gives_or_who_would_have_to_b
         let how = "5 s".to_owned();
         script.draining = Ok(Draining::AsItEnds { grace: Duration::from_secs(5), how });
     };
-    for (wrong, says) in [(too_short, "20 s are wanted"), (|script: &mut Script| script.draining = Ok(Draining::ByOrder), "whose")] {
+    for (wrong, says) in
+        [(too_short, "20 s are wanted"), (|script: &mut Script| script.draining = Ok(Draining::ByOrder), "whose")]
+    {
         let stage = Stage::with(|script| {
             chooses(script, &[]);
             wrong(script);
@@ -210,7 +213,11 @@ mod the_way_back {
     async fn says_whom_it_ended_and_who_stays_where_that_is_the_cause() {
         let stage = of(&["api-1", "api-5"]).await;
         let (outcome, reason) = ended(&stage);
-        assert_eq!((outcome.as_str(), last(&stage, "rolled_back")["done"].clone()), ("failed", json!(false)), "{reason}");
+        assert_eq!(
+            (outcome.as_str(), last(&stage, "rolled_back")["done"].clone()),
+            ("failed", json!(false)),
+            "{reason}"
+        );
         assert!(reason.contains("kept api-6, which is the cause; ended: api-1, api-5"), "{reason}");
         let told = last(&stage, "escalated")["because"].to_string();
         assert!(told.contains("kept api-6"), "{told}");

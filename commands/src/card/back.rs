@@ -13,9 +13,10 @@ use crate::units::{Millis, Person};
 /// That the fleet is brought back, or that it is not.
 pub fn way_back(cx: &Context<'_>, trouble: &Trouble, way_back: &WayBack, draining: &Draining) -> Card {
     let to = instances(way_back.to);
-    let chosen_for_us = trouble.plan.unnamed.as_ref().map(|why| {
-        format!("{why}: an old instance may end in place of a new one. The logs of what is new are kept.")
-    });
+    let chosen_for_us =
+        trouble.plan.unnamed.as_ref().map(|why| {
+            format!("{why}: an old instance may end in place of a new one. The logs of what is new are kept.")
+        });
     let how = if trouble.plan.to < way_back.to {
         "As many instances are started as are missing."
     } else if let Some(chosen_for_us) = &chosen_for_us {

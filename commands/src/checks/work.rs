@@ -156,14 +156,11 @@ pub(super) fn check(cx: &Context<'_>, fleet: &FleetState, told: &[Told], candida
         Some(_) => not_all_free(fleet, told),
         None => format!("{wanted} free to be ended, {} are", candidates.len()),
     };
-    check
-        .limit(limit)
-        .came_to(status, Follows::Refusal)
-        .advice(if known {
-            "Wait until that work is done, then ask again. It must not be cut off."
-        } else {
-            "Without proof that nothing is cut off, nothing is ended. See that they tell, then ask again."
-        })
+    check.limit(limit).came_to(status, Follows::Refusal).advice(if known {
+        "Wait until that work is done, then ask again. It must not be cut off."
+    } else {
+        "Without proof that nothing is cut off, nothing is ended. See that they tell, then ask again."
+    })
 }
 
 /// That nobody can say who is ended, where the orchestrator chooses: on the way down it is the plan; on the way up it is what

@@ -168,7 +168,11 @@ fn changed_while_some_end(
     if ended.len() <= ending as usize {
         return None;
     }
-    Some(if ending == 0 { ended.into_iter().next()? } else { format!("{ending} was told to end, and {}", ended.join("; ")) })
+    Some(if ending == 0 {
+        ended.into_iter().next()?
+    } else {
+        format!("{ending} was told to end, and {}", ended.join("; "))
+    })
 }
 
 fn set_meanwhile(fleet: &FleetState) -> String {

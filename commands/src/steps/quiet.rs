@@ -185,7 +185,10 @@ impl Quiesced {
                     format!("{} works on {}", one.instance, what.join(", "))
                 });
                 let busy: Vec<String> = busy.collect();
-                Stop::OverLimit(format!("not all are free after {waited}, and it may be any that ends: {}", busy.join("; ")))
+                Stop::OverLimit(format!(
+                    "not all are free after {waited}, and it may be any that ends: {}",
+                    busy.join("; ")
+                ))
             }
             QuietEnded::Untold => Stop::Unknown("instances do not tell what they work on".to_owned()),
             QuietEnded::Unseen => Stop::Unknown(format!("the fleet could not be seen for {waited}")),

@@ -250,8 +250,9 @@ pub async fn of_next(
             gone.on_its_way = Some(Box::new((plan.clone(), permit.clone(), turn)));
             kept.is_not_as_before = true;
             let without = if was == Was::TakenOut { ", so it gets no requests" } else { "" };
-            kept.state =
-                Some(format!("a request to end {who} may still arrive{without}. Look at the fleet before you ask again"));
+            kept.state = Some(format!(
+                "a request to end {who} may still arrive{without}. Look at the fleet before you ask again"
+            ));
             return Ok(Err(kept));
         }
         otherwise => {
@@ -275,7 +276,9 @@ pub async fn of_next(
         ([_], []) => Ok(()),
         ([], _) => Err(Kept::failed(format!("the count was lowered, and {who} is not seen to end after {waited}"))),
         ([one], _) => Err(Kept::failed(format!("{one} was told to end and is still there after {waited}"))),
-        (more, _) => Err(Kept::stopped(Stop::Changed(format!("{who} was to end, and these have: {}", more.join(", "))))),
+        (more, _) => {
+            Err(Kept::stopped(Stop::Changed(format!("{who} was to end, and these have: {}", more.join(", ")))))
+        }
     })
 }
 

@@ -9,10 +9,10 @@ use scalebot_commands::event::{Event, Hash, Kind};
 use scalebot_commands::figures::{BACKEND_BOUNDS_MS, Histogram, InstanceLoad, Load};
 use scalebot_commands::journal::Fence;
 use scalebot_commands::ports::{
-    Chain, ChainLink, Choice, ComplexityBudget, Declared, DisruptionBudget, Draining, EarlyWarning, Fleet, FleetState, Governance,
-    HaltOrder, HaltReading, HaltSource, Headroom, Held, HoldOrder, Instance, InstanceState, Metrics, NamedCheck,
-    OrderAnswer, Pool, PoolBudget, PortError, Ports, Precondition, Probe, Readiness, ReleaseOrder, RemoveOrder,
-    RouteOrder, Routed, ScaleOrder, Steering, Target, Traffic, Work, World,
+    Chain, ChainLink, Choice, ComplexityBudget, Declared, DisruptionBudget, Draining, EarlyWarning, Fleet, FleetState,
+    Governance, HaltOrder, HaltReading, HaltSource, Headroom, Held, HoldOrder, Instance, InstanceState, Metrics,
+    NamedCheck, OrderAnswer, Pool, PoolBudget, PortError, Ports, Precondition, Probe, Readiness, ReleaseOrder,
+    RemoveOrder, RouteOrder, Routed, ScaleOrder, Steering, Target, Traffic, Work, World,
 };
 use scalebot_commands::units::{Epoch, InstanceId, Millis, OperationId, Replicas, TargetName, Timestamp, elapsed};
 

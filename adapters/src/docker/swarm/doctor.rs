@@ -32,7 +32,9 @@ impl Swarm {
         if let Some(kept) = place.swarm.kept_tasks().filter(|kept| *kept < KEPT_TASKS) {
             found.push(Finding::warn(
                 "tasks that have ended",
-                format!("the swarm keeps {kept} of each slot, so that one that keeps crashing looks like one that starts"),
+                format!(
+                    "the swarm keeps {kept} of each slot, so that one that keeps crashing looks like one that starts"
+                ),
                 format!("docker swarm update --task-history-limit {} or more.", KEPT_TASKS + 1),
             ));
         }
@@ -75,7 +77,8 @@ impl Swarm {
                 "Write deploy.resources.reservations, as deploy/docker/stack.yaml does.",
             ));
         }
-        if let Some(one) = fleet.instances.iter().find(|one| one.address.is_none() && one.state == InstanceState::Ready) {
+        if let Some(one) = fleet.instances.iter().find(|one| one.address.is_none() && one.state == InstanceState::Ready)
+        {
             found.push(Finding::failed(
                 format!("{system}, how instances are reached"),
                 format!("{} runs, and has no address of the kind that fleet.reach names", one.id),
@@ -84,7 +87,9 @@ impl Swarm {
         }
         let orders = format!("{system}, orders");
         found.push(match inner.would_take_an_order(service).await {
-            Ok(()) => Finding::ok(orders, "one with an old version was refused as such, so that a new one would be taken"),
+            Ok(()) => {
+                Finding::ok(orders, "one with an old version was refused as such, so that a new one would be taken")
+            }
             Err(error) => Finding::unanswered(orders, &error),
         });
         found

@@ -67,9 +67,13 @@ impl Seen {
         match settings.reach {
             Reach::Published => {
                 let port = settings.port.or_else(|| only(self.service.host_ports()).map(|(port, _)| port))?;
-                let published = task.status.port_status.as_ref()?.ports.iter().find(|one| {
-                    one.protocol == "tcp" && one.target_port == port && one.publish_mode == "host"
-                })?;
+                let published = task
+                    .status
+                    .port_status
+                    .as_ref()?
+                    .ports
+                    .iter()
+                    .find(|one| one.protocol == "tcp" && one.target_port == port && one.publish_mode == "host")?;
                 let node = self.node(task)?.address()?;
                 (published.published_port > 0).then(|| container::host_and_port(node, published.published_port))
             }
@@ -147,11 +151,13 @@ pub(super) fn in_service<'a>(tasks: &'a [Task], service: &str) -> Vec<(InstanceI
 /// The task whose logs tell most of that instance: the one that is in its place if it runs, else the last that did.
 pub(super) fn who_wrote<'a>(tasks: &'a [Task], instance: &InstanceId, service: &str) -> Option<&'a Task> {
     let slot: u64 = instance.as_str().strip_prefix(service)?.strip_prefix('.')?.parse().ok()?;
-    let has_run = |task: &&Task| task.status.container_status.as_ref().is_some_and(|container| !container.id.is_empty());
+    let has_run =
+        |task: &&Task| task.status.container_status.as_ref().is_some_and(|container| !container.id.is_empty());
     let mut of_it: Vec<&Task> = tasks.iter().filter(|task| task.slot == slot).filter(has_run).collect();
     of_it.sort_by_key(|task| std::cmp::Reverse((runs(task), task.created_at)));
     // One that has only just begun says less than the one before it that crashed.
-    let crashed = of_it.iter().find(|task| ended_by_itself(task)).filter(|_| of_it.first().is_some_and(|one| !runs(one)));
+    let crashed =
+        of_it.iter().find(|task| ended_by_itself(task)).filter(|_| of_it.first().is_some_and(|one| !runs(one)));
     crashed.or(of_it.first()).copied()
 }
 

@@ -85,9 +85,7 @@ impl Inner {
         let answer = self.orders.http.order(&path, &[], &service.spec).await.map_err(Unanswered::error)?;
         match self.answered(&path, &answer)? {
             OrderAnswer::Conflict { .. } => Ok(()),
-            OrderAnswer::Refused { detail } => {
-                Err(PortError::Refused { what: self.orders.what().to_owned(), detail })
-            }
+            OrderAnswer::Refused { detail } => Err(PortError::Refused { what: self.orders.what().to_owned(), detail }),
             OrderAnswer::Done => Err(self.orders.unreadable("it took an order for a version that there never was")),
         }
     }

@@ -43,23 +43,14 @@ impl Inner {
     }
 }
 
-fn room(
-    seen: &Seen,
-    to_run: &[Task],
-    placing: &Placing,
-    each: &Reserved,
-    wanted: Replicas,
-    asked: &str,
-) -> Headroom {
+fn room(seen: &Seen, to_run: &[Task], placing: &Placing, each: &Reserved, wanted: Replicas, asked: &str) -> Headroom {
     let nodes: Vec<&Node> = seen.nodes.iter().filter(|node| placing.allows(node)).collect();
     let fixed = seen.service.host_ports().into_iter().find_map(|(_, published)| published);
     let most = if fixed.is_some() { Some(1) } else { placing.most };
     let fits: Vec<Fits> = nodes.iter().map(|node| on(node, to_run, each, (&seen.service.id, most))).collect();
     // Those that are wanted already and have no node yet come first.
     let before = instances::not_placed(&seen.tasks).0;
-    let sum = |of: fn(&Fits) -> u32| {
-        fits.iter().map(of).fold(0_u32, u32::saturating_add).saturating_sub(before)
-    };
+    let sum = |of: fn(&Fits) -> u32| fits.iter().map(of).fold(0_u32, u32::saturating_add).saturating_sub(before);
     let all = sum(Fits::all);
     let mebibytes = |bytes: u64| bytes >> 20;
     let reserved: Vec<String> = [
@@ -100,7 +91,8 @@ fn room(
 fn on(node: &Node, to_run: &[Task], each: &Reserved, (service, most): (&str, Option<u32>)) -> Fits {
     let here = || to_run.iter().filter(|task| task.node == node.id);
     let reserved = |of: fn(&Reserved) -> u64| {
-        let of_each = here().map(|task| task.spec.resources.as_ref().and_then(|it| it.reservations.as_ref()).map_or(0, of));
+        let of_each =
+            here().map(|task| task.spec.resources.as_ref().and_then(|it| it.reservations.as_ref()).map_or(0, of));
         of_each.fold(0_u64, u64::saturating_add)
     };
     let fit = |has: u64, taken: u64, one: u64| match has.saturating_sub(taken).checked_div(one) {

@@ -227,7 +227,9 @@ async fn room_is_what_is_not_reserved_on_the_nodes_that_fit() {
     placed(json!({ "MaxReplicas": 4 }));
     let found = room(9).await.unwrap();
     assert_eq!((found.fits, found.runs_out.is_some_and(|why| why.contains("at most 4 on each"))), (Replicas(1), true));
-    for (constraint, fits) in [("node.role == worker", 4), ("node.labels.zone==b", 0), ("node.hostname != host-node1", 0)] {
+    for (constraint, fits) in
+        [("node.role == worker", 4), ("node.labels.zone==b", 0), ("node.hostname != host-node1", 0)]
+    {
         placed(json!({ "Constraints": [constraint] }));
         assert_eq!(room(4).await.unwrap().fits, Replicas(fits), "{constraint}");
     }
