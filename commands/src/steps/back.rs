@@ -150,7 +150,7 @@ pub struct RolledBack {
     /// In what state things are, where it is not done.
     pub problem: Option<String>,
     /// Who ended, where the orchestrator itself chose. Missing in what an earlier version wrote.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub chosen: Vec<InstanceId>,
 }
 

@@ -43,7 +43,7 @@ pub struct Plan {
     pub victims: Vec<Victim>,
     /// Why nobody can name who is ended, on the way down and on the way back; `None` where the plan does. Missing in what an
     /// earlier version wrote.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub unnamed: Option<String>,
     /// Who else steers the count and is held still meanwhile, by name. Missing in what an earlier version wrote.
     #[serde(default)]
