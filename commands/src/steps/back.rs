@@ -666,7 +666,7 @@ async fn until_back(cx: &Context<'_>, trouble: &Trouble, intent: &RollingBack, a
         let others = fleet.as_ref().is_some_and(|fleet| fleet.wanted != to);
         if open.is_none() || others || deadline.is_over(world) {
             let (chosen, kept) = fleet.as_ref().map(|fleet| chosen(trouble, fleet)).unwrap_or_default();
-            let open = open.or(kept);
+            let open = kept.or(open);
             let problem = open.map(|open| {
                 let what = format!("the count was set to {to}, and the fleet is not as it was: {open}");
                 in_lines(std::iter::once(what).chain(lines))

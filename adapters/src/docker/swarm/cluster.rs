@@ -178,7 +178,7 @@ pub(super) struct Task {
     pub(super) created_at: Timestamp,
     #[serde(default)]
     pub(super) slot: u64,
-    #[serde(rename = "NodeID", default)]
+    #[serde(rename = "NodeID", default, deserialize_with = "or_none")]
     pub(super) node: String,
     #[serde(default)]
     pub(super) desired_state: String,
