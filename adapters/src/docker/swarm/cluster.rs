@@ -202,10 +202,10 @@ pub(super) struct Status {
     /// What is wrong.
     #[serde(default)]
     pub(super) err: String,
-    #[serde(default)]
-    pub(super) container_status: Option<ContainerStatus>,
-    #[serde(default)]
-    pub(super) port_status: Option<PortStatus>,
+    #[serde(rename = "ContainerStatus", default)]
+    pub(super) container: Option<ContainerStatus>,
+    #[serde(rename = "PortStatus", default)]
+    pub(super) published: Option<PortStatus>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -229,12 +229,15 @@ pub(super) struct PortStatus {
 pub(super) struct Port {
     #[serde(default)]
     pub(super) protocol: String,
-    #[serde(default)]
-    pub(super) target_port: u16,
-    #[serde(default)]
-    pub(super) published_port: u16,
-    #[serde(default)]
-    pub(super) publish_mode: String,
+    /// The container's.
+    #[serde(rename = "TargetPort", default)]
+    pub(super) target: u16,
+    /// The node's.
+    #[serde(rename = "PublishedPort", default)]
+    pub(super) published: u16,
+    /// `host` or `ingress`.
+    #[serde(rename = "PublishMode", default)]
+    pub(super) mode: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

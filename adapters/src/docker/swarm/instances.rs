@@ -73,9 +73,9 @@ impl Seen {
                     .as_ref()?
                     .ports
                     .iter()
-                    .find(|one| one.protocol == "tcp" && one.target_port == port && one.publish_mode == "host")?;
+                    .find(|one| one.protocol == "tcp" && one.target == port && one.mode == "host")?;
                 let node = self.node(task)?.address()?;
-                (published.published_port > 0).then(|| container::host_and_port(node, published.published_port))
+                (published.published > 0).then(|| container::host_and_port(node, published.published))
             }
             Reach::Address => {
                 let named = |name: &str| match &settings.network {
@@ -151,8 +151,7 @@ pub(super) fn in_service<'a>(tasks: &'a [Task], service: &str) -> Vec<(InstanceI
 /// The task whose logs tell most of that instance: the one that is in its place if it runs, else the last that did.
 pub(super) fn who_wrote<'a>(tasks: &'a [Task], instance: &InstanceId, service: &str) -> Option<&'a Task> {
     let slot: u64 = instance.as_str().strip_prefix(service)?.strip_prefix('.')?.parse().ok()?;
-    let has_run =
-        |task: &&Task| task.status.container_status.as_ref().is_some_and(|container| !container.id.is_empty());
+    let has_run = |task: &&Task| task.status.container.as_ref().is_some_and(|container| !container.id.is_empty());
     let mut of_it: Vec<&Task> = tasks.iter().filter(|task| task.slot == slot).filter(has_run).collect();
     of_it.sort_by_key(|task| std::cmp::Reverse((runs(task), task.created_at)));
     // One that has only just begun says less than the one before it that crashed.
@@ -225,7 +224,7 @@ fn how_far(task: &Task) -> String {
 
 fn how_it_ended(task: &Task) -> String {
     let status = &task.status;
-    let code = status.container_status.as_ref().map(|container| container.exit_code);
+    let code = status.container.as_ref().map(|container| container.exit_code);
     match (status.state.as_str(), code) {
         ("rejected", _) => format!("it was refused by its node: {}", status.err),
         ("orphaned", _) => "its node was lost".to_owned(),
