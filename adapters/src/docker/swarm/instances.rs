@@ -69,7 +69,7 @@ impl Seen {
                 let port = settings.port.or_else(|| only(self.service.host_ports()).map(|(port, _)| port))?;
                 let published = task
                     .status
-                    .port_status
+                    .published
                     .as_ref()?
                     .ports
                     .iter()
