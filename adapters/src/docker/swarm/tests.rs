@@ -296,7 +296,8 @@ async fn the_doctor_says_what_is_there_and_tries_an_order_that_cannot_be_taken()
     let scene = Scene::of(2).await;
     let found = scene.fleet.check().await;
     assert!(found.iter().all(|found| found.status == Status::Ok), "{found:#?}");
-    let all: String = found.iter().map(|found| format!("{}: {}\n", found.system, found.text)).collect();
+    let all: Vec<String> = found.iter().map(|found| format!("{}: {}", found.system, found.text)).collect();
+    let all = all.join("\n");
     for said in ["root on every node", "2 of 2 tasks run", "20 s for its last requests", "would be taken"] {
         assert!(all.contains(said), "no {said}: {all}");
     }
