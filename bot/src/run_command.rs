@@ -15,7 +15,7 @@ use scalebot_adapters::hosts::Hosts;
 use scalebot_adapters::ledger::Storage;
 use scalebot_commands::event::Event;
 use scalebot_commands::judge::Verdict;
-use scalebot_commands::ports::World;
+use scalebot_commands::ports::{self, World};
 use scalebot_commands::steps::Outcome;
 use scalebot_commands::supervisor::Ended;
 use scalebot_commands::units::OperationId;
@@ -172,18 +172,27 @@ impl Begun {
                     tasks.push(Processes::at(dir, &name, process, settings)?.enter(&log, &name).await?);
                 }
                 // Its instances run whether the bot does or not.
-                FleetSettings::Kubernetes(_) | FleetSettings::Hosts(_) | FleetSettings::Compose(_) => {}
+                FleetSettings::Kubernetes(_)
+                | FleetSettings::Hosts(_)
+                | FleetSettings::Compose(_)
+                | FleetSettings::Swarm(_) => {}
             }
             let systems = fleets::systems(dir, &log.clock, &name, settings)?;
-            if let (Some(compose), FleetSettings::Compose(service)) = (&systems.compose, &settings.fleet) {
+            if let Some(compose) = &systems.compose
                 // What a process that was killed has ordered is seen to its end before anything is decided.
-                if let Err(error) = compose.until_orders_end().await {
-                    tracing::error!(fleet = %name, %error, "an order of an earlier process is still carried out");
+                && let Err(error) = compose.until_orders_end().await
+            {
+                tracing::error!(fleet = %name, %error, "an order of an earlier process is still carried out");
+            }
+            let registered: Option<Arc<dyn ports::Fleet>> = match &settings.fleet {
+                FleetSettings::Compose(service) if service.register => {
+                    systems.compose.as_ref().map(|compose| Arc::new(compose.for_onlookers()) as _)
                 }
-                let haproxy = settings.haproxy.as_ref().filter(|_| service.register);
-                if let Some(registrar) = haproxy.map(|haproxy| Registrar::new(haproxy, compose, &name)).transpose()? {
-                    tasks.push(tokio::spawn(registrar.keep()));
-                }
+                FleetSettings::Swarm(service) if service.register => Some(Arc::clone(&systems.target.fleet)),
+                _ => None,
+            };
+            if let (Some(fleet), Some(haproxy)) = (registered, &settings.haproxy) {
+                tasks.push(tokio::spawn(Registrar::new(haproxy, fleet, &name)?.keep()));
             }
             let Systems { target, hosts, .. } = systems;
             tended.extend(hosts);

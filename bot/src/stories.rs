@@ -73,6 +73,7 @@ mod fleet;
 mod held;
 mod killed;
 mod people;
+mod unnamed;
 mod upgrade;
 
 mod checks_have_an_age {

@@ -70,6 +70,8 @@ pub(crate) struct Script {
     pub(crate) precondition: Precondition,
     /// Who can be ended.
     pub(crate) choice: Choice,
+    /// Whom the orchestrator ends first where it chooses itself; then the oldest.
+    pub(crate) chooses: Vec<InstanceId>,
     pub(crate) disruptions: Answer<Option<DisruptionBudget>>,
     pub(crate) metrics: Answer<()>,
     pub(crate) before: Option<Manner>,
@@ -150,6 +152,10 @@ impl Script {
         fleet.changed_by = Some(by.to_string());
         let new = (fleet.instances.len() as u32 + 1..=to.0).map(|number| format!("api-{number}"));
         fleet.instances.extend(new.map(|name| instance(&name, arrive.0, arrive.1.as_deref())));
+        while matches!(self.choice, Choice::Unnamed { .. }) && fleet.instances.len() > to.0 as usize {
+            let chosen = self.chooses.iter().find_map(|id| fleet.instances.iter().position(|one| one.id == *id));
+            fleet.instances.remove(chosen.unwrap_or(0));
+        }
     }
 
     /// These instances are ended, in that operation's name.
@@ -284,6 +290,7 @@ impl Stage {
             routing: Ok(()),
             precondition: Precondition::Enforced,
             choice: Choice::Any,
+            chooses: vec![],
             disruptions: Ok(None),
             metrics: Ok(()),
             before: Some(Manner { old_ms: 900.0, new_ms: 900.0, failing: 0 }),

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::predict::on as predicted;
 pub use self::work::Victim;
-pub(crate) use self::work::{Told, ask as ask_work, candidates, of as work_of, who_is_busy};
+pub(crate) use self::work::{Told, ask as ask_work, candidates, not_all_free, of as work_of, who_is_busy};
 use crate::context::Context;
 use crate::figures::Load;
 use crate::halt::SourceSays;
@@ -240,8 +240,9 @@ struct OneWay {
 async fn of_the_way(cx: &Context<'_>, known: &FleetState) -> OneWay {
     match cx.request.direction {
         Direction::Up => {
-            let (before, room) = join!(budget::checks(cx), place::room(cx, known));
-            OneWay { before, after: vec![room], candidates: Vec::new() }
+            let (before, room, draining) = join!(budget::checks(cx), place::room(cx, known), cx.draining());
+            let after = [room].into_iter().chain(work::choice(cx, known, &draining)).collect();
+            OneWay { before, after, candidates: Vec::new() }
         }
         Direction::Down => {
             let (told, routed, disruption, draining) =
@@ -249,8 +250,10 @@ async fn of_the_way(cx: &Context<'_>, known: &FleetState) -> OneWay {
             // Who is routed to has a check of its own; here it only says whom nobody would miss.
             let routed = routed.unwrap_or_default();
             let candidates = candidates(cx, known, &told, &routed);
+            let chosen = work::choice(cx, known, &draining);
             let draining = work::draining(cx, &draining, &routed);
-            let before = [work::check(cx, known, &told, &candidates), disruption].into_iter().chain(draining).collect();
+            let before = [work::check(cx, known, &told, &candidates), disruption];
+            let before = before.into_iter().chain(draining).chain(chosen).collect();
             OneWay { before, after: Vec::new(), candidates }
         }
     }

@@ -7,9 +7,9 @@ use crate::figures::Load;
 use crate::journal::{Interrupted, Journal, unreadable};
 use crate::patience::within;
 use crate::policy::Policy;
-use crate::ports::{Draining, FleetState, PortError, Ports, Routed, Slot};
+use crate::ports::{Choice, Draining, FleetState, PortError, Ports, Routed, Slot};
 use crate::request::Requested;
-use crate::units::{OperationId, Person, Timestamp};
+use crate::units::{OperationId, Person, Replicas, Timestamp};
 
 /// The room, as an error names it.
 const ROOM: &str = "the chat system";
@@ -75,6 +75,15 @@ impl<'a> Context<'a> {
     pub async fn draining(&self) -> Result<Draining, PortError> {
         let traffic = &self.ports.target.traffic;
         within(&*self.ports.world, self.policy.time.look, &traffic.describe(), traffic.draining()).await
+    }
+
+    /// Why nobody can name who is ended; `None` where somebody can.
+    pub(crate) fn unnamed(&self) -> Option<String> {
+        // It is the orchestrator that is like that, not what it has at the moment.
+        match self.ports.target.fleet.choice(&FleetState::unseen(Replicas(0))) {
+            Choice::Unnamed { why } => Some(why),
+            Choice::Any | Choice::InOrder { .. } => None,
+        }
     }
 
     /// Shows people a card. The operation does not depend on being seen: what cannot be shown is logged, and the log

@@ -114,14 +114,14 @@ async fn down(cx: &Context<'_>, journal: &mut Journal<'_>) -> Result<Ending, Int
         gone.under_a_new_plan();
 
         // Steps 2 and 3: Drain Instance, Remove Instance; one after the other
-        for _ in &plan.victims {
+        for _ in 0..plan.fewer() {
             match removal::of_next(cx, journal, (&plan, &permit), &mut rounds, &mut gone).await? {
                 Ok(()) => {}
                 Err(kept) if gone.may_be_asked_again(&kept, &mut rounds) => continue 'asked,
                 Err(kept) => return Ok(gone.ending(kept, &plan, rounds.known_good())),
             }
         }
-        break plan;
+        break gone.carried_out(plan);
     };
     let Some(set) = gone.set() else { return Ok(Ending::nothing_to_do(&plan)) };
     let changed = Changed { newcomers: Vec::new(), since: set.at, halt_then: set.halt };

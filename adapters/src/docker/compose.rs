@@ -6,7 +6,6 @@
 //! under a lock that it holds (`orders`). It ends the highest numbers first, so those are the ones that an operation drains.
 
 mod carry;
-mod declared;
 mod doctor;
 mod named;
 mod orders;
@@ -33,8 +32,9 @@ use self::orders::Orders;
 use self::program::Program;
 use self::seen::Seen;
 pub use self::settings::{Reach, Settings as ComposeSettings};
+use super::declared;
 use super::engine::{Engine, Place};
-use super::logs;
+use super::logs::{self, Writer};
 use crate::settings::Unusable;
 
 /// How long after its own limit an order may still be looked after.
@@ -136,7 +136,10 @@ impl Fleet for Compose {
         let inner = &*self.inner;
         let seen = inner.seen().await?;
         match seen.of(instance) {
-            Some(container) => logs::end_of(&inner.engine, container, most).await,
+            Some(container) => {
+                let writer = Writer::Container(&container.id);
+                logs::end_of(&inner.engine, writer, container.config.tty, most).await
+            }
             // One that never came about wrote nothing; what is known of it is what Compose said.
             None if seen::is_missing(instance) => Ok(inner.orders.said()),
             None => Err(PortError::NotServed {
@@ -170,7 +173,7 @@ impl Fleet for Compose {
     }
 
     async fn declared(&self) -> Result<Option<Declared>, PortError> {
-        declared::declared(&self.inner.settings).await.map(Some)
+        declared::declared(&self.inner.settings.files, &self.inner.settings.service).await.map(Some)
     }
 
     fn describe(&self) -> String {

@@ -100,7 +100,12 @@ fn ending(state: &State) -> String {
     if state.oom_killed {
         return "it was killed because it used more memory than it may".to_owned();
     }
-    match state.exit_code {
+    exit(state.exit_code)
+}
+
+/// With what it ended, in words.
+pub(super) fn exit(code: i64) -> String {
+    match code {
         0 => "it ended by itself, with status 0".to_owned(),
         137 => "it was killed (signal 9)".to_owned(),
         143 => "it was told to end (signal 15)".to_owned(),
@@ -135,7 +140,7 @@ fn published(binding: &Binding) -> Option<String> {
     })
 }
 
-fn host_and_port(address: &str, port: u16) -> String {
+pub(super) fn host_and_port(address: &str, port: u16) -> String {
     if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
 }
 

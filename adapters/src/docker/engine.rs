@@ -10,13 +10,14 @@ use scalebot_commands::units::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
+use super::logs::Writer;
 use crate::http::Http;
 use crate::settings::Unusable;
 
 /// One engine.
 #[derive(Clone, Debug)]
 pub(super) struct Engine {
-    http: Http,
+    pub(super) http: Http,
     /// Where it is, as people know it.
     what: String,
 }
@@ -112,9 +113,13 @@ impl Engine {
         }))
     }
 
-    /// What a container wrote, so many lines of it, as the engine frames it.
-    pub(super) async fn written(&self, id: &str, lines: u32) -> Result<Vec<u8>, PortError> {
-        let path = format!("/containers/{}/logs?stdout=1&stderr=1&tail={lines}", in_path(id));
+    /// What somebody wrote, so many lines of it, as the engine frames it.
+    pub(super) async fn written(&self, writer: Writer<'_>, lines: u32) -> Result<Vec<u8>, PortError> {
+        let (kind, id) = match writer {
+            Writer::Container(id) => ("containers", id),
+            Writer::Task(id) => ("tasks", id),
+        };
+        let path = format!("/{kind}/{}/logs?stdout=1&stderr=1&tail={lines}", in_path(id));
         let answer = self.http.get(&path).await?;
         self.http.accept(&path, &answer)?;
         Ok(answer.body)
@@ -140,12 +145,12 @@ impl Engine {
 }
 
 #[derive(Debug, Deserialize)]
-struct Refusal {
-    message: String,
+pub(super) struct Refusal {
+    pub(super) message: String,
 }
 
 /// A text as a value in a query.
-fn in_query(text: &str) -> String {
+pub(super) fn in_query(text: &str) -> String {
     text.bytes()
         .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).into() } else { format!("%{byte:02X}") })
         .collect()
@@ -153,7 +158,7 @@ fn in_query(text: &str) -> String {
 
 /// A container's name or identifier as one segment of a path, so that nothing in it leads elsewhere. None of Docker's own
 /// has anything else in it than this leaves as it is, and none is made of dots alone.
-fn in_path(name: &str) -> String {
+pub(super) fn in_path(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let segment: String =
         name.bytes().map(|byte| if plain(byte) { char::from(byte).into() } else { format!("%{byte:02X}") }).collect();
@@ -301,7 +306,7 @@ struct MemoryStats {
 }
 
 /// Go writes what is empty as `null`.
-fn or_none<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+pub(super) fn or_none<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 

@@ -2,26 +2,36 @@
 //! many bytes. A container with a terminal has no frames.
 
 use scalebot_commands::ports::PortError;
+use scalebot_commands::request::escaped;
 
-use super::engine::{Engine, Inspected};
+use super::engine::Engine;
+
+/// The stream in which an engine says why it cannot show the logs of another node.
+const OF_THE_ENGINE: u8 = 3;
 
 /// How many lines are asked for; fewer where those are more than is read at all.
 const LINES: [u32; 3] = [2_000, 200, 20];
 
-/// The last of what it wrote, at most so many bytes.
+/// Who wrote something.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Writer<'a> {
+    /// A container of this engine.
+    Container(&'a str),
+    /// A task, on whichever node.
+    Task(&'a str),
+}
+
+/// The last of what that one wrote, at most so many bytes.
 ///
 /// # Errors
 /// When it cannot be read.
-pub(super) async fn end_of(engine: &Engine, container: &Inspected, most: usize) -> Result<String, PortError> {
+pub(super) async fn end_of(engine: &Engine, writer: Writer<'_>, tty: bool, most: usize) -> Result<String, PortError> {
     let mut why = None;
     for lines in LINES {
-        match engine.written(&container.id, lines).await {
+        match engine.written(writer, lines).await {
             Ok(written) => {
-                let written = if container.config.tty {
-                    written
-                } else {
-                    without_frames(&written).map_err(|wrong| engine.unreadable(wrong))?
-                };
+                let written =
+                    if tty { written } else { without_frames(&written).map_err(|wrong| engine.unreadable(wrong))? };
                 return Ok(last(&String::from_utf8_lossy(&written), most));
             }
             // Too much of it, perhaps.
@@ -36,11 +46,14 @@ fn without_frames(written: &[u8]) -> Result<Vec<u8>, String> {
     let mut rest = written;
     let mut text = Vec::with_capacity(written.len());
     while !rest.is_empty() {
-        let [0..=2, 0, 0, 0, a, b, c, d, after @ ..] = rest else {
+        let [stream @ 0..=3, 0, 0, 0, a, b, c, d, after @ ..] = rest else {
             return Err("its logs are not framed as an engine frames them".to_owned());
         };
         let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
         let frame = after.get(..length).ok_or("its logs end in the middle of a frame")?;
+        if *stream == OF_THE_ENGINE && text.is_empty() {
+            return Err(escaped(&String::from_utf8_lossy(frame), 300));
+        }
         text.extend_from_slice(frame);
         rest = &after[length..];
     }

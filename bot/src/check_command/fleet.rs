@@ -59,6 +59,9 @@ pub(super) fn looks<'a>(
     if let Some(compose) = systems.compose.take() {
         looks.push(Look::at(systems.target.fleet.describe(), async move { compose.check().await }));
     }
+    if let Some(swarm) = systems.swarm.take() {
+        looks.push(Look::at(systems.target.fleet.describe(), async move { swarm.check().await }));
+    }
     looks.extend(settings.dashboards.iter().map(|url| Look::at(url, async { vec![dashboard(url).await] })));
     let label = format!("fleet {name}");
     looks.push(Look::at(label, of_fleet(dir, Arc::clone(clock), name, settings, policy, systems)));
@@ -94,7 +97,10 @@ async fn of_fleet(
             let text = "not taken down yet; the service does that as it starts: where it runs is the fleet";
             return around_no_fleet(Finding::ok(system, text), prometheus, haproxy).await;
         }
-        FleetSettings::Kubernetes(_) | FleetSettings::Hosts(_) | FleetSettings::Compose(_) => {}
+        FleetSettings::Kubernetes(_)
+        | FleetSettings::Hosts(_)
+        | FleetSettings::Compose(_)
+        | FleetSettings::Swarm(_) => {}
     }
     let state = match target.fleet.observe().await {
         Ok(state) => state,

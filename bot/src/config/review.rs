@@ -165,11 +165,21 @@ fn target(name: &str, settings: &TargetSettings) -> Result<(), Unusable> {
             compose.usable().map_err(|Unusable { key, why }| Unusable::new(format!("fleet.{key}"), why))?;
             within("fleet.time_out", compose.time_out, Duration::from_millis(100), Duration::from_mins(1))?;
             within("fleet.order_limit", compose.order_limit, Duration::from_secs(10), Duration::from_mins(30))?;
-            if compose.register && settings.traffic() != TrafficSource::Haproxy {
-                let why = "it makes instances servers of an HAProxy: write traffic = \"haproxy\" as well";
-                return Err(Unusable::new("fleet.register", why));
-            }
+            registers_with_haproxy(compose.register, settings)?;
         }
+        FleetSettings::Swarm(swarm) => {
+            swarm.usable().map_err(|Unusable { key, why }| Unusable::new(format!("fleet.{key}"), why))?;
+            within("fleet.time_out", swarm.time_out, Duration::from_millis(100), Duration::from_mins(1))?;
+            registers_with_haproxy(swarm.register, settings)?;
+        }
+    }
+    Ok(())
+}
+
+fn registers_with_haproxy(register: bool, settings: &TargetSettings) -> Result<(), Unusable> {
+    if register && settings.traffic() != TrafficSource::Haproxy {
+        let why = "it makes instances servers of an HAProxy: write traffic = \"haproxy\" as well";
+        return Err(Unusable::new("fleet.register", why));
     }
     Ok(())
 }
@@ -207,6 +217,10 @@ fn comes_with_the_fleet(settings: &TargetSettings) -> Result<(), Unusable> {
         }
         TrafficSource::Compose if !matches!(settings.fleet, FleetSettings::Compose(_)) => {
             let why = "compose is what a fleet of kind compose has, and this one is of another kind";
+            Err(Unusable::new("traffic", why))
+        }
+        TrafficSource::Swarm if !matches!(settings.fleet, FleetSettings::Swarm(_)) => {
+            let why = "swarm is what a fleet of kind swarm has, and this one is of another kind";
             Err(Unusable::new("traffic", why))
         }
         _ => Ok(()),

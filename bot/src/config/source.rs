@@ -244,7 +244,7 @@ fn missing(within: &str, field: &str) -> String {
         "state" => "Write directory = \"/var/lib/scalebot\" below [state].",
         "targets" => "Describe at least one fleet, below [targets.NAME].",
         "fleet" => {
-            "Say what runs the instances: fleet = { kind = \"kubernetes\", … }, { kind = \"compose\", … } or { kind = \"process\" }."
+            "Say what runs the instances: fleet = { kind = \"kubernetes\", … }, { kind = \"compose\", … }, { kind = \"swarm\", … } or { kind = \"process\" }."
         }
         "kind" => "Say which kind: kind = \"…\".",
         _ => "It has no default: write it down.",

@@ -72,6 +72,7 @@ impl TargetSettings {
             FleetSettings::Kubernetes(_) => TrafficSource::Kubernetes,
             FleetSettings::Hosts(_) => TrafficSource::Haproxy,
             FleetSettings::Compose(_) => TrafficSource::Compose,
+            FleetSettings::Swarm(_) => TrafficSource::Swarm,
         })
     }
 }
@@ -96,6 +97,8 @@ pub(crate) enum FleetSettings {
     Hosts(Box<hosts::Settings>),
     /// A service of a Docker Compose project.
     Compose(Box<docker::ComposeSettings>),
+    /// A service of Docker Swarm.
+    Swarm(Box<docker::SwarmSettings>),
 }
 
 /// Processes on this machine: a rehearsal's world, for trying the service out before a real fleet is entrusted to it.
@@ -232,6 +235,8 @@ pub(crate) enum TrafficSource {
     Kubernetes,
     /// Whoever resolves the name of a service of Docker Compose.
     Compose,
+    /// Whoever resolves the name of a service of Docker Swarm.
+    Swarm,
     /// The HAProxy of `[targets.NAME.haproxy]`.
     Haproxy,
 }

@@ -12,6 +12,7 @@ mod compose;
 mod example;
 mod hosts;
 mod kubernetes;
+mod swarm;
 mod whatever;
 
 /// The least that can be written.

@@ -765,6 +765,7 @@ mod progress {
             precondition: scalebot_commands::ports::Precondition::Enforced,
             triggers: vec![],
             victims: vec![],
+            unnamed: None,
             holds: vec![],
         };
         let fleet = FleetState {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scalebot_adapters::conclave::{Conclave, ConclaveGovernance, KeyProbe};
-use scalebot_adapters::docker::Compose;
+use scalebot_adapters::docker::{Compose, Swarm};
 use scalebot_adapters::haproxy::{Haproxy, Registry};
 use scalebot_adapters::hosts::Hosts;
 use scalebot_adapters::http::Reach;
@@ -54,6 +54,8 @@ pub(crate) struct Systems {
     pub(crate) hosts: Option<Hosts>,
     /// The Docker Compose project that the fleet is a service of.
     pub(crate) compose: Option<Compose>,
+    /// The service of Docker Swarm that is the fleet.
+    pub(crate) swarm: Option<Swarm>,
 }
 
 /// What a fleet of processes is reached through.
@@ -166,7 +168,7 @@ pub(crate) fn systems(
     let asked = [backend.paths.work.clone(), keys_path(&backend.keys)];
     let conclave = Conclave::reaching(Arc::clone(clock), settings.instance_time_out, backend, &reach)
         .map_err(|error| format!("targets.{name}.backend: {error}."))?;
-    let (mut processes, mut compose, mut hosts) = (None, None, None);
+    let (mut processes, mut compose, mut swarm, mut hosts) = (None, None, None, None);
     let fleet: Arc<dyn Fleet> = match (&settings.fleet, &kubernetes) {
         (FleetSettings::Process(process), _) => {
             let client = processes.insert(Processes::at(dir, name, process, settings)?.client);
@@ -175,6 +177,9 @@ pub(crate) fn systems(
         (FleetSettings::Compose(service), _) => {
             let folder = orders(dir, name);
             Arc::new(compose.insert(Compose::new(service, &folder).map_err(unusable("fleet"))?).clone())
+        }
+        (FleetSettings::Swarm(service), _) => {
+            Arc::new(swarm.insert(Swarm::new(service).map_err(unusable("fleet"))?).clone())
         }
         (FleetSettings::Hosts(plain), _) => {
             let haproxy = settings.haproxy.as_ref().ok_or_else(|| missing(name, "haproxy"))?;
@@ -202,6 +207,7 @@ pub(crate) fn systems(
         kubernetes: kubernetes.as_ref(),
         hosts: hosts.as_ref(),
         compose: compose.as_ref(),
+        swarm: swarm.as_ref(),
     };
 
     let prometheus = settings.prometheus.clone().map(|mut prometheus| {
@@ -238,7 +244,7 @@ pub(crate) fn systems(
         governance,
         dashboards: settings.dashboards.clone(),
     };
-    Ok(Systems { target, postgres, redis, prometheus, haproxy, kubernetes, hosts, compose })
+    Ok(Systems { target, postgres, redis, prometheus, haproxy, kubernetes, hosts, compose, swarm })
 }
 
 /// Where the orders to a fleet's tool are kept.
@@ -264,6 +270,7 @@ struct Sources<'a> {
     kubernetes: Option<&'a Kubernetes>,
     hosts: Option<&'a Hosts>,
     compose: Option<&'a Compose>,
+    swarm: Option<&'a Swarm>,
 }
 
 impl Sources<'_> {
@@ -311,11 +318,15 @@ impl Sources<'_> {
             TrafficSource::Compose => Arc::new(self.compose.map(Compose::by_name).ok_or_else(|| {
                 format!("targets.{}: only a fleet of kind compose is a service whose name is resolved.", self.name)
             })?),
+            TrafficSource::Swarm => self.swarm.map(Swarm::by_name).ok_or_else(|| {
+                format!("targets.{}: only a fleet of kind swarm is a service of Docker Swarm.", self.name)
+            })?,
             TrafficSource::Haproxy => {
                 let haproxy = self.haproxy.cloned().ok_or_else(|| self.missing("haproxy"))?;
-                match self.hosts {
-                    Some(hosts) => hosts.traffic(haproxy),
-                    None => Arc::new(haproxy),
+                match (self.hosts, self.swarm) {
+                    (Some(hosts), _) => hosts.traffic(haproxy),
+                    (None, Some(swarm)) => swarm.behind(haproxy),
+                    (None, None) => Arc::new(haproxy),
                 }
             }
         })

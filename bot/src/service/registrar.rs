@@ -1,10 +1,10 @@
-//! Whoever starts and ends instances tells the load balancer who they are. Where Compose does that, nobody else would: so the
-//! bot keeps an HAProxy's servers as the fleet is, for as long as it serves it. An operation only stops and resumes requests.
+//! Whoever starts and ends instances tells the load balancer who they are. Where Compose or Swarm does that, nobody else would:
+//! so the bot keeps an HAProxy's servers as the fleet is, for as long as it serves it. An operation only stops and resumes
+//! requests.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use scalebot_adapters::docker::Compose;
 use scalebot_adapters::haproxy::{self, Registry};
 use scalebot_commands::ports::{Fleet, Instance, InstanceState};
 use scalebot_commands::units::{InstanceId, TargetName};
@@ -26,9 +26,9 @@ impl Registrar {
     ///
     /// # Errors
     /// In words, when the settings cannot be used.
-    pub(crate) fn new(settings: &haproxy::Settings, compose: &Compose, name: &TargetName) -> Result<Self, String> {
+    pub(crate) fn new(settings: &haproxy::Settings, fleet: Arc<dyn Fleet>, name: &TargetName) -> Result<Self, String> {
         let registry = Registry::new(settings).map_err(|error| format!("targets.{name}.haproxy.{error}."))?;
-        Ok(Self { registry, fleet: Arc::new(compose.for_onlookers()), name: name.clone(), known: Known::default() })
+        Ok(Self { registry, fleet, name: name.clone(), known: Known::default() })
     }
 
     /// Tells it, again and again.

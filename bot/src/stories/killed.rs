@@ -57,6 +57,27 @@ const DOWN: Story = Story {
     holds: &["draining_answered", "drained", "terminating_answered", "terminated", "finished"],
 };
 
+const DOWN_UNNAMED: Story = Story {
+    commands: &["/scale down 2 reason:\"night\""],
+    policy: || watched_shortly(unnamed::policy()),
+    set_up: |script| unnamed::chooses(script, &["api-2"]),
+    holds: &["quiesced", "terminating_answered", "terminated", "reassessed", "finished"],
+};
+
+const TAKEN_BACK_UNNAMED: Story = Story {
+    commands: &["/scale up 6 reason:\"noon\""],
+    policy: || {
+        let mut policy = short();
+        (policy.back.rule, policy.drain.unmeasured) = (TakeBack::Automatic, unnamed::policy().drain.unmeasured);
+        policy
+    },
+    set_up: |script| {
+        unnamed::chooses(script, &["api-1", "api-6"]);
+        script.ill = [("api-6", Ill::NoKeys)].into();
+    },
+    holds: &["way_back", "rolling_back_answered", "rolled_back", "finished"],
+};
+
 const TAKEN_BACK: Story = Story {
     commands: &["/scale up 6 reason:\"noon\""],
     policy: || {
@@ -348,6 +369,16 @@ fn on_the_way_up_during_a_halt() {
 #[test]
 fn on_the_way_down() {
     is_the_same_however_often_it_dies(&DOWN);
+}
+
+#[test]
+fn on_the_way_down_where_nobody_is_named() {
+    is_the_same_however_often_it_dies(&DOWN_UNNAMED);
+}
+
+#[test]
+fn on_the_way_back_where_nobody_is_named() {
+    is_the_same_however_often_it_dies(&TAKEN_BACK_UNNAMED);
 }
 
 #[test]

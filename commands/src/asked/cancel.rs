@@ -151,6 +151,8 @@ pub fn point_of(events: &[Event]) -> Point {
         // On the way back instances are drained, set to work again and verified as well, which is not to be stopped either.
         _ if way_back(events) == Some(true) => Point::GoingBack,
         Point::GoingBack if way_back(events) == Some(false) => Point::Over,
+        // Between two that are ended it is waited, and asked, as before the first one.
+        Point::Before if has(Kind::Terminated) => Point::Changed,
         _ => at,
     }
 }
@@ -198,6 +200,12 @@ mod tests {
 
     fn at(kinds: &[Kind]) -> Point {
         point_of(&kinds.iter().map(|kind| event(kind.as_str(), "{}")).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn between_two_that_are_ended_something_is_changed() {
+        assert_eq!(at(&[Kind::Requested, Kind::Quiesced]), Point::Before);
+        assert_eq!(at(&[Kind::Requested, Kind::Terminated, Kind::Reassessed, Kind::Quiesced]), Point::Changed);
     }
 
     #[test]

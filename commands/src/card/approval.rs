@@ -24,6 +24,12 @@ pub fn asking(cx: &Context<'_>, asked: &Asked, left: Duration) -> Card {
     // Rounded up: what is new has all of its time left.
     let minutes = Millis::from(Duration::from_secs(left.as_secs() + u64::from(left.subsec_nanos() > 0)));
     card = card.line(format!("The count to go back to, should it make things worse: {}.", asked.bound.rollback_to));
+    if let Some(why) = cx.unnamed() {
+        card = card.line(match asked.bound.from.0.checked_sub(asked.bound.to.0) {
+            Some(fewer @ 1..) => sentence(&format!("{why}: nobody can say which {fewer} of {} end", asked.bound.from)),
+            _ => sentence(&format!("{why}: should it go back, an old one may end in place of a new one")),
+        });
+    }
     if cx.ports.target.fleet.precondition() == Precondition::Advisory {
         card = card.line(ADVISORY);
     }

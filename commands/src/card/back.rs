@@ -13,8 +13,14 @@ use crate::units::{Millis, Person};
 /// That the fleet is brought back, or that it is not.
 pub fn way_back(cx: &Context<'_>, trouble: &Trouble, way_back: &WayBack, draining: &Draining) -> Card {
     let to = instances(way_back.to);
+    let chosen_for_us =
+        trouble.plan.unnamed.as_ref().map(|why| {
+            format!("{why}: an old instance may end in place of a new one. The logs of what is new are kept.")
+        });
     let how = if trouble.plan.to < way_back.to {
         "As many instances are started as are missing."
+    } else if let Some(chosen_for_us) = &chosen_for_us {
+        chosen_for_us.as_str()
     } else if let Draining::AsItEnds { .. } = draining {
         "The logs of what is new are kept, and it is ended. It gets requests until then."
     } else {
@@ -50,6 +56,9 @@ pub fn ask_back(cx: &Context<'_>, trouble: &Trouble, digest: &str, left: Duratio
     let mut card = Card::new(Tone::Bad, format!("Go back to {to}?"), cx).told(&trouble.because).line(format!(
         "An operator or a governance lead decides within {within}: ✅ goes back, ❌ leaves it as it is."
     ));
+    if let Some(why) = trouble.plan.unnamed.as_ref().filter(|_| trouble.plan.to > trouble.plan.rollback_to) {
+        card = card.line(sentence(&format!("{why}: an old instance may end in place of a new one")));
+    }
     card.ask = Some(digest.to_owned());
     card
 }

@@ -1,5 +1,6 @@
 //! Scaling down: who works on something that must not be cut off, and who is taken away (runbook, Scaling Down, step 1).
 
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use super::{Check, Follows, Status};
@@ -7,12 +8,14 @@ use crate::context::Context;
 use crate::patience::{ask_all, within};
 use crate::ports::{Choice, Draining, FleetState, Instance, InstanceState, PortError, Routed, Work};
 use crate::reading::Reading;
-use crate::steps::drain::too_short;
+use crate::request::Direction;
+use crate::steps::drain::{too_short, unfit};
 use crate::units::{InstanceId, Millis};
 
 const NAME: &str = "long-running work";
 const RUNBOOK: &str = "scaling down 1: ensure no instance is handling critical long-running operations";
 const DRAIN: (&str, &str) = ("drain", "scaling down 2: drain instance");
+const CHOICE: &str = "who is ended";
 const BUDGET: (&str, &str) = ("disruption budget", "scaling down 1: verify current load can be handled");
 
 /// An instance that is to be taken away, and why this one.
@@ -30,8 +33,10 @@ pub struct Victim {
 pub(crate) type Told = (InstanceId, Reading<Vec<Work>>);
 
 /// Asks every instance what it works on. One without a process works on nothing.
-pub(crate) async fn ask(cx: &Context<'_>, known: &FleetState) -> Vec<Told> {
-    ask_all(known.instances.iter().map(|instance| async move { (instance.id.clone(), of(cx, instance).await) })).await
+// Boxed, so that whoever awaits it within a port's method need not be proved to be sent between threads for every lifetime.
+pub(crate) fn ask<'a>(cx: &'a Context<'_>, known: &'a FleetState) -> BoxFuture<'a, Vec<Told>> {
+    let one = move |instance: &'a Instance| async move { (instance.id.clone(), of(cx, instance).await) };
+    Box::pin(ask_all(known.instances.iter().map(one)))
 }
 
 /// What that instance works on.
@@ -46,7 +51,8 @@ pub(crate) async fn of(cx: &Context<'_>, instance: &Instance) -> Reading<Vec<Wor
 /// Who may be taken away: nobody who works on something that must not be cut off, and nobody of whom it is not known,
 /// unless policy has a time to wait for those that do not tell. Who gets no requests anyway comes first, then who is not
 /// in service, then the newest. Where the orchestrator has an order of its own, those that come first in it, up to the
-/// first who may not be taken away.
+/// first who may not be taken away. Where it ends whom it likes, all of them or none: whoever may not be taken away might be
+/// the one, and one that is ending already could not be told from it.
 pub(crate) fn candidates(cx: &Context<'_>, fleet: &FleetState, told: &[Told], routed: &[Routed]) -> Vec<Victim> {
     let free = |instance: &Instance| {
         let Some((_, work)) = told.iter().find(|(id, _)| *id == instance.id) else { return false };
@@ -55,7 +61,13 @@ pub(crate) fn candidates(cx: &Context<'_>, fleet: &FleetState, told: &[Told], ro
             Reading::Unknown { .. } => work.is_not_served() && cx.policy.drain.unmeasured.is_some(),
         }
     };
-    if let Choice::InOrder { order, why } = cx.ports.target.fleet.choice(fleet) {
+    let choice = cx.ports.target.fleet.choice(fleet);
+    if let Choice::Unnamed { why } = &choice {
+        let may_go = |instance: &Instance| instance.state != InstanceState::Terminating && free(instance);
+        let all = if fleet.instances.iter().all(may_go) { fleet.instances.as_slice() } else { &[] };
+        return all.iter().map(|one| Victim { instance: one.id.clone(), why: why.clone() }).collect();
+    }
+    if let Choice::InOrder { order, why } = choice {
         let may_go = |id: &InstanceId| {
             let found = fleet.instances.iter().find(|instance| instance.id == *id);
             found.is_some_and(|instance| instance.state != InstanceState::Terminating && free(instance))
@@ -92,6 +104,14 @@ pub(crate) fn candidates(cx: &Context<'_>, fleet: &FleetState, told: &[Told], ro
             Victim { instance: instance.id.clone(), why: why.to_owned() }
         })
         .collect()
+}
+
+/// Why none may be ended where it may be any of them, in words.
+pub(crate) fn not_all_free(fleet: &FleetState, told: &[Told]) -> String {
+    let ends = |instance: &&Instance| instance.state == InstanceState::Terminating;
+    let ending = fleet.instances.iter().filter(ends).map(|one| format!("{} is still ending", one.id));
+    let busy: Vec<String> = ending.chain(who_is_busy(told)).collect();
+    format!("it may be any that ends, and not all are free: {}", busy.join("; "))
 }
 
 /// Who is not free, in words.
@@ -132,14 +152,45 @@ pub(super) fn check(cx: &Context<'_>, fleet: &FleetState, told: &[Told], candida
     }
     let known = told.iter().all(|(_, work)| work.known().is_some());
     let status = if known { Status::Fail } else { Status::Unknown };
-    check
-        .limit(format!("{wanted} free to be ended, {} are", candidates.len()))
-        .came_to(status, Follows::Refusal)
-        .advice(if known {
-            "Wait until that work is done, then ask again. It must not be cut off."
-        } else {
-            "Without proof that nothing is cut off, nothing is ended. See that they tell, then ask again."
-        })
+    let limit = match cx.unnamed() {
+        Some(_) => not_all_free(fleet, told),
+        None => format!("{wanted} free to be ended, {} are", candidates.len()),
+    };
+    check.limit(limit).came_to(status, Follows::Refusal).advice(if known {
+        "Wait until that work is done, then ask again. It must not be cut off."
+    } else {
+        "Without proof that nothing is cut off, nothing is ended. See that they tell, then ask again."
+    })
+}
+
+/// That nobody can say who is ended, where the orchestrator chooses: on the way down it is the plan; on the way up it is what
+/// taking it back would mean. `None` where who is ended can be named.
+pub(super) fn choice(cx: &Context<'_>, fleet: &FleetState, draining: &Result<Draining, PortError>) -> Option<Check> {
+    let why = cx.unnamed()?;
+    let source = cx.ports.target.fleet.describe();
+    let (from, to) = (fleet.wanted, cx.request.to);
+    let short = draining.as_ref().ok().and_then(|draining| unfit(cx, draining));
+    Some(match cx.request.direction {
+        Direction::Down => {
+            let fewer = from.0.saturating_sub(to.0);
+            let figure = format!("{why}: which {fewer} of {from} end is not known before, and none is drained first");
+            Check::passed(CHOICE, DRAIN.1, source, figure).came_to(Status::Warn, Follows::Nothing).advice(
+                "One at a time is ended, while none works on anything long. Each answers its last requests as it ends, and \
+                 who it was is recorded.",
+            )
+        }
+        Direction::Up => {
+            let figure = format!("{why}: should this be taken back, an old instance may end in place of a new one");
+            let check = Check::passed(CHOICE, "rollback 4: scale back to known-good configuration", source, figure);
+            match short {
+                Some(short) => check
+                    .limit(short)
+                    .came_to(Status::Warn, Follows::Nothing)
+                    .advice("As it is, it would not be taken back: see that each has the time for its last requests."),
+                None => check,
+            }
+        }
+    })
 }
 
 /// How the last requests of whoever is taken away are seen to; `None` where the balancer takes orders and counts them.
@@ -152,7 +203,15 @@ pub(super) fn draining(cx: &Context<'_>, draining: &Result<Draining, PortError>,
             return Some(unknown.advice("It cannot be told how requests to an instance are stopped. See that it can."));
         }
         Ok(draining @ Draining::AsItEnds { how, .. }) => Some((draining, how)),
-        Ok(Draining::ByOrder) => None,
+        Ok(draining @ Draining::ByOrder) => {
+            if let Some(why) = cx.unnamed().and_then(|_| unfit(cx, draining)) {
+                let check = check("requests are stopped by an order for each instance".to_owned());
+                return Some(check.limit(why).came_to(Status::Fail, Follows::Refusal).advice(
+                    "Let whoever sends requests know of an instance's end by itself, as the service's name does.",
+                ));
+            }
+            None
+        }
     };
     let Some((draining, how)) = by_end else {
         if routed.iter().all(|one| one.in_flight.is_some()) {

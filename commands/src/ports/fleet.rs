@@ -23,7 +23,7 @@ pub trait Fleet: Send + Sync {
     async fn scale(&self, order: &ScaleOrder, fence: Fence<'_>) -> Result<OrderAnswer, PortError>;
 
     /// Ends exactly these instances and lowers the count by as many, if everything is still as the order says. The
-    /// orchestrator must not choose others. Tried once.
+    /// orchestrator must not choose others. Tried once. Not asked for where [`Self::choice`] is [`Choice::Unnamed`].
     ///
     /// # Errors
     /// When it is not known whether the change was made.
@@ -108,6 +108,12 @@ pub enum Choice {
         /// In this order.
         order: Vec<InstanceId>,
         /// Why, as a card says it: "a `StatefulSet` ends its highest number first".
+        why: String,
+    },
+    /// Nobody that anybody could name: the orchestrator is given a lower count by [`Fleet::scale`] and ends whom it likes.
+    /// Then one that is ended cannot be announced, nor taken out of the balancer before.
+    Unnamed {
+        /// Why, as a card says it: "Docker Swarm itself chooses whom it ends".
         why: String,
     },
 }

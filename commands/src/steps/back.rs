@@ -16,6 +16,7 @@ use super::{Ending, Outcome, body, guard};
 use crate::approval::Tally;
 use crate::authority::Action;
 use crate::card::{self, in_lines, instances};
+use crate::checks;
 use crate::context::Context;
 use crate::event::{Event, Hash, Kind};
 use crate::journal::{Acted, Effect, Effected, Fence, Found, Heard, Interrupted, Journal, Recorded, Stop};
@@ -125,7 +126,7 @@ pub struct RollingBack {
     pub generation: u64,
     /// The version that the guard saw.
     pub version: String,
-    /// Who is ended; empty where instances are added.
+    /// Who is ended; empty where instances are added, and where the orchestrator itself chooses.
     pub instances: Vec<InstanceId>,
 }
 
@@ -148,6 +149,9 @@ pub struct RolledBack {
     pub waited: Millis,
     /// In what state things are, where it is not done.
     pub problem: Option<String>,
+    /// Who ended, where the orchestrator itself chose. Missing in what an earlier version wrote.
+    #[serde(default)]
+    pub chosen: Vec<InstanceId>,
 }
 
 body!(RolledBack, RolledBack, 1);
@@ -287,7 +291,9 @@ async fn newcomers(cx: &Context<'_>, trouble: &Trouble) -> (Vec<InstanceId>, Vec
     let new = || fleet.instances.iter().filter(|instance| !trouble.plan.present.contains(&instance.id));
     // A fleet that somebody changed since, or whose new instances are not as many as are too many: nobody is touched, and
     // the guard of the change says why.
-    if !left || too_many == 0 || new().count() != too_many {
+    // Where nobody is ended by name, it does not matter who of them has come about.
+    let others = trouble.plan.unnamed.is_none() && new().count() != too_many;
+    if !left || too_many == 0 || others {
         return (Vec::new(), Vec::new());
     }
     let ids = |some: &mut dyn Iterator<Item = &Instance>| some.map(|instance| instance.id.clone()).collect();
@@ -402,6 +408,25 @@ struct Return<'a> {
 }
 
 impl Return<'_> {
+    /// Whether the orchestrator itself chooses who is ended.
+    fn is_unnamed(&self) -> bool {
+        self.trouble.orchestrator_chooses()
+    }
+
+    /// Of those that were there before none may be cut off from what takes long, since it may be any that ends.
+    async fn old_ones_are_free(&self, fleet: &FleetState) -> Result<(), Stop> {
+        let cx = self.cx;
+        let old = fleet.instances.iter().filter(|instance| self.trouble.plan.present.contains(&instance.id));
+        let old = FleetState { instances: old.cloned().collect(), ..fleet.clone() };
+        let asked = async { Ok(checks::ask_work(cx, &old).await) };
+        let told = within(&*cx.ports.world, cx.policy.time.guard, "what instances work on", asked).await;
+        let told = told.map_err(guard::unseen)?;
+        if checks::candidates(cx, &old, &told, &[]).is_empty() && !mutated!(EndBusy) {
+            return Err(Stop::OverLimit(checks::not_all_free(&old, &told)));
+        }
+        Ok(())
+    }
+
     /// Who is ended: those that the plan did not find there, the cause first, then the newest.
     fn to_end(&self, fleet: &FleetState) -> Vec<InstanceId> {
         let too_many = fleet.wanted.0.saturating_sub(self.trouble.plan.rollback_to.0) as usize;
@@ -448,8 +473,12 @@ impl Effect for Return<'_> {
         if let Some(what) = changed_since(self.trouble, &fleet) {
             return Err(Stop::Changed(what));
         }
-        let instances = self.to_end(&fleet);
-        if instances.len() < fleet.wanted.0.saturating_sub(plan.rollback_to.0) as usize {
+        let from_more = fleet.wanted > plan.rollback_to;
+        if self.is_unnamed() && from_more {
+            self.old_ones_are_free(&fleet).await?;
+        }
+        let instances = if self.is_unnamed() { Vec::new() } else { self.to_end(&fleet) };
+        if !self.is_unnamed() && instances.len() < fleet.wanted.0.saturating_sub(plan.rollback_to.0) as usize {
             let what = "there are fewer new instances than the count is too high by, and no old one is ended";
             return Err(Stop::Changed(what.to_owned()));
         }
@@ -508,10 +537,13 @@ pub async fn to_known_good(
         return not_back(cx, journal, trouble, &stopping, problem).await;
     }
     let since = stopping.since.unwrap_or_else(|| cx.ports.world.now());
-    for instance in &way_back.newcomers {
+    // Where the orchestrator chooses, an old one may be ended as well.
+    let old: &[InstanceId] = if trouble.orchestrator_chooses() { &trouble.plan.present } else { &[] };
+    for instance in way_back.newcomers.iter().chain(old) {
         let key = format!("back/drain/{instance}/wait");
         let others = |fleet: &FleetState| changed_since(trouble, fleet);
-        let as_it_ends = stopping.until_ended.contains(instance);
+        let is_old = old.contains(instance);
+        let as_it_ends = is_old || stopping.until_ended.contains(instance);
         let drained = journal.step(&key, |_| async {
             if as_it_ends {
                 drain::watch_work(cx, None, &others, instance).await
@@ -523,7 +555,7 @@ pub async fn to_known_good(
         // Who is in good health is not cut off from what takes long; when only asked for, from nothing at all.
         let healthy = !trouble.culprits.contains(instance);
         let others = drained.ended == DrainEnded::Interfered;
-        let kept = trouble.asked_for || others || (healthy && !drained.work.is_empty());
+        let kept = trouble.asked_for || others || is_old || (healthy && !drained.work.is_empty());
         if let Some(why) = drained.objection().filter(|_| kept) {
             return not_back(cx, journal, trouble, &stopping, &why).await;
         }
@@ -579,6 +611,7 @@ async fn state_of(cx: &Context<'_>, trouble: &Trouble, why: &str, without: &[&st
         ready: fleet.as_ref().ok().map(FleetState::ready),
         waited: Millis(0),
         problem: Some(in_lines(lines)),
+        chosen: Vec::new(),
     }
 }
 
@@ -609,16 +642,19 @@ async fn until_back(cx: &Context<'_>, trouble: &Trouble, intent: &RollingBack, a
         let (fleet, open) = match seen {
             Err(error) => (None, Some(format!("the fleet cannot be seen: {error}"))),
             Ok(fleet) => {
-                let still: Vec<&str> = fleet
-                    .instances
-                    .iter()
-                    .filter(|instance| intent.instances.contains(&instance.id))
-                    .map(|instance| instance.id.as_str())
-                    .collect();
+                let too_many = fleet.instances.len() > to.0 as usize && trouble.orchestrator_chooses();
+                let leaves = |instance: &&Instance| match instance.state {
+                    InstanceState::Terminating => too_many,
+                    _ => intent.instances.contains(&instance.id),
+                };
+                let still: Vec<&str> =
+                    fleet.instances.iter().filter(leaves).map(|instance| instance.id.as_str()).collect();
                 let open = if fleet.wanted != to {
                     Some(guard::who_set_the_count(&fleet))
                 } else if !still.is_empty() {
                     Some(format!("still there: {}", still.join(", ")))
+                } else if too_many {
+                    Some(format!("{} are there, and none of them ends", fleet.instances.len()))
                 } else if (fleet.ready().0 as usize) < enough {
                     Some(format!("{} of {enough} that were in service are ready", fleet.ready()))
                 } else {
@@ -629,6 +665,8 @@ async fn until_back(cx: &Context<'_>, trouble: &Trouble, intent: &RollingBack, a
         };
         let others = fleet.as_ref().is_some_and(|fleet| fleet.wanted != to);
         if open.is_none() || others || deadline.is_over(world) {
+            let (chosen, kept) = fleet.as_ref().map(|fleet| chosen(trouble, fleet)).unwrap_or_default();
+            let open = kept.or(open);
             let problem = open.map(|open| {
                 let what = format!("the count was set to {to}, and the fleet is not as it was: {open}");
                 in_lines(std::iter::once(what).chain(lines))
@@ -640,6 +678,7 @@ async fn until_back(cx: &Context<'_>, trouble: &Trouble, intent: &RollingBack, a
                 ready: fleet.as_ref().map(FleetState::ready),
                 waited: began.spent(world).into(),
                 problem,
+                chosen,
             };
         }
         if let Some(fleet) = &fleet {
@@ -649,11 +688,40 @@ async fn until_back(cx: &Context<'_>, trouble: &Trouble, intent: &RollingBack, a
     }
 }
 
+/// Where the orchestrator itself chose: who ended, and what is wrong where that is not who is the cause.
+fn chosen(trouble: &Trouble, fleet: &FleetState) -> (Vec<InstanceId>, Option<String>) {
+    let Some(why) = trouble.plan.unnamed.as_ref().filter(|_| trouble.orchestrator_chooses()) else {
+        return (Vec::new(), None);
+    };
+    let there = |id: &&InstanceId| fleet.instances.iter().any(|one| one.id == **id);
+    let all = trouble.plan.present.iter().chain(&trouble.newcomers);
+    let gone: Vec<InstanceId> = all.filter(|id| !there(id)).cloned().collect();
+    let kept: Vec<&str> = trouble.culprits.iter().filter(there).map(InstanceId::as_str).collect();
+    let kept = (!kept.is_empty()).then(|| {
+        let ended = gone.iter().map(InstanceId::as_str).collect::<Vec<_>>().join(", ");
+        format!("{why}, and kept {}, which is the cause; ended: {ended}", kept.join(", "))
+    });
+    (gone, kept)
+}
+
 impl Trouble {
-    /// The fleet as it is once it is back: what it was before, and nothing new.
-    pub fn plan_back(&self) -> Plan {
+    /// Whether the way back is from more instances, and the orchestrator itself chooses who ends.
+    fn orchestrator_chooses(&self) -> bool {
+        self.plan.unnamed.is_some() && self.plan.to > self.plan.rollback_to
+    }
+
+    /// The fleet as it is once it is back: what it was before, and nothing new; where the orchestrator itself chose, whoever
+    /// it left.
+    pub fn plan_back(&self, returned: &RolledBack) -> Plan {
         let to = self.plan.rollback_to;
-        Plan { from: to, to, victims: Vec::new(), ..self.plan.clone() }
+        let plan = Plan { from: to, to, victims: Vec::new(), ..self.plan.clone() };
+        if returned.chosen.is_empty() {
+            return plan;
+        }
+        let left = |before: &[InstanceId]| {
+            before.iter().chain(&self.newcomers).filter(|id| !returned.chosen.contains(id)).cloned().collect()
+        };
+        Plan { present: left(&plan.present), ready: left(&plan.ready), ..plan }
     }
 }
 
@@ -667,7 +735,7 @@ pub async fn verify(
     if !returned.done {
         return Ok(None);
     }
-    let plan = trouble.plan_back();
+    let plan = trouble.plan_back(returned);
     let verified = verify::every_instance(cx, journal, "back/verify", Slot::WayBack, &plan, &plan.ready).await?;
     Ok(Some(verified.body))
 }
@@ -723,6 +791,10 @@ pub fn ending(cx: &Context<'_>, trouble: &Trouble, before: Ending, course: Cours
             lines.push(format!("{to} as before, and not all is well with them:"));
             lines.extend(verified.into_iter().flat_map(|found| found.interference.into_iter().chain(found.problems)));
         }
+    }
+    if !returned.chosen.is_empty() {
+        let chosen: Vec<&str> = returned.chosen.iter().map(InstanceId::as_str).collect();
+        lines.push(format!("Ended, as the orchestrator chose: {}", chosen.join(", ")));
     }
     lines.extend(logs.kept.iter().map(|kept| format!("Logs of {}: {}", kept.instance, kept.place)));
     lines.extend(logs.problems);

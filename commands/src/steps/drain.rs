@@ -194,7 +194,8 @@ pub(super) async fn is_by_order(cx: &Context<'_>, journal: &Journal<'_>, key: &s
                 || journal.may_take(&format!("{key}/stopped")) == Some(true)
                 || journal.goes_on_with_found(Kind::DrainingAnswered, instance.as_str())
         }
-        None => !matches!(cx.draining().await, Ok(Draining::AsItEnds { .. })),
+        // Whom nobody can name, nobody takes out.
+        None => cx.unnamed().is_none() && !matches!(cx.draining().await, Ok(Draining::AsItEnds { .. })),
     }
 }
 
@@ -384,7 +385,8 @@ pub(super) async fn watch_work(
         work = seen.work.known().cloned().unwrap_or_default();
         let untold = seen.work.is_not_served() && rules.unmeasured.is_some();
         let unsure = seen.work.why().filter(|_| !untold).map(str::to_owned);
-        problem = unsure.or_else(|| draining.map_or_else(|error| Some(error.to_string()), |it| too_short(cx, &it)));
+        let fits = |it: Draining| if cx.unnamed().is_some() { unfit(cx, &it) } else { too_short(cx, &it) };
+        problem = unsure.or_else(|| draining.map_or_else(|error| Some(error.to_string()), fits));
         if let Some(what) = seen.interference {
             problem = Some(what);
             break DrainEnded::Interfered;
@@ -413,6 +415,14 @@ pub(super) async fn watch_work(
         work: work.iter().map(|work| crate::request::quoted(&work.what)).collect(),
         waited: began.spent(world).into(),
         problem,
+    }
+}
+
+/// Why nobody may be ended whom the orchestrator chooses; `None` where whoever it is has the time for its last requests.
+pub(crate) fn unfit(cx: &Context<'_>, draining: &Draining) -> Option<String> {
+    match draining {
+        Draining::AsItEnds { .. } => too_short(cx, draining),
+        Draining::ByOrder => Some("it is not known whose requests would have to be stopped before it ends".to_owned()),
     }
 }
 

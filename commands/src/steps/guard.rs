@@ -26,6 +26,8 @@ pub struct Guard<'a> {
     pub permit: &'a Permit,
     /// Who was taken away under this plan by now.
     pub removed: &'a [InstanceId],
+    /// How many more were told to end whom nobody has named, and who are not seen to be gone yet.
+    pub ending: u32,
     /// Whether an effect of this plan was begun before. An approval is used up by the first one, and covers the others
     /// as long as each finds what the one before it left.
     pub begun: bool,
@@ -68,7 +70,8 @@ impl Guard<'_> {
 
     /// The count as the plan, or the effect before this one, left it.
     pub(super) fn wanted(&self) -> Replicas {
-        Replicas(self.plan.from.0.saturating_sub(u32::try_from(self.removed.len()).unwrap_or(u32::MAX)))
+        let fewer = u32::try_from(self.removed.len()).unwrap_or(u32::MAX).saturating_add(self.ending);
+        Replicas(self.plan.from.0.saturating_sub(fewer))
     }
 
     /// Nobody else has changed the fleet, and nobody who was in service has ended.
@@ -81,12 +84,12 @@ impl Guard<'_> {
 
     /// What somebody else did to the fleet since the plan was made, or since the effect before this one.
     pub(super) fn interference(&self, fleet: &FleetState) -> Option<String> {
-        let ours = if self.removed.is_empty() {
+        let ours = if self.removed.is_empty() && self.ending == 0 {
             fleet.generation == self.plan.generation
         } else {
             fleet.changed_by.as_deref() == Some(self.cx.operation.as_str())
         };
-        changed_by_others(fleet, self.plan, self.wanted(), self.removed)
+        changed_while_some_end(fleet, self.plan, self.wanted(), self.removed, self.ending)
             .or_else(|| (!ours).then(|| set_meanwhile(fleet)))
     }
 
@@ -144,24 +147,47 @@ pub(super) fn changed_by_others(
     wanted: Replicas,
     removed: &[InstanceId],
 ) -> Option<String> {
+    changed_while_some_end(fleet, plan, wanted, removed, 0)
+}
+
+/// The same while so many are `ending` whom the orchestrator has chosen: that many may be gone, and nobody more.
+fn changed_while_some_end(
+    fleet: &FleetState,
+    plan: &Plan,
+    wanted: Replicas,
+    removed: &[InstanceId],
+    ending: u32,
+) -> Option<String> {
     if fleet.identity != plan.identity {
         return Some("the fleet was replaced by another of the same name".to_owned());
     }
     if fleet.wanted != wanted {
         return Some(set_meanwhile(fleet));
     }
-    ended(fleet, plan, removed)
+    let ended: Vec<String> = ended(fleet, plan, removed).collect();
+    if ended.len() <= ending as usize {
+        return None;
+    }
+    Some(if ending == 0 {
+        ended.into_iter().next()?
+    } else {
+        format!("{ending} was told to end, and {}", ended.join("; "))
+    })
 }
 
 fn set_meanwhile(fleet: &FleetState) -> String {
     format!("{} meanwhile", who_set_the_count(fleet))
 }
 
-/// Which instance that was in service when the plan was made, and was to stay, has ended since: nobody of this operation
+/// Which instances that were in service when the plan was made, and were to stay, have ended since: nobody of this operation
 /// has done that. An instance that is only not ready for a moment has not ended.
-fn ended(fleet: &FleetState, plan: &Plan, removed: &[InstanceId]) -> Option<String> {
+fn ended<'a>(
+    fleet: &'a FleetState,
+    plan: &'a Plan,
+    removed: &'a [InstanceId],
+) -> impl Iterator<Item = String> + use<'a> {
     let was_ours_to_keep = |id: &&InstanceId| !removed.contains(id) && !plan.takes_away(id);
-    plan.ready.iter().filter(was_ours_to_keep).find_map(|id| {
+    plan.ready.iter().filter(was_ours_to_keep).filter_map(|id| {
         let instance = fleet.instances.iter().find(|instance| instance.id == *id);
         match instance {
             None => Some(format!("instance {id} is gone, and this operation did not end it")),

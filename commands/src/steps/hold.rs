@@ -187,7 +187,10 @@ pub async fn others_still(
         Err(ending) => return Ok(Some(Err(ending))),
     };
     for name in &plan.holds {
-        let still = HoldStill { guard: Guard { cx, plan: &plan, permit: &permit, removed: &[], begun: false }, name };
+        let still = HoldStill {
+            guard: Guard { cx, plan: &plan, permit: &permit, removed: &[], ending: 0, begun: false },
+            name,
+        };
         match journal.effect(&format!("{}hold/{name}", rounds.prefix()), &still).await? {
             Effected::Done(..) => {}
             Effected::Stopped(stop) if rounds.may_ask_again(&stop) => return Ok(None),

@@ -39,8 +39,12 @@ pub struct Plan {
     pub precondition: Precondition,
     /// The trigger conditions that held; none for a planned change.
     pub triggers: Vec<String>,
-    /// On the way down, who is taken away, in this order.
+    /// On the way down, who is taken away, in this order. None where nobody can name them.
     pub victims: Vec<Victim>,
+    /// Why nobody can name who is ended, on the way down and on the way back; `None` where the plan does. Missing in what an
+    /// earlier version wrote.
+    #[serde(default)]
+    pub unnamed: Option<String>,
     /// Who else steers the count and is held still meanwhile, by name. Missing in what an earlier version wrote.
     #[serde(default)]
     pub holds: Vec<String>,
@@ -55,6 +59,21 @@ impl Plan {
     /// Whether that instance is taken away.
     pub fn takes_away(&self, instance: &InstanceId) -> bool {
         self.victims.iter().any(|victim| victim.instance == *instance)
+    }
+
+    /// How many instances are taken away.
+    pub fn fewer(&self) -> usize {
+        match self.unnamed {
+            Some(_) => self.from.0.saturating_sub(self.to.0) as usize,
+            None => self.victims.len(),
+        }
+    }
+
+    /// The same plan, now that it is known whom the orchestrator has chosen.
+    pub fn with_who_went(self, gone: &[InstanceId]) -> Self {
+        let Some(why) = &self.unnamed else { return self };
+        let victims = gone.iter().map(|instance| Victim { instance: instance.clone(), why: why.clone() }).collect();
+        Self { victims, ..self }
     }
 
     /// How many instances the operation answers for, once the count is set.
@@ -209,6 +228,11 @@ fn concluded(cx: &Context<'_>, round: Round) -> Prechecked {
             }
         }
     }
+    let unnamed = cx.unnamed();
+    let fewer = |fleet: &FleetState| match unnamed {
+        Some(_) => 0,
+        None => fleet.wanted.0.saturating_sub(cx.request.to.0) as usize,
+    };
     let plan = round.fleet.known().map(|fleet| Plan {
         identity: fleet.identity.clone(),
         generation: fleet.generation,
@@ -229,12 +253,8 @@ fn concluded(cx: &Context<'_>, round: Round) -> Prechecked {
             .filter(|check| check.follows == Follows::Trigger)
             .map(|check| check.name.clone())
             .collect(),
-        victims: round
-            .candidates
-            .iter()
-            .take(fleet.wanted.0.saturating_sub(cx.request.to.0) as usize)
-            .cloned()
-            .collect(),
+        victims: round.candidates.iter().take(fewer(fleet)).cloned().collect(),
+        unnamed: unnamed.clone(),
         holds: round.holds.iter().map(|hold| hold.name.clone()).collect(),
     });
     let lifted = |check: &&Check| decision == Decision::Approval && check.follows == Follows::Override;

@@ -3,11 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::assess::Assessed;
+use super::guard::{Guard, Others};
+use super::remove::Turn;
 use super::{Ending, Outcome, body, guard};
 use crate::card;
 use crate::checks::{self, Told};
 use crate::context::Context;
-use crate::journal::{Heard, Interrupted, Journal, Recorded};
+use crate::journal::{Heard, Interrupted, Journal, Recorded, Stop};
 use crate::patience::{Deadline, Stopwatch};
 use crate::ports::{FleetState, Slot, Work};
 use crate::reading::Reading;
@@ -70,10 +72,34 @@ pub async fn until_enough_are_free(
     journal: &mut Journal<'_>,
     assessed: &Assessed,
 ) -> Result<Recorded<Quiesced>, Interrupted> {
-    journal.step("quiet", |heard| wait(cx, heard, assessed.fleet.known())).await
+    let before = assessed.fleet.known();
+    let others = |fleet: &FleetState| before.and_then(|before| changed_since(fleet, before));
+    // The checks that follow look again, and refuse what cannot be seen.
+    journal.step("quiet", |heard| wait(cx, heard, &others, Unseen::EndsIt)).await
 }
 
-async fn wait(cx: &Context<'_>, heard: Heard, before: Option<&FleetState>) -> Quiesced {
+/// Waits, before one is ended whom nobody has named, until none works on anything that must not be cut off.
+pub async fn until_all_are_free(
+    journal: &mut Journal<'_>,
+    prefix: &str,
+    guard: Guard<'_>,
+    turn: &Turn,
+) -> Result<Recorded<Quiesced>, Interrupted> {
+    let others = |fleet: &FleetState| guard.interference(fleet);
+    let key = format!("{prefix}quiet/{}", turn.key());
+    journal.step(&key, |heard| wait(guard.cx, heard, &others, Unseen::IsWaitedFor)).await
+}
+
+/// What a fleet means that cannot be seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unseen {
+    /// Nobody can be asked, so that there is nothing to wait for.
+    EndsIt,
+    /// It may be seen in a moment.
+    IsWaitedFor,
+}
+
+async fn wait(cx: &Context<'_>, heard: Heard, others: Others<'_>, unseen_means: Unseen) -> Quiesced {
     let world = &*cx.ports.world;
     let began = Stopwatch::since(world, world.now());
     let deadline = Deadline::after(world, world.now(), cx.policy.drain.quiet);
@@ -81,7 +107,7 @@ async fn wait(cx: &Context<'_>, heard: Heard, before: Option<&FleetState>) -> Qu
         let mut interference = None;
         let seen = match cx.fleet().await {
             Ok(fleet) => {
-                interference = before.and_then(|before| changed_since(&fleet, before));
+                interference = others(&fleet);
                 let told = checks::ask_work(cx, &fleet).await;
                 let enough = are_free(cx, &fleet, &told);
                 Some((told, enough))
@@ -92,8 +118,7 @@ async fn wait(cx: &Context<'_>, heard: Heard, before: Option<&FleetState>) -> Qu
         let (told, enough) = seen.unwrap_or_default();
         let ended = if interference.is_some() {
             Some(QuietEnded::Interfered)
-        } else if unseen {
-            // The checks that follow look again, and refuse what cannot be seen.
+        } else if unseen && (unseen_means == Unseen::EndsIt || deadline.is_over(world)) {
             Some(QuietEnded::Unseen)
         } else if enough {
             Some(QuietEnded::Quiet)
@@ -142,6 +167,34 @@ fn untold(told: &[Told]) -> Vec<InstanceId> {
 }
 
 impl Quiesced {
+    /// Why nobody may be ended; `None` where that may be.
+    pub fn objection(&self) -> Option<Stop> {
+        let waited = self.waited;
+        Some(match self.ended {
+            QuietEnded::Quiet => return None,
+            QuietEnded::Interfered => {
+                Stop::Changed(self.interference.clone().unwrap_or_else(|| "somebody else changed the fleet".to_owned()))
+            }
+            QuietEnded::Cancelled => {
+                let by = self.cancelled_by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+                Stop::Cancelled(format!("cancelled{by}"))
+            }
+            QuietEnded::Busy => {
+                let busy = self.busy.iter().map(|one| {
+                    let what: Vec<String> = one.work.iter().map(|work| crate::request::quoted(&work.what)).collect();
+                    format!("{} works on {}", one.instance, what.join(", "))
+                });
+                let busy: Vec<String> = busy.collect();
+                Stop::OverLimit(format!(
+                    "not all are free after {waited}, and it may be any that ends: {}",
+                    busy.join("; ")
+                ))
+            }
+            QuietEnded::Untold => Stop::Unknown("instances do not tell what they work on".to_owned()),
+            QuietEnded::Unseen => Stop::Unknown(format!("the fleet could not be seen for {waited}")),
+        })
+    }
+
     /// How the operation ends here; `None` when it goes on. What refuses it is said by the checks, with everything else.
     pub fn ending(&self) -> Option<Ending> {
         if let Some(what) = &self.interference {

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::permit::Permit;
+use super::remove::Turn;
 use super::{assess, body};
 use crate::checks::{self, Check, Follows};
 use crate::context::Context;
@@ -15,8 +16,8 @@ use crate::units::InstanceId;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Reassessed {
-    /// Who is taken away next, if nothing speaks against it.
-    pub next: InstanceId,
+    /// Who is taken away next, if nothing speaks against it; `None` where the orchestrator itself chooses.
+    pub next: Option<InstanceId>,
     /// What each of those that stay will have to carry.
     pub checks: Vec<Check>,
 }
@@ -28,13 +29,13 @@ pub async fn load(
     cx: &Context<'_>,
     journal: &mut Journal<'_>,
     prefix: &str,
-    next: &InstanceId,
+    next: &Turn,
 ) -> Result<Recorded<Reassessed>, Interrupted> {
-    let key = format!("{prefix}reassess/{next}");
-    journal.step(&key, |_| look(cx, next)).await
+    let key = format!("{prefix}reassess/{}", next.key());
+    journal.step(&key, |_| look(cx, next.named())).await
 }
 
-async fn look(cx: &Context<'_>, next: &InstanceId) -> Reassessed {
+async fn look(cx: &Context<'_>, next: Option<&InstanceId>) -> Reassessed {
     // Over as long as a figure must hold, whatever changed the count meanwhile: a moment's figures decide nothing.
     let load = assess::load_now(cx).await;
     let checks = match cx.fleet().await {
@@ -42,7 +43,7 @@ async fn look(cx: &Context<'_>, next: &InstanceId) -> Reassessed {
         // The guard of what comes next looks again, and does nothing to a fleet that cannot be seen.
         Err(_) => Vec::new(),
     };
-    Reassessed { next: next.clone(), checks }
+    Reassessed { next: next.cloned(), checks }
 }
 
 impl Reassessed {
@@ -55,6 +56,7 @@ impl Reassessed {
         let refuses = |check: &&Check| check.follows == Follows::Override && !lifted.contains(&check.name);
         let found: Vec<String> =
             self.checks.iter().filter(refuses).map(|check| format!("{}: {}", check.name, check.figure)).collect();
-        (!found.is_empty()).then(|| format!("{} is not taken away: {}", self.next, found.join("; ")))
+        let next = || self.next.as_ref().map_or_else(|| "one more".to_owned(), ToString::to_string);
+        (!found.is_empty()).then(|| format!("{} is not taken away: {}", next(), found.join("; ")))
     }
 }

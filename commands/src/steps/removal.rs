@@ -1,14 +1,18 @@
 //! Scaling down, steps 2 and 3 for one instance after the other: out of the balancer, its last requests, ended, gone. One
 //! that cannot be ended gets requests again, so that nothing is left between two states.
+//!
+//! Where nobody can name who is ended, nobody can be taken out of the balancer before. Then all have to be free, since it
+//! may be any of them, and each answers its last requests as it ends; the orchestrator is asked for one at a time all the
+//! same, so that the load, the halt and who else has changed something are looked at between two.
 
 use super::drain::{self, DrainEnded, PutBack};
 use super::guard::Guard;
 use super::permit::{Permit, Rounds};
 use super::precheck::Plan;
-use super::remove::Was;
+use super::remove::{Turn, Was};
 use super::scale::Set;
 use super::{Ending, Outcome};
-use super::{reassess, remove};
+use super::{quiet, reassess, remove};
 use crate::card::{in_lines, sentence};
 use crate::context::Context;
 use crate::halt::SourceSays;
@@ -24,7 +28,7 @@ pub struct Gone {
     before_this_plan: usize,
     last: Option<(Vec<SourceSays>, Timestamp)>,
     /// Who may be told to end by a request that is still on its way, and under what it was sent.
-    on_its_way: Option<Box<(Plan, Permit, InstanceId)>>,
+    on_its_way: Option<Box<(Plan, Permit, Turn)>>,
     /// What is not as it was, in words.
     left: Vec<String>,
 }
@@ -91,6 +95,23 @@ impl Gone {
         self.instances.get(self.before_this_plan..).unwrap_or_default()
     }
 
+    /// Whose turn it is by the plan: the one after those that are gone.
+    fn next(&self, plan: &Plan) -> Option<Turn> {
+        let gone = self.under_this_plan().len();
+        if gone >= plan.fewer() {
+            return None;
+        }
+        match plan.unnamed {
+            Some(_) => Some(Turn::one_of(Replicas(plan.from.0.saturating_sub(u32::try_from(gone).ok()?)))),
+            None => plan.victims.get(gone).map(|victim| Turn::Named(victim.instance.clone())),
+        }
+    }
+
+    /// The plan as it was carried out: with whom the orchestrator has chosen.
+    pub fn carried_out(&self, plan: Plan) -> Plan {
+        plan.with_who_went(self.under_this_plan())
+    }
+
     /// What the last change was made on, for whoever watches what follows.
     pub fn set(self) -> Option<Set> {
         let (halt, at) = self.last?;
@@ -105,7 +126,7 @@ impl Gone {
             Some(Stop::Changed(what)) => Some(what.clone()),
             _ => None,
         };
-        let plan = Plan { from: known_good.unwrap_or(plan.from), ..plan.clone() };
+        let plan = Plan { from: known_good.unwrap_or(plan.from), ..self.carried_out(plan.clone()) };
         let mut ending = if self.instances.is_empty() && kept.may_be_ended {
             Ending::after_the_change(kept.outcome, &plan, in_lines(lines)).left_half_done()
         } else if self.instances.is_empty() {
@@ -145,12 +166,19 @@ impl Gone {
 /// Before the next plan is made, and before the operation ends: a request that was on its way may have arrived.
 pub async fn what_arrived(cx: &Context<'_>, journal: &mut Journal<'_>, gone: &mut Gone) -> Result<(), Interrupted> {
     let Some(on_its_way) = gone.on_its_way.take() else { return Ok(()) };
-    let (plan, permit, instance) = &*on_its_way;
-    let guard = Guard { cx, plan, permit, removed: &[], begun: true };
-    if let Some(Effected::Done(intent, at)) = remove::settle(journal, guard, instance).await? {
+    let (plan, permit, turn) = &*on_its_way;
+    let removed = gone.under_this_plan().to_vec();
+    let guard = Guard { cx, plan, permit, removed: &removed, ending: 0, begun: true };
+    if let Some(Effected::Done(intent, at)) = remove::settle(journal, guard, turn).await? {
         gone.left.clear();
         gone.last = Some((intent.halt, at));
-        gone.instances.push(instance.clone());
+        match turn {
+            Turn::Named(instance) => gone.instances.push(instance.clone()),
+            Turn::Unnamed { .. } => {
+                let seen = remove::gone(journal, "late/", guard, turn).await?;
+                gone.instances.extend(seen.body.instances);
+            }
+        }
     } else {
         gone.on_its_way = Some(on_its_way);
     }
@@ -179,39 +207,110 @@ pub async fn of_next(
     rounds: &mut Rounds,
     gone: &mut Gone,
 ) -> Result<Result<(), Kept>, Interrupted> {
-    let Some(victim) = plan.victims.get(gone.under_this_plan().len()) else {
+    let Some(turn) = gone.next(plan) else {
         return Ok(Err(Kept::failed("the plan names too few instances")));
     };
-    let instance = &victim.instance;
     let prefix = rounds.prefix();
     let removed = gone.under_this_plan();
     if !removed.is_empty() {
-        let reassessed = reassess::load(cx, journal, &prefix, instance).await?.body;
+        let reassessed = reassess::load(cx, journal, &prefix, &turn).await?.body;
         if let Some(why) = reassessed.objection(permit) {
             return Ok(Err(Kept::stopped(Stop::OverLimit(why))));
         }
     }
-    let guard = Guard { cx, plan, permit, removed, begun: !removed.is_empty() };
+    let guard = Guard { cx, plan, permit, removed, ending: 0, begun: !removed.is_empty() };
 
     // Step 2: Drain Instance
-    let by_order = drain::is_by_order(cx, journal, &drain::key(&prefix, instance), instance).await;
+    let drained = match &turn {
+        Turn::Named(instance) => drain(cx, journal, &prefix, guard, instance).await?,
+        Turn::Unnamed { .. } => all_are_free(journal, &prefix, guard, &turn).await?,
+    };
+    let was = match drained {
+        Ok(was) => was,
+        Err(kept) => return Ok(Err(kept)),
+    };
+
+    // Step 3: Remove Instance
+    let guard = Guard { begun: guard.begun || was == Was::TakenOut, ..guard };
+    let who = turn.words();
+    let (halt, at) = match remove::one(journal, &prefix, guard, &turn, was).await? {
+        Effected::Done(intent, at) => (intent.halt, at),
+        // Whether it is ending is not known, so it gets no requests that it might not answer.
+        Effected::Unknown(why) => {
+            let mut kept = Kept::failed(format!("it is not known whether {who} was told to end: {why}"));
+            kept.may_be_ended = true;
+            kept.state = Some(match was {
+                Was::TakenOut => format!("{who} gets no requests. Look at the fleet before you ask again"),
+                Was::LeftIn => "Look at the fleet before you ask again".to_owned(),
+            });
+            return Ok(Err(kept));
+        }
+        otherwise if remove::may_still_end(journal, guard, &turn) => {
+            let mut kept = Kept::of(otherwise, &format!("end {who}"));
+            gone.on_its_way = Some(Box::new((plan.clone(), permit.clone(), turn)));
+            kept.is_not_as_before = true;
+            let without = if was == Was::TakenOut { ", so it gets no requests" } else { "" };
+            kept.state = Some(format!(
+                "a request to end {who} may still arrive{without}. Look at the fleet before you ask again"
+            ));
+            return Ok(Err(kept));
+        }
+        otherwise => {
+            let kept = Kept::of(otherwise, &format!("end {who}"));
+            return match &turn {
+                Turn::Named(instance) => put_back(cx, journal, &prefix, (instance, was), kept).await.map(Err),
+                Turn::Unnamed { .. } => Ok(Err(kept)),
+            };
+        }
+    };
+    let seen = remove::gone(journal, &prefix, guard, &turn).await?;
+    rounds.has_changed(plan.from);
+    gone.instances.extend(seen.body.instances.iter().cloned());
+    gone.last = Some((halt, seen.at.max(at)));
+    if let Some(what) = seen.body.interference {
+        return Ok(Err(Kept::stopped(Stop::Changed(what))));
+    }
+    let went: Vec<&str> = seen.body.instances.iter().map(InstanceId::as_str).collect();
+    let waited = seen.body.waited;
+    Ok(match (went.as_slice(), seen.body.still_there.as_slice()) {
+        ([_], []) => Ok(()),
+        ([], _) => Err(Kept::failed(format!("the count was lowered, and {who} is not seen to end after {waited}"))),
+        ([one], _) => Err(Kept::failed(format!("{one} was told to end and is still there after {waited}"))),
+        (more, _) => {
+            Err(Kept::stopped(Stop::Changed(format!("{who} was to end, and these have: {}", more.join(", ")))))
+        }
+    })
+}
+
+/// Takes the instance out of the balancer, where that is done by an order, and waits for its last requests.
+///
+/// # Errors
+/// The inner one: why it stays.
+async fn drain(
+    cx: &Context<'_>,
+    journal: &mut Journal<'_>,
+    prefix: &str,
+    guard: Guard<'_>,
+    instance: &InstanceId,
+) -> Result<Result<Was, Kept>, Interrupted> {
+    let by_order = drain::is_by_order(cx, journal, &drain::key(prefix, instance), instance).await;
     let was = if by_order { Was::TakenOut } else { Was::LeftIn };
     let last = if by_order {
-        let since = match drain::out_of_the_balancer(journal, &prefix, guard, instance).await? {
+        let since = match drain::out_of_the_balancer(journal, prefix, guard, instance).await? {
             Effected::Done(_, at) => at,
             otherwise => {
                 let unknown = matches!(otherwise, Effected::Unknown(_));
                 let kept = Kept::of(otherwise, &format!("send {instance} no new requests"));
                 return if unknown {
-                    put_back(cx, journal, &prefix, (instance, was), kept).await
+                    put_back(cx, journal, prefix, (instance, was), kept).await.map(Err)
                 } else {
                     Ok(Err(kept))
                 };
             }
         };
-        drain::last_requests(journal, &prefix, guard, instance, since).await?.body
+        drain::last_requests(journal, prefix, guard, instance, since).await?.body
     } else {
-        drain::until_free(journal, &prefix, guard, instance).await?.body
+        drain::until_free(journal, prefix, guard, instance).await?.body
     };
     if let Some(why) = last.objection().filter(|_| !mutated!(EndBusy)) {
         let kept = match last.ended {
@@ -219,50 +318,29 @@ pub async fn of_next(
             DrainEnded::Interfered => Kept::stopped(Stop::Changed(why)),
             _ => Kept::failed(why),
         };
-        return put_back(cx, journal, &prefix, (instance, was), kept).await;
+        return put_back(cx, journal, prefix, (instance, was), kept).await.map(Err);
     }
+    Ok(Ok(was))
+}
 
-    // Step 3: Remove Instance
-    let guard = Guard { begun: guard.begun || by_order, ..guard };
-    let (halt, at) = match remove::exactly(journal, &prefix, guard, instance, was).await? {
-        Effected::Done(intent, at) => (intent.halt, at),
-        // Whether it is ending is not known, so it gets no requests that it might not answer.
-        Effected::Unknown(why) => {
-            let mut kept = Kept::failed(format!("it is not known whether {instance} was told to end: {why}"));
-            kept.may_be_ended = true;
-            kept.state = Some(match was {
-                Was::TakenOut => format!("{instance} gets no requests. Look at the fleet before you ask again"),
-                Was::LeftIn => "Look at the fleet before you ask again".to_owned(),
-            });
-            return Ok(Err(kept));
-        }
-        otherwise if remove::may_still_end(journal, guard, instance) => {
-            let mut kept = Kept::of(otherwise, &format!("end {instance}"));
-            gone.on_its_way = Some(Box::new((plan.clone(), permit.clone(), instance.clone())));
-            kept.is_not_as_before = true;
-            let without = if by_order { ", so it gets no requests" } else { "" };
-            kept.state = Some(format!(
-                "a request to end {instance} may still arrive{without}. Look at the fleet before you ask again"
-            ));
-            return Ok(Err(kept));
-        }
-        otherwise => {
-            let kept = Kept::of(otherwise, &format!("end {instance}"));
-            return put_back(cx, journal, &prefix, (instance, was), kept).await;
-        }
-    };
-    let seen = remove::gone(journal, &prefix, guard, instance).await?;
-    rounds.has_changed(plan.from);
-    gone.instances.push(instance.clone());
-    gone.last = Some((halt, seen.at.max(at)));
-    if let Some(what) = seen.body.interference {
-        return Ok(Err(Kept::stopped(Stop::Changed(what))));
-    }
-    if seen.body.still_there.is_empty() {
-        return Ok(Ok(()));
-    }
-    let waited = seen.body.waited;
-    Ok(Err(Kept::failed(format!("{instance} was told to end and is still there after {waited}"))))
+/// Waits until nobody works on anything that must not be cut off, since it may be any of them that ends.
+///
+/// # Errors
+/// The inner one: why nobody is ended.
+async fn all_are_free(
+    journal: &mut Journal<'_>,
+    prefix: &str,
+    guard: Guard<'_>,
+    turn: &Turn,
+) -> Result<Result<Was, Kept>, Interrupted> {
+    let quiesced = quiet::until_all_are_free(journal, prefix, guard, turn).await?.body;
+    Ok(match quiesced.objection() {
+        Some(stop) if !mutated!(EndBusy) => Err(match stop {
+            Stop::Unknown(why) | Stop::OverLimit(why) => Kept::failed(why),
+            stop => Kept::stopped(stop),
+        }),
+        _ => Ok(Was::LeftIn),
+    })
 }
 
 async fn put_back(
@@ -271,9 +349,9 @@ async fn put_back(
     prefix: &str,
     (instance, was): (&InstanceId, Was),
     mut kept: Kept,
-) -> Result<Result<(), Kept>, Interrupted> {
+) -> Result<Kept, Interrupted> {
     if was == Was::LeftIn || mutated!(LeaveDrained) {
-        return Ok(Err(kept));
+        return Ok(kept);
     }
     kept.state = Some(match drain::put_back(cx, journal, prefix, instance).await? {
         PutBack::Done => format!("{instance} gets requests again"),
@@ -287,5 +365,5 @@ async fn put_back(
             format!("{instance} may still get no requests: {why}. Put it back into the balancer")
         }
     });
-    Ok(Err(kept))
+    Ok(kept)
 }

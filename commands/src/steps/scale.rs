@@ -84,7 +84,7 @@ struct SetCount<'a> {
 
 impl<'a> SetCount<'a> {
     fn new(cx: &'a Context<'a>, plan: &'a Plan, permit: &'a Permit) -> Self {
-        Self { guard: Guard { cx, plan, permit, removed: &[], begun: false } }
+        Self { guard: Guard { cx, plan, permit, removed: &[], ending: 0, begun: false } }
     }
 }
 

@@ -58,6 +58,7 @@ impl Surroundings {
             precondition: Precondition::Enforced,
             triggers: Vec::new(),
             victims: Vec::new(),
+            unnamed: None,
             holds: Vec::new(),
         }
     }

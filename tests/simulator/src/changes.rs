@@ -1,12 +1,13 @@
 //! The invariants of going down and back: who is ended was announced, is out of the balancer and has nothing under way;
 //! nobody who was there before is ended on the way back; and a way back is never left half done without being named.
+//! Where the orchestrator ends whom it likes: no more are ended than was announced, and none that was there before is cut off.
 
 use std::time::Duration;
 
 use scalebot_commands::event::Kind;
 use scalebot_commands::journal::GUARD_LIMIT;
-use scalebot_commands::ports::{InstanceState, RemoveOrder};
-use scalebot_commands::units::OperationId;
+use scalebot_commands::ports::{InstanceState, RemoveOrder, ScaleOrder};
+use scalebot_commands::units::{InstanceId, OperationId};
 use serde_json::Value;
 
 use super::fleet::SimFleet;
@@ -18,6 +19,8 @@ use super::steering::SeenSteering;
 pub(super) struct Changes {
     /// Everybody that any plan has named to be taken away.
     victims: Vec<String>,
+    /// Whether it is planned that nobody can be named.
+    unnamed: bool,
     /// Of every plan, the count to go back to and who was there.
     plans: Vec<(u64, Vec<String>)>,
     /// Whether the way back was begun, and whether it was recorded how it ended.
@@ -37,6 +40,7 @@ impl Changes {
     pub(super) fn planned(&mut self, body: &Value) {
         let plan = &body["plan"];
         self.steering.planned(plan);
+        self.unnamed |= plan["unnamed"].is_string();
         let victims = plan["victims"].as_array().map(Vec::as_slice).unwrap_or_default();
         self.victims.extend(victims.iter().filter_map(|one| one["instance"].as_str().map(ToOwned::to_owned)));
         if let Some(to) = plan["rollback_to"].as_u64() {
@@ -57,6 +61,9 @@ impl Changes {
                 let there = |id: &String| fleet.instances.iter().any(|one| one.shown.id.as_str() == id);
                 let all = texts(&body["instances"]);
                 let late = texts(&body["still_there"]);
+                if all.len() > 1 && body["interference"].is_null() {
+                    return (Some(format!("one was to end, and these have: {all:?}")), None);
+                }
                 let wrong = all.iter().find(|id| there(id) && !late.contains(id));
                 let wrong = wrong.map(|id| format!("{id} is said to be gone, and is there"));
                 return (wrong, Some("terminated"));
@@ -92,6 +99,10 @@ impl Changes {
         let announced = named.iter().all(|id| self.victims.contains(id));
         if kind == Kind::Terminating && !announced {
             return Some("somebody is ended who was not announced".to_owned());
+        }
+        let fewer = body["from"].as_u64().zip(body["to"].as_u64()).map(|(from, to)| from.saturating_sub(to));
+        if kind == Kind::Terminating && named.is_empty() && !(self.unnamed && fewer == Some(1)) {
+            return Some("more than one is ended at a time, or nobody was named where somebody could be".to_owned());
         }
         if kind != Kind::RollingBack || self.plans.is_empty() {
             return None;
@@ -155,6 +166,27 @@ impl Model {
                 self.judge.changes(&order.operation).is_some_and(|seen| seen.was_present(one.shown.id.as_str()));
             if alive && before && (one.in_flight > 0 || !one.work.is_empty()) {
                 wrong.push(format!("{} is ended with requests under way", one.shown.id));
+            }
+        }
+        self.judge.violations.extend(wrong);
+    }
+
+    /// Those ended on an order which left then and named nobody, each with since when it worked on something. Whoever was
+    /// there before is not cut off from what the guard was to see.
+    pub(super) fn judge_chosen(
+        &mut self,
+        order: &ScaleOrder,
+        left: Duration,
+        ended: Vec<(InstanceId, Option<Duration>)>,
+    ) {
+        let mut wrong = Vec::new();
+        if ended.len() > order.from.0.saturating_sub(order.to.0) as usize {
+            wrong.push(format!("{} are ended by an order from {} to {}", ended.len(), order.from, order.to));
+        }
+        for (id, since) in ended {
+            let before = self.judge.changes(&order.operation).is_some_and(|seen| seen.was_present(id.as_str()));
+            if before && since.is_some_and(|since| since + GUARD_LIMIT <= left) {
+                wrong.push(format!("{id} may be ended while it works on something"));
             }
         }
         self.judge.violations.extend(wrong);

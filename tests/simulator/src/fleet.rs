@@ -24,6 +24,8 @@ pub(super) struct SimInstance {
     pub(super) in_flight: u32,
     /// What it works on that takes long.
     pub(super) work: Vec<Work>,
+    /// Since when, as long as it does.
+    pub(super) busy_since: Option<Duration>,
 }
 
 /// The fleet as the orchestrator has it.
@@ -38,10 +40,12 @@ pub(super) struct SimFleet {
     born: u32,
     /// Whether its load is over the limits.
     pub(super) busy: bool,
+    /// Whether it ends whom it likes where the count gets less, so that nobody can be named.
+    pub(super) unnamed: bool,
 }
 
 impl SimFleet {
-    pub(super) fn draw(dice: &mut fastrand::Rng) -> Self {
+    pub(super) fn draw(dice: &mut fastrand::Rng, seed: u64) -> Self {
         let mut fleet = Self {
             identity: 1,
             wanted: dice.u32(2..=5),
@@ -52,6 +56,7 @@ impl SimFleet {
             instances: Vec::new(),
             born: 0,
             busy: dice.bool(),
+            unnamed: seed % 5 == 2,
         };
         for _ in 0..fleet.wanted {
             fleet.bear("2026-01-08T02:00:00Z".parse().expect("a constant"), InstanceState::Ready);
@@ -77,6 +82,7 @@ impl SimFleet {
             let_in: None,
             in_flight: 3,
             work: Vec::new(),
+            busy_since: None,
         });
         id
     }
@@ -108,7 +114,7 @@ impl Model {
     /// `left` is when it was sent.
     pub(super) fn land(&mut self, order: &Ordered, left: Duration) -> OrderAnswer {
         match order {
-            Ordered::Scale(order) => self.land_scale(order),
+            Ordered::Scale(order) => self.land_scale(order, left),
             Ordered::Remove(order) => self.land_remove(order, left),
             Ordered::Route(order) => self.land_route(order),
             Ordered::Hold(order) => self.land_hold(order),
@@ -182,14 +188,17 @@ impl Model {
 
     pub(super) fn works(&mut self, id: &str, works: bool) {
         let work = Work { what: "ceremony".to_owned(), constitutional: true, since: None };
+        let since = works.then_some(self.now);
         if let Some(one) = self.fleet.instances.iter_mut().find(|one| one.shown.id.as_str() == id && !one.drained) {
             one.work = if works { vec![work] } else { Vec::new() };
+            one.busy_since = if works { one.busy_since.or(since) } else { None };
         } else if !works && let Some(one) = self.fleet.instances.iter_mut().find(|one| one.shown.id.as_str() == id) {
             one.work.clear();
+            one.busy_since = None;
         }
     }
 
-    fn land_scale(&mut self, order: &ScaleOrder) -> OrderAnswer {
+    fn land_scale(&mut self, order: &ScaleOrder, left: Duration) -> OrderAnswer {
         let fleet = &self.fleet;
         let ours = fleet.changed_by.as_deref() == Some(order.operation.as_str());
         let state = fleet.state();
@@ -204,9 +213,25 @@ impl Model {
         if self.chance(25) && !self.calm {
             return OrderAnswer::Refused { detail: "quota".to_owned() };
         }
+        let before: Vec<_> = self.fleet.instances.iter().map(|one| (one.shown.id.clone(), one.busy_since)).collect();
         self.set_count(order.to.0, order.operation.as_str());
+        let ended = before.into_iter().filter(|(id, _)| self.fleet.instance(id).is_none()).collect();
+        self.judge_chosen(order, left, ended);
         self.judge.landed(self.now, order);
         OrderAnswer::Done
+    }
+
+    /// As many go as are too many: the last ones, or whomever it likes.
+    fn end_down_to(&mut self, count: usize) {
+        if !self.fleet.unnamed {
+            self.fleet.instances.truncate(count);
+        }
+        while self.fleet.instances.len() > count {
+            let out_of_service = self.fleet.instances.iter().position(|one| one.shown.state != InstanceState::Ready);
+            let any = self.dice.usize(..self.fleet.instances.len());
+            self.fleet.instances.remove(out_of_service.unwrap_or(any));
+            self.count("ended as it likes");
+        }
     }
 
     /// Sets the count, whoever wants it.
@@ -217,7 +242,7 @@ impl Model {
         self.fleet.version += 1;
         self.fleet.changed_by = Some(by.to_owned());
         self.fleet.changed_at = Some(wall);
-        self.fleet.instances.truncate(count as usize);
+        self.end_down_to(count as usize);
         while self.fleet.instances.len() < count as usize {
             let id = self.fleet.bear(wall, InstanceState::Starting);
             let soon = self.between(500, 8_000);

@@ -34,7 +34,7 @@
 //! | each event in exactly one post | `judge` (`judge_post`), with every post, and at the end |
 //! | every operation ends | `judge` (`judge_end`): nobody waits for anything an hour and a half after the faults |
 //! | time never goes back while a process lives; across a restart that is on record; no wait is cut short | `judge::times` |
-//! | nobody is ended who serves, has requests under way, was not announced, or was there before; whoever is left out of the balancer or held is named | `changes`, `steering` |
+//! | nobody is ended who serves, has requests under way, was not announced, or was there before; whoever is left out of the balancer or held is named; where the orchestrator ends whom it likes, no more than was announced, and none that is at work | `changes`, `steering` |
 //! | an escalation is said again in order, once, in time; nothing is begun by itself that was not proposed | `judge::duty` |
 //! | what people say reaches the log | `judge` (`Handed`) |
 

@@ -258,6 +258,9 @@ pub(super) struct Model {
     pub(super) tally: BTreeMap<&'static str, u64>,
 }
 
+/// How long whoever is ended has for the last requests, where nobody can be named.
+pub(super) const GRACE: Duration = Duration::from_secs(20);
+
 /// The model as ports and the driver share it. Only ever used from one thread.
 pub(super) type Shared = Arc<Mutex<Model>>;
 
@@ -284,7 +287,11 @@ impl Model {
         policy.escalation.high = Duration::from_mins(1);
         policy.triggers.by_itself = if dice.bool() { vec![Trigger::Latency] } else { Vec::new() };
         let does_duty = dice.u8(..5) == 0;
-        let fleet = SimFleet::draw(&mut dice);
+        let fleet = SimFleet::draw(&mut dice, seed);
+        if fleet.unnamed {
+            // Nobody counts the last requests of whoever is ended.
+            policy.drain.unmeasured = Some(GRACE);
+        }
         let people = People {
             attended: dice.u8(..100) < 50,
             revoked: BTreeMap::new(),

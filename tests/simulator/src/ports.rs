@@ -9,16 +9,16 @@ use scalebot_commands::event::{Event, Hash, Kind};
 use scalebot_commands::figures::{BACKEND_BOUNDS_MS, Histogram, InstanceLoad, Load};
 use scalebot_commands::journal::Fence;
 use scalebot_commands::ports::{
-    Chain, ChainLink, ComplexityBudget, Declared, DisruptionBudget, EarlyWarning, Fleet, FleetState, Governance,
-    HaltOrder, HaltReading, HaltSource, Headroom, Held, HoldOrder, Instance, InstanceState, Metrics, NamedCheck,
-    OrderAnswer, Pool, PoolBudget, PortError, Ports, Precondition, Probe, Readiness, ReleaseOrder, RemoveOrder,
-    RouteOrder, Routed, ScaleOrder, Steering, Target, Traffic, Work, World,
+    Chain, ChainLink, Choice, ComplexityBudget, Declared, DisruptionBudget, Draining, EarlyWarning, Fleet, FleetState,
+    Governance, HaltOrder, HaltReading, HaltSource, Headroom, Held, HoldOrder, Instance, InstanceState, Metrics,
+    NamedCheck, OrderAnswer, Pool, PoolBudget, PortError, Ports, Precondition, Probe, Readiness, ReleaseOrder,
+    RemoveOrder, RouteOrder, Routed, ScaleOrder, Steering, Target, Traffic, Work, World,
 };
 use scalebot_commands::units::{Epoch, InstanceId, Millis, OperationId, Replicas, TargetName, Timestamp, elapsed};
 
 use super::gate::{Fate, Lost, Way};
 use super::judge::HaltRead;
-use super::model::{Happening, InFlight, Model, Ordered, Shared, lock};
+use super::model::{GRACE, Happening, InFlight, Model, Ordered, Shared, lock};
 
 /// What one process calls the world through.
 #[derive(Clone)]
@@ -159,6 +159,13 @@ impl Fleet for Port {
         self.send("fleet.remove", Ordered::Remove(order.clone()), fence).await
     }
 
+    fn choice(&self, _: &FleetState) -> Choice {
+        if lock(&self.sim).fleet.unnamed {
+            return Choice::Unnamed { why: "the simulator ends whom it likes".to_owned() };
+        }
+        Choice::Any
+    }
+
     async fn logs(&self, instance: &InstanceId, _: usize) -> Result<String, PortError> {
         self.ask("fleet.logs", |_| format!("{instance} has started")).await
     }
@@ -229,6 +236,16 @@ impl Traffic for Port {
 
     async fn route(&self, order: &RouteOrder, fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
         self.send("traffic.route", Ordered::Route(order.clone()), fence).await
+    }
+
+    async fn draining(&self) -> Result<Draining, PortError> {
+        self.ask("traffic.draining", |model| {
+            if model.fleet.unnamed {
+                return Draining::AsItEnds { grace: GRACE, how: "it answers its last requests as it ends".to_owned() };
+            }
+            Draining::ByOrder
+        })
+        .await
     }
 
     fn describe(&self) -> String {

@@ -41,6 +41,7 @@ const REACHED: [&str; 55] = [
     "death in scale",
     "done",
     "drained",
+    "ended as it likes",
     "fenced",
     "finished: cancelled",
     "finished: completed",

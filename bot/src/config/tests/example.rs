@@ -86,6 +86,7 @@ fn it_can_be_used_as_it_stands_and_with_every_key_switched_on() {
         "targets.cluster.fleet",
         "targets.machines.fleet.ssh",
         "targets.containers.fleet",
+        "targets.swarm.fleet",
         "discord",
         "discord.channels",
         "discord.roles",
@@ -130,8 +131,14 @@ fn every_key_that_the_types_know_is_in_it() {
         let key = path.join(".");
         // The same keys as in [policy] and in [targets.api], which are all there.
         if key.starts_with("targets.api.policy")
-            || ["targets.cluster", "targets.containers", "targets.machines", "targets.machines.haproxy"]
-                .contains(&&*key)
+            || [
+                "targets.cluster",
+                "targets.containers",
+                "targets.machines",
+                "targets.machines.haproxy",
+                "targets.swarm",
+            ]
+            .contains(&&*key)
         {
             continue;
         }

@@ -18,7 +18,7 @@ use crate::steps::quiet::{Busy, Quiesced, QuietEnded};
 use crate::steps::reassess::Reassessed;
 use crate::steps::remove::{Terminated, Terminating};
 use crate::trigger::{Dismissed, Proposed};
-use crate::units::Person;
+use crate::units::{InstanceId, Person};
 
 pub(super) fn words(kind: Kind, body: &Map<String, Value>) -> Option<String> {
     Some(match kind {
@@ -39,7 +39,9 @@ pub(super) fn words(kind: Kind, body: &Map<String, Value>) -> Option<String> {
         Kind::Terminating => {
             let Terminating { from, to, instances, approval, .. } = read(body)?;
             let under = approval.as_deref().map(|request| format!(", approved by request {}", short(request)));
-            format!("about to end {}: {from} → {to}{}", names(&instances), under.unwrap_or_default())
+            let whom =
+                if instances.is_empty() { "one, as the orchestrator chooses".to_owned() } else { names(&instances) };
+            format!("about to end {whom}: {from} → {to}{}", under.unwrap_or_default())
         }
         Kind::TerminatingAnswered => answered(&read(body)?, "told to end"),
         Kind::Terminated => terminated(&read(body)?),
@@ -97,7 +99,7 @@ pub(super) fn words(kind: Kind, body: &Map<String, Value>) -> Option<String> {
 }
 
 fn reassessed(reassessed: &Reassessed) -> String {
-    let next = &reassessed.next;
+    let next = reassessed.next.as_ref().map_or("one more", InstanceId::as_str);
     match reassessed.checks.iter().find(|check| check.follows == Follows::Override) {
         None => format!("those that stay can carry the load without {next}"),
         Some(check) => format!("before {next} is taken away, {}: {}", check.name, safe(&check.figure, TEXT)),
@@ -144,6 +146,7 @@ fn drained(drained: &Drained) -> String {
 
 fn terminated(terminated: &Terminated) -> String {
     match terminated.still_there.as_slice() {
+        [] if terminated.instances.is_empty() => format!("nobody is gone after {}", terminated.waited),
         [] => format!("{} gone after {}", names(&terminated.instances), terminated.waited),
         late => format!("{} still there after {}", names(late), terminated.waited),
     }
@@ -171,7 +174,8 @@ fn rolled_back(back: &RolledBack) -> String {
     let problem = back.problem.as_deref().map_or_else(String::new, |problem| format!(": {}", safe(problem, TEXT)));
     let ready = back.ready.map_or_else(|| "?".to_owned(), |ready| ready.to_string());
     let done = if back.done { "back" } else { "not back" };
-    format!("{done} at {}, {ready} ready, after {}{problem}", back.to, back.waited)
+    let chosen = if back.chosen.is_empty() { String::new() } else { format!(", without {}", names(&back.chosen)) };
+    format!("{done} at {}, {ready} ready, after {}{chosen}{problem}", back.to, back.waited)
 }
 
 fn halt_answered(answered: &HaltAnswered) -> String {

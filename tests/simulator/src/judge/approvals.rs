@@ -237,7 +237,10 @@ fn not_bound(bound: &Bound, intent: &Intent) -> Option<String> {
             body["from"] == bound.from.0 && body["to"] == bound.to.0 && body["identity"] == *bound.identity
         }
         Kind::Draining => victim(&body["instance"]),
-        Kind::Terminating => body["instances"].as_array().is_some_and(|all| all.iter().all(victim)),
+        Kind::Terminating => {
+            let none_beyond = body["to"].as_u64().is_some_and(|to| to >= u64::from(bound.to.0));
+            none_beyond && body["instances"].as_array().is_some_and(|all| all.iter().all(victim))
+        }
         Kind::Holding => bound.holds.iter().any(|name| body["hold"]["name"] == **name),
         _ => true,
     };

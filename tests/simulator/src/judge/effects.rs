@@ -69,7 +69,7 @@ impl Intent {
             body["identity"] == identity && body["from"] == from && body["to"] == to && body["version"] == version
         };
         match (order, self.kind) {
-            (Ordered::Scale(order), Kind::Scaling | Kind::RollingBack) => {
+            (Ordered::Scale(order), Kind::Scaling | Kind::Terminating | Kind::RollingBack) => {
                 counts(&order.identity, order.from.0, order.to.0, &order.version)
                     && body["instances"].as_array().is_none_or(Vec::is_empty)
             }

@@ -1,26 +1,28 @@
-//! The count that the next `docker compose up` sets: what the files say, and one where they say nothing.
+//! The count that the next `docker compose up`, or `docker stack deploy`, sets: what the files say, and one where they say
+//! nothing.
+
+use std::path::PathBuf;
 
 use scalebot_commands::ports::{Declared, PortError};
 use scalebot_commands::request::quoted;
 use scalebot_commands::units::Replicas;
 
-use super::settings::Settings;
 use crate::yaml;
 
 /// The keys of a service that hold it.
 const KEYS: [&[&str]; 2] = [&["deploy", "replicas"], &["scale"]];
 
-/// What is written down, in the last file that says it.
+/// What is written down of the service of that name, in the last file that says it.
 ///
 /// # Errors
 /// When a file cannot be read, or does not say it for certain.
-pub(super) async fn declared(settings: &Settings) -> Result<Declared, PortError> {
+pub(super) async fn declared(files: &[PathBuf], name: &str) -> Result<Declared, PortError> {
     let (mut said, mut service) = (None, None);
-    for file in &settings.files {
+    for file in files {
         let what = file.display().to_string();
         let wrong = |detail: String| PortError::Unreadable { what: what.clone(), detail };
         let text = yaml::contents(file).await.map_err(wrong)?;
-        let own = ["services", settings.service.as_str()];
+        let own = ["services", name];
         let lines = KEYS.iter().map(|key| yaml::standing(&text, &[&own[..], key].concat()));
         let lines: Vec<_> = lines.collect::<Result<Vec<_>, _>>().map_err(wrong)?.into_iter().flatten().collect();
         let place = |number: usize| format!("{what}, line {number}");
@@ -43,7 +45,7 @@ pub(super) async fn declared(settings: &Settings) -> Result<Declared, PortError>
     }
     let (place, line) = service.ok_or_else(|| PortError::NotServed {
         what: "the project's files".to_owned(),
-        detail: format!("they have no service {}", quoted(&settings.service)),
+        detail: format!("they have no service {}", quoted(name)),
     })?;
     let place = format!("{place}, which says no number (add scale: beneath it), and so 1");
     Ok(Declared { count: Replicas(1), place, line })
