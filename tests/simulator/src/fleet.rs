@@ -213,7 +213,9 @@ impl Model {
         if self.chance(25) && !self.calm {
             return OrderAnswer::Refused { detail: "quota".to_owned() };
         }
-        let before: Vec<_> = self.fleet.instances.iter().map(|one| (one.shown.id.clone(), one.busy_since)).collect();
+        // Whoever has failed works on nothing any more.
+        let busy = |one: &SimInstance| one.busy_since.filter(|_| one.shown.state != InstanceState::Failed);
+        let before: Vec<_> = self.fleet.instances.iter().map(|one| (one.shown.id.clone(), busy(one))).collect();
         self.set_count(order.to.0, order.operation.as_str());
         let ended = before.into_iter().filter(|(id, _)| self.fleet.instance(id).is_none()).collect();
         self.judge_chosen(order, left, ended);
