@@ -1,7 +1,7 @@
 //! The operational log and the log channel as one process of the bot has them.
 
 use async_trait::async_trait;
-use scalebot_commands::event::{Draft, Event};
+use scalebot_commands::event::{Draft, Event, Kind};
 use scalebot_commands::figures::Load;
 use scalebot_commands::ports::{
     Announced, AppendError, ClaimHeld, Ledger, LedgerError, LogChannel, PortError, Post, Posts, Samples,
@@ -11,6 +11,21 @@ use scalebot_commands::units::OperationId;
 use super::gate::{LOG_LIMIT, Lost, Way};
 use super::model::{Happening, Model, lock};
 use super::ports::Port;
+
+/// What announces that something outside is about to be changed.
+const INTENTS: [Kind; 8] = [
+    Kind::Holding,
+    Kind::Releasing,
+    Kind::Scaling,
+    Kind::Draining,
+    Kind::Readmitting,
+    Kind::Terminating,
+    Kind::RollingBack,
+    Kind::Halting,
+];
+
+/// An answer that takes longer leaves time for others.
+const NOTICED: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// How long the same post sent again is taken for the same.
 const NONCE: std::time::Duration = std::time::Duration::from_mins(3);
@@ -74,6 +89,17 @@ impl Ledger for Port {
         }
         let appended = self.with(fate, "ledger.append", |model| {
             let appended = model.append(self.process, &draft);
+            if appended.is_ok()
+                && INTENTS.contains(&draft.kind)
+                && fate.after > NOTICED
+                && !model.calm
+                && model.chance(200)
+            {
+                // Whoever announced it does not know yet that it did, and will act on it.
+                model.count("taken over from between intent and act");
+                let soon = model.between(0, 100);
+                model.after(soon, Happening::Usurp);
+            }
             // What belongs to no operation has no place of its own, and no log could tell that it comes twice.
             if appended.is_ok() && draft.operation.is_some() && !model.calm && model.chance(10) {
                 model.count("an append that came twice");

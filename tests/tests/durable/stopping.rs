@@ -36,6 +36,8 @@ fn a_service_leaves_while_its_fleet_comes_while_it_is_idle_while_it_asks_and_whi
 
     // Nobody has decided.
     let mut serving = service.start_ready();
+    // Its fleet was interrupted as it came.
+    service.until_check_says("4 of 4 are sent requests");
     serving.types("/scale up 6 reason:\"campaign\"");
     service.until("approval_requested", 1);
     leaves(&service, serving);
