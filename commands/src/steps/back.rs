@@ -643,9 +643,9 @@ async fn until_back(cx: &Context<'_>, trouble: &Trouble, intent: &RollingBack, a
             Err(error) => (None, Some(format!("the fleet cannot be seen: {error}"))),
             Ok(fleet) => {
                 let too_many = fleet.instances.len() > to.0 as usize && trouble.orchestrator_chooses();
-                let leaves = |instance: &&Instance| match instance.state {
-                    InstanceState::Terminating => too_many,
-                    _ => intent.instances.contains(&instance.id),
+                let leaves = |instance: &&Instance| {
+                    let chosen = too_many && instance.state == InstanceState::Terminating;
+                    chosen || intent.instances.contains(&instance.id)
                 };
                 let still: Vec<&str> =
                     fleet.instances.iter().filter(leaves).map(|instance| instance.id.as_str()).collect();
