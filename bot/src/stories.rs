@@ -6,8 +6,8 @@ use std::time::Duration;
 use scalebot_commands::approval::{Ballot, Mark};
 use scalebot_commands::event::Event;
 use scalebot_commands::journal::Signal;
-use scalebot_commands::ports::{InstanceState, PoolBudget};
-use scalebot_commands::units::Person;
+use scalebot_commands::ports::{Instance, InstanceState, PoolBudget};
+use scalebot_commands::units::{InstanceId, Person};
 use serde_json::Value;
 
 use crate::testing::{Ill, Script, Stage, halted, unreachable};
@@ -518,6 +518,23 @@ mod taking_back {
         let (outcome, reason) = ended(&stage);
         assert_eq!((outcome.as_str(), count(&stage), times(&stage, "rolling_back")), ("failed", 6, 0), "{reason}");
         assert!(reason.contains("have requests again"), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn who_was_told_to_end_and_never_does_is_still_there() {
+        let stage = under(TakeBack::Automatic, |script| {
+            script.on_event = |script, event| {
+                if event.kind == "rolling_back_answered" {
+                    let fleet = script.fleet.as_mut().unwrap();
+                    let (id, state) = (InstanceId::new("api-6"), InstanceState::Terminating);
+                    fleet.instances.push(Instance { id, state, ..fleet.instances[0].clone() });
+                }
+            };
+        })
+        .await;
+        let (outcome, reason) = ended(&stage);
+        assert_eq!((outcome.as_str(), &last(&stage, "rolled_back")["done"]), ("failed", &false.into()), "{reason}");
+        assert!(reason.contains("the fleet is not as it was: still there: api-6"), "{reason}");
     }
 
     #[tokio::test]
