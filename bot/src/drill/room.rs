@@ -83,10 +83,7 @@ impl RehearsalRoom {
 #[async_trait]
 impl Room for RehearsalRoom {
     async fn show(&self, operation: &OperationId, slot: Slot, card: &Card) -> Result<(), PortError> {
-        let shown = self.console.show(operation, slot, card).await;
-        if let Some(chart) = &card.chart {
-            self.keep(operation, Chart::of(chart, card.tone)).await;
-        }
+        // Before it is on the screen: who reads a question may answer it in the same instant.
         if slot == Slot::Approval {
             if card.ask.is_some() {
                 self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&card.ask);
@@ -95,6 +92,10 @@ impl Room for RehearsalRoom {
         }
         if slot == Slot::HaltOffer {
             self.offer.send_replace(card.ask.clone());
+        }
+        let shown = self.console.show(operation, slot, card).await;
+        if let Some(chart) = &card.chart {
+            self.keep(operation, Chart::of(chart, card.tone)).await;
         }
         shown
     }
@@ -114,5 +115,62 @@ impl Room for RehearsalRoom {
     async fn answer(&self, person: &Person, text: &str) -> Result<(), PortError> {
         self.say(&format!("(to {person} only) {text}"));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::OnceLock;
+
+    use scalebot_commands::card::Tone;
+
+    use super::*;
+    use crate::console::{Medium, Style};
+    use crate::system::System;
+
+    /// What was open, each time that something came on the screen.
+    #[derive(Clone, Default)]
+    struct Screen {
+        open: Arc<OnceLock<watch::Receiver<Option<String>>>>,
+        seen: Arc<Mutex<Vec<Option<String>>>>,
+    }
+
+    impl Write for Screen {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.seen.lock().unwrap().push(self.open.get().unwrap().borrow().clone());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_question_can_be_answered_as_soon_as_it_is_on_the_screen() {
+        for slot in [Slot::Approval, Slot::HaltOffer] {
+            let screen = Screen::default();
+            let medium =
+                Medium { out: Box::new(screen.clone()), size: None, style: Style::detect(false, None, |_| None) };
+            let console = Console::new(Arc::new(System::new()), medium);
+            let room = RehearsalRoom::new(Arc::new(console), true, PathBuf::from("never"));
+            let open = if slot == Slot::Approval { room.open_request() } else { room.open_offer() };
+            screen.open.set(open).unwrap();
+            let asked = Card {
+                tone: Tone::Warn,
+                title: "Go back to 4 instances?".to_owned(),
+                lines: vec![],
+                rows: vec![],
+                progress: None,
+                ask: Some("5c1d".to_owned()),
+                chart: None,
+                footer: String::new(),
+            };
+            let operation = OperationId::new("7f3a9c");
+            room.show(&operation, slot, &asked).await.unwrap();
+            room.show(&operation, slot, &Card { ask: None, title: "Decided.".to_owned(), ..asked }).await.unwrap();
+            assert_eq!(*screen.seen.lock().unwrap(), [Some("5c1d".to_owned()), None]);
+        }
     }
 }
