@@ -12,7 +12,7 @@ use scalebot_commands::request::{MAX_REASON, escaped};
 use secrecy::SecretString;
 
 use crate::drill::limits::LimitArgs;
-use crate::drill::settings::Fault;
+use crate::drill::settings::{Fault, FleetKind};
 
 /// Scales a fleet by its runbook, and shows its work.
 #[derive(Debug, Parser)]
@@ -46,6 +46,8 @@ pub(crate) enum Command {
     DrillWorld(WorldArgs),
     #[command(hide = true)]
     DrillInstance(InstanceArgs),
+    #[command(hide = true)]
+    DrillReady(ReadyArgs),
 }
 
 /// What a rehearsal is to be.
@@ -58,6 +60,9 @@ pub(crate) struct DrillArgs {
     /// Instances at the start
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) instances: u32,
+    /// What the instances are; containers take a Docker engine on this machine
+    #[arg(long, value_enum, value_name = "KIND", default_value = "process")]
+    pub(crate) fleet: FleetKind,
     /// Requests per second of the load generator
     #[arg(long, value_name = "RPS", default_value_t = 38.0, value_parser = load)]
     pub(crate) load: f64,
@@ -327,6 +332,12 @@ pub(crate) struct WorldArgs {
     /// What goes wrong
     #[arg(long, value_enum)]
     pub(crate) fault: Option<Fault>,
+    /// What the instances are
+    #[arg(long, value_enum, default_value = "process")]
+    pub(crate) fleet: FleetKind,
+    /// The socket of the engine on which they are containers
+    #[arg(long, value_name = "SOCKET", required_if_eq_any([("fleet", "compose"), ("fleet", "swarm")]))]
+    pub(crate) engine: Option<PathBuf>,
 }
 
 /// How one of the world's instances is started. Hidden: the world uses it, and whoever tries the bot on pods of a cluster.
@@ -341,6 +352,9 @@ pub(crate) struct InstanceArgs {
     /// Serves there without any world, from a store of its own that is the same in all that are alone
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) alone: Option<SocketAddr>,
+    /// Serves there, and lives for as long as something answers at the world's socket: in a container of the world
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "store")]
+    pub(crate) contained: Option<SocketAddr>,
     /// Where all its randomness comes from
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -350,6 +364,13 @@ pub(crate) struct InstanceArgs {
     /// It goes wrong only where this file is there when it begins
     #[arg(long, value_name = "FILE", requires = "fault")]
     pub(crate) fault_if: Option<PathBuf>,
+}
+
+/// Which instance is asked whether it is ready. Hidden: a container's engine uses it, which has nothing else to ask with.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReadyArgs {
+    /// Where it listens
+    pub(crate) address: SocketAddr,
 }
 
 #[cfg(test)]

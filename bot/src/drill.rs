@@ -7,6 +7,7 @@ pub(crate) mod around;
 pub(crate) mod attach;
 mod chain;
 pub(crate) mod command;
+pub(crate) mod containers;
 mod duty;
 mod files;
 pub(crate) mod instance;

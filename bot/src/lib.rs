@@ -60,6 +60,7 @@ pub fn run() -> ExitCode {
             cli::Command::Cancel(args) => operation_command::cancel(args).await,
             cli::Command::DrillWorld(args) => drill::world::run(args).await,
             cli::Command::DrillInstance(args) => drill::instance::run(args).await,
+            cli::Command::DrillReady(args) => drill::instance::tell_ready(args).await,
         }
     });
     runtime.shutdown_timeout(LAST_WORDS);

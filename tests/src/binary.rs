@@ -31,6 +31,7 @@ pub fn program() -> PathBuf {
 pub struct Drill {
     /// Where everything of it is kept.
     pub state: TempDir,
+    environment: Vec<(String, String)>,
 }
 
 /// A rehearsal that has ended.
@@ -76,7 +77,16 @@ impl Default for Drill {
 impl Drill {
     /// With a new state directory.
     pub fn new() -> Self {
-        Self { state: tempfile::Builder::new().prefix("sb").tempdir().unwrap() }
+        Self::with_environment(&[])
+    }
+
+    /// The same, where these variables are set.
+    ///
+    /// # Panics
+    /// When there can be no directory.
+    pub fn with_environment(variables: &[(&str, &str)]) -> Self {
+        let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { state: tempfile::Builder::new().prefix("sb").tempdir().unwrap(), environment }
     }
 
     /// The state directory.
@@ -106,6 +116,7 @@ impl Drill {
             .args(["drill", "--json", "--state"])
             .arg(self.state())
             .args(arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(input)
             .stdout(Stdio::piped())
             .stderr(file)

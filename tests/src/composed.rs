@@ -3,15 +3,14 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::discord::Discord;
-use crate::engine::{Around, Engine, IMAGE, Load, in_query};
+use crate::engine::{Around, Engine, IMAGE, Load, in_query, looked_until};
 use crate::operator::Operator;
-use crate::run::{PATIENCE, Service};
+use crate::run::Service;
 use crate::services::haproxy::Haproxy;
 use crate::services::postgres::Postgres;
 use crate::services::redis::Redis;
@@ -140,17 +139,14 @@ impl Composed {
 
     /// Waits until so many are healthy.
     async fn until_healthy(&self, count: u32) {
-        let mut last = Vec::new();
-        // The engine's own health checks come once a second.
-        for _ in 0..PATIENCE.as_secs() * 4 {
-            last = self.containers().await;
-            let healthy = last.iter().filter(|one| one["Status"].as_str().unwrap().contains("(healthy)"));
-            if healthy.count() == count as usize {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(250)).await;
-        }
-        panic!("they do not become healthy: {last:#?}");
+        looked_until(
+            || self.containers(),
+            |all| {
+                let healthy = all.iter().filter(|one| one["Status"].as_str().unwrap().contains("(healthy)"));
+                healthy.count() == count as usize
+            },
+        )
+        .await;
     }
 
     /// What was lost of the requests that were sent while that was done.

@@ -1,7 +1,7 @@
 //! The real Docker engine that `./tests/run engine` starts, what sends the containers on it requests, and what the service is
 //! told of everything around them.
 
-use std::fmt::Write as _;
+use std::fmt::{Debug, Write as _};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -55,6 +55,22 @@ impl Engine {
         assert!(status.is_success(), "{path}: {said}");
         serde_json::from_str(&said).unwrap_or(Value::Null)
     }
+}
+
+/// Looks again and again, since an engine tells of nobody's health, until it is as wanted.
+///
+/// # Panics
+/// When that does not come.
+pub async fn looked_until<T: Debug, L: Future<Output = T>>(look: impl Fn() -> L, is_wanted: impl Fn(&T) -> bool) -> T {
+    let mut last = look().await;
+    for _ in 0..PATIENCE.as_secs() * 4 {
+        if is_wanted(&last) {
+            return last;
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        last = look().await;
+    }
+    panic!("it does not come: {last:#?}");
 }
 
 /// Requests for work, again and again.

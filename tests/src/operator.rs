@@ -117,6 +117,13 @@ impl<'a> Operator<'a> {
         self.discord.until_the_bot_is_gone().await;
     }
 
+    /// Once that many events of that kind are on record, the bot is killed and started again.
+    pub async fn killed_at(&mut self, kind: &str, count: usize) {
+        self.until(kind, count);
+        self.kills_the_bot().await;
+        self.starts_the_bot();
+    }
+
     /// It is started again.
     pub fn starts_the_bot(&mut self) {
         self.serving = Some(self.service.start_ready());

@@ -3,15 +3,14 @@
 //! and Redis as sources of truth.
 
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::discord::Discord;
-use crate::engine::{Around, Engine, IMAGE, Load, in_query};
+use crate::engine::{Around, Engine, IMAGE, Load, in_query, looked_until};
 use crate::operator::Operator;
-use crate::run::{PATIENCE, Service};
+use crate::run::Service;
 use crate::services::haproxy::Haproxy;
 use crate::services::postgres::Postgres;
 use crate::services::redis::Redis;
@@ -173,16 +172,11 @@ impl Swarmed {
     }
 
     async fn until_running(&self, count: u32) {
-        let mut last = Vec::new();
-        for _ in 0..PATIENCE.as_secs() * 4 {
-            last = self.tasks().await;
-            let running = last.iter().filter(|task| task["Status"]["State"] == "running");
-            if running.count() == count as usize {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(250)).await;
-        }
-        panic!("they do not come to run: {last:#?}");
+        looked_until(
+            || self.tasks(),
+            |all| all.iter().filter(|task| task["Status"]["State"] == "running").count() == count as usize,
+        )
+        .await;
     }
 
     /// What was lost of the requests that were sent while that was done.

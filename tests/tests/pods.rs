@@ -149,9 +149,7 @@ async fn killed_at_each_effect_it_goes_on_and_changes_the_count_once_for_each() 
     let (generation, _) = pods.changed().await;
     for (to, effect) in [(5, "scaling"), (6, "scaling_answered")] {
         operator.up(to);
-        operator.until(effect, 1);
-        operator.kills_the_bot().await;
-        operator.starts_the_bot();
+        operator.killed_at(effect, 1).await;
         ended(&operator.watched_long_enough(), "cancelled", to);
     }
     assert_eq!(pods.changed().await, (generation + 2, 6));
@@ -159,9 +157,7 @@ async fn killed_at_each_effect_it_goes_on_and_changes_the_count_once_for_each() 
     let before = pods.names().await;
     operator.down(4);
     for (effect, times) in [("draining", 1), ("terminating", 1), ("terminating", 2)] {
-        operator.until(effect, times);
-        operator.kills_the_bot().await;
-        operator.starts_the_bot();
+        operator.killed_at(effect, times).await;
     }
     let events = operator.watched_long_enough();
     ended(&events, "cancelled", 4);

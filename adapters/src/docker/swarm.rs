@@ -26,11 +26,10 @@ use scalebot_commands::units::{InstanceId, Replicas};
 
 use self::cluster::{Node, Service, Task};
 pub use self::settings::Settings as SwarmSettings;
-use self::traffic::{BehindHaproxy, ByName};
+use self::traffic::{BehindBalancer, ByName};
 use super::declared;
 use super::engine::{Engine, Place};
 use super::logs::{self, Writer};
-use crate::haproxy::Haproxy;
 use crate::settings::Unusable;
 
 /// Why nobody can name who is ended, as a card says it.
@@ -87,9 +86,9 @@ impl Swarm {
         Arc::new(ByName::new(Arc::clone(&self.inner)))
     }
 
-    /// The HAProxy before its tasks. It is not told whom to send nothing, since nobody knows who that would be.
-    pub fn behind(&self, haproxy: Haproxy) -> Arc<dyn Traffic> {
-        Arc::new(BehindHaproxy::new(Arc::clone(&self.inner), haproxy))
+    /// The balancer before its tasks. It is not told whom to send nothing, since nobody knows who that would be.
+    pub fn behind(&self, balancer: Arc<dyn Traffic>) -> Arc<dyn Traffic> {
+        Arc::new(BehindBalancer::new(Arc::clone(&self.inner), balancer))
     }
 }
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::policy::PolicySettings;
 use crate::drill::around::{Around, Balancer, Scraped};
-use crate::drill::settings::{Fault, Settings};
+use crate::drill::settings::{Fault, FleetKind, Settings};
 
 /// One fleet.
 #[derive(Clone, Debug, Deserialize)]
@@ -142,7 +142,7 @@ impl ProcessSettings {
     /// What its world is started with.
     pub(crate) fn world(&self) -> Settings {
         let Self { instances, load, seed, halted, fault, .. } = *self;
-        Settings { instances, load, seed, halted, fault }
+        Settings { instances, load, seed, halted, fault, fleet: FleetKind::Process }
     }
 
     /// What is around its world.

@@ -16,18 +16,24 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::around::{AROUND, Around};
-use super::files;
-use super::settings::{Settings, WorldInfo};
+use super::settings::{FleetKind, Settings, WorldInfo};
 use super::world::{READY, this_program};
+use super::{containers, files};
 
 /// How long a new world may take until it is ready; it gives up by itself a little earlier.
 const READY_WITHIN: Duration = Duration::from_secs(45);
+
+/// The same where its instances are containers.
+const CONTAINERS_WITHIN: Duration = Duration::from_secs(150);
 
 /// How long a world that is just beginning may take until it answers.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long a world may take to end everything.
 const ENDS_WITHIN: Duration = Duration::from_secs(15);
+
+/// The same where an engine has to remove its containers.
+const REMOVES_WITHIN: Duration = Duration::from_secs(60);
 
 /// Between two pings.
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(30);
@@ -167,14 +173,24 @@ async fn start(
     if let Some(fault) = settings.fault.and_then(|fault| fault.to_possible_value()) {
         command.args(["--fault", fault.get_name()]);
     }
-    // A group of its own: what is typed at the bot's terminal does not reach it.
     command.env_clear().envs(around.told().map(|told| (AROUND, told)));
+    let within = if settings.fleet == FleetKind::Process {
+        READY_WITHIN
+    } else {
+        let kind = settings.fleet.to_possible_value();
+        command.args(kind.iter().flat_map(|kind| ["--fleet", kind.get_name()]));
+        command.arg("--engine").arg(containers::socket().map_err(NoWorld)?);
+        // Compose is found, and finds its own settings, as the bot would.
+        command.envs(containers::PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        CONTAINERS_WITHIN
+    };
+    // A group of its own: what is typed at the bot's terminal does not reach it.
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
     let mut process = command.spawn().map_err(|error| failed(format!("Its process: {error}.")))?;
     let output = process.stdout.take().ok_or_else(|| failed("Its output cannot be read.".to_owned()))?;
 
     let mut lines = BufReader::new(output).lines();
-    match timeout(READY_WITHIN, lines.next_line()).await {
+    match timeout(within, lines.next_line()).await {
         Ok(Ok(Some(line))) if line == READY => {}
         Ok(Ok(Some(why))) => {
             // It ends by itself; nothing of it is left once that is said.
@@ -186,7 +202,7 @@ async fn start(
         Ok(_) => return Err(failed("Its process ended before it was ready.".to_owned())),
         Err(_) => {
             let _ = process.start_kill();
-            return Err(failed(format!("It was not ready within {} s.", READY_WITHIN.as_secs())));
+            return Err(failed(format!("It was not ready within {} s.", within.as_secs())));
         }
     }
     let lock = state.join(files::WORLD_LOCK);
@@ -223,11 +239,12 @@ impl Attached {
                 let _ = process.wait().await;
             }
         };
-        timeout(ENDS_WITHIN, gone).await.map_err(|_| {
+        let within = if self.info.containers.is_some() { REMOVES_WITHIN } else { ENDS_WITHIN };
+        timeout(within, gone).await.map_err(|_| {
             NoWorld(format!(
                 "The rehearsal's world (process {}) did not end within {} s.",
                 self.info.pid,
-                ENDS_WITHIN.as_secs()
+                within.as_secs()
             ))
         })
     }
@@ -248,7 +265,8 @@ pub(crate) async fn keep_alive(client: &WorldClient) -> PortError {
 mod tests {
     use super::*;
 
-    const SETTINGS: Settings = Settings { instances: 4, load: 0.0, seed: 1, halted: false, fault: None };
+    const SETTINGS: Settings =
+        Settings { instances: 4, load: 0.0, seed: 1, halted: false, fault: None, fleet: FleetKind::Process };
 
     async fn started_with(script: &str) -> (tempfile::TempDir, Result<Attached, NoWorld>) {
         let state = tempfile::tempdir().unwrap();

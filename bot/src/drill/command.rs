@@ -308,5 +308,6 @@ fn is_as_asked(finished: &Finished) -> bool {
 
 /// What the world is started with.
 pub(super) fn settings(args: &DrillArgs) -> Settings {
-    Settings { instances: args.instances, load: args.load, seed: args.seed, halted: args.halted, fault: args.fault }
+    let DrillArgs { instances, load, seed, halted, fault, fleet, .. } = *args;
+    Settings { instances, load, seed, halted, fault, fleet }
 }

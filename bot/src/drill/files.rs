@@ -17,6 +17,10 @@ pub(crate) const INSTANCES: &str = "instances";
 /// The count that the next deployment would set.
 pub(crate) const FLEET: &str = "fleet.toml";
 
+/// The Compose project whose containers the instances are, and where orders to Compose are kept.
+pub(crate) const COMPOSE: &str = "compose.yaml";
+pub(crate) const ORDERS: &str = "orders";
+
 /// Where a Prometheus finds the instances.
 pub(crate) const TARGETS: &str = "targets.json";
 

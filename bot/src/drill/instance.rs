@@ -1,9 +1,9 @@
 //! One instance of the rehearsal's fleet: a real process that speaks the backend's interface over real HTTP.
 //!
-//! It lives by its standard input: when that ends, its world is gone or wants it gone, and it ends at once. On SIGTERM it
-//! ends in order. Where it listens is the one line on its standard output, and its log is its standard error. What it knows
-//! of the halt and of the chain of events it reads from the world's store; alone, as in a pod of a cluster, from one of its
-//! own.
+//! It lives by its standard input: when that ends, its world is gone or wants it gone, and it ends at once. In a container
+//! there is none, and it lives by the world's socket. On SIGTERM it ends in order. Where it listens is the one line on its
+//! standard output, and its log is its standard error. What it knows of the halt and of the chain of events it reads from the
+//! world's store; alone, as in a pod of a cluster, from one of its own.
 
 mod exposition;
 mod halt;
@@ -18,6 +18,7 @@ mod store;
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use jiff::Timestamp;
+use scalebot_adapters::http::Http;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -42,10 +44,17 @@ use self::requests::Requests;
 use self::slots::Slots;
 use self::store::StoreClient;
 use super::settings::Fault;
-use crate::cli::InstanceArgs;
+use crate::cli::{InstanceArgs, ReadyArgs};
 
 /// How long after it was first ready an instance with [`Fault::Crash`] exits.
 const CRASH_AFTER: Duration = Duration::from_secs(1);
+
+/// How often a contained instance looks whether its world is there, and after how many looks in vain it is gone.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const GONE_AFTER: u32 = 5;
+
+/// How long an instance may take to say whether it is ready.
+const LOOK: Duration = Duration::from_secs(4);
 
 /// Where a request takes as long as it says. The backend has no such route; some of its requests are like that.
 pub(super) const LONG: &str = "/happen/wait";
@@ -69,9 +78,16 @@ pub(super) struct App {
 
 type Held = State<Arc<App>>;
 
+/// Another number in every container: all of them are started with the same words.
+fn of_this_container() -> u64 {
+    let name = std::fs::read("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.iter().fold(0, |number: u64, byte| number.wrapping_mul(31).wrapping_add(u64::from(*byte)))
+}
+
 impl App {
     fn new(args: InstanceArgs) -> Result<Self, String> {
-        let mut random = fastrand::Rng::with_seed(args.seed);
+        let own = if args.contained.is_some() { of_this_container() } else { 0 };
+        let mut random = fastrand::Rng::with_seed(args.seed ^ own);
         let starting = Duration::from_millis(random.u64(1_000..2_000));
         let fault = args.fault.filter(|_| args.fault_if.as_deref().is_none_or(std::path::Path::exists));
         Ok(Self {
@@ -94,8 +110,10 @@ impl App {
 
 /// Runs an instance until it is told to end, or its standard input ends where it has a world.
 pub(crate) async fn run(args: InstanceArgs) -> ExitCode {
-    if args.alone.is_none() {
-        live_by_standard_input();
+    match (&args.alone, &args.contained, &args.store) {
+        (Some(_), ..) => {}
+        (None, Some(_), Some(world)) => live_by(world.clone()),
+        (None, ..) => live_by_standard_input(),
     }
     match serve(args).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -115,8 +133,37 @@ fn live_by_standard_input() {
     });
 }
 
+/// Ends the process when nobody has listened on the world's socket for a while.
+fn live_by(world: PathBuf) {
+    std::thread::spawn(move || {
+        let mut silent = 0;
+        while silent < GONE_AFTER {
+            std::thread::sleep(LOOK_EVERY);
+            silent = if std::os::unix::net::UnixStream::connect(&world).is_ok() { 0 } else { silent + 1 };
+        }
+        log::error("the world that this instance belongs to is gone");
+        std::process::exit(0);
+    });
+}
+
+/// Whether the instance there is ready, as an exit code.
+pub(crate) async fn tell_ready(args: ReadyArgs) -> ExitCode {
+    let asked = Http::new("the instance", LOOK).map(|http| (http, format!("http://{}/v1/ready", args.address)));
+    let ready = match asked {
+        Ok((http, url)) => http.get(&url).await.and_then(|answer| http.accept(&url, &answer)),
+        Err(error) => Err(error),
+    };
+    match ready {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 async fn serve(args: InstanceArgs) -> Result<(), String> {
-    let listen = args.alone.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let listen = args.alone.or(args.contained).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
     let app = Arc::new(App::new(args)?);
     let terminate = shutdown::listen()?;
     let listener = TcpListener::bind(listen).await.map_err(|error| error.to_string())?;

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use super::attach::{self, Attached};
 use super::command::settings;
 use super::duty::OnDuty;
+use super::files;
 use super::lines::Asked;
 use super::persona::{self, Line, Said};
 use super::room::RehearsalRoom;
@@ -116,13 +117,18 @@ impl Rehearsal {
             // Nothing of it is left there either.
             None => with.mark(around.known.as_ref())?,
         };
-        let target = wiring::target(&log.clock, &client, args, &with, &mark)?;
+        let containers = world.as_ref().and_then(|attached| attached.info.containers.as_ref());
+        let kept = containers.map(|containers| containers.kept(&dir.path().join(files::ORDERS))).transpose()?;
+        let target = wiring::target(&log.clock, &client, kept.as_ref(), args, &with, &mark)?;
         for line in with.said(&mark, &around) {
             room.say(&line);
         }
 
         let mut policy = Policy::rehearsal(args.monitor);
         policy.approval.decide_within = args.approval_timeout;
+        if let Some(kept) = &kept {
+            kept.set(&mut policy);
+        }
         super::duty::set(&mut policy, args);
         args.limits.set(&mut policy);
         let ports = log.ports(Arc::clone(&room) as _, Arc::new(Folder::new(dir.path())), target);

@@ -4,6 +4,7 @@ use scalebot_commands::units::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::around::Known;
+use super::containers::Containers;
 
 /// What a world is started with.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,22 @@ pub(crate) struct Settings {
     pub(crate) halted: bool,
     /// What goes wrong in it.
     pub(crate) fault: Option<Fault>,
+    /// What its instances are.
+    #[serde(default)]
+    pub(crate) fleet: FleetKind,
+}
+
+/// What a rehearsal's instances are, and who keeps their number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum FleetKind {
+    /// Processes of this machine
+    #[default]
+    Process,
+    /// Containers of a Docker Compose service, on this machine's engine
+    Compose,
+    /// Tasks of a Docker Swarm service, on this machine's engine
+    Swarm,
 }
 
 /// What goes wrong in a world. All but the last two strike new instances only: those that a change of the count adds.
@@ -65,4 +82,7 @@ pub(crate) struct WorldInfo {
     /// Which real systems are around it, and what it is called there.
     #[serde(default)]
     pub(crate) around: Option<Known>,
+    /// What its containers are called, where its instances are some.
+    #[serde(default)]
+    pub(crate) containers: Option<Containers>,
 }

@@ -1,5 +1,5 @@
-//! Which adapters a rehearsal's operation talks to: the ones that a service with processes would use, pointed at the
-//! world.
+//! Which adapters a rehearsal's operation talks to: the ones that a service with such a fleet would use, pointed at the
+//! world, and at the engine where its instances are containers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,10 @@ use scalebot_adapters::process::{
     ConnectionPool, EventChain, ForwarderTraffic, HaltSignalStream, HaltTable, ProcessFleet, WorldClient,
 };
 use scalebot_adapters::scrape::{self, Scrape};
-use scalebot_commands::ports::{Fleet, Metrics, PortError, Target, World};
+use scalebot_commands::ports::{Fleet, Metrics, PortError, Target, Traffic, World};
 use scalebot_commands::units::TargetName;
 
+use super::containers::Kept;
 use super::with::With;
 use crate::cli::{DrillArgs, Keys};
 
@@ -34,13 +35,21 @@ pub(super) const ASKED: [&str; 2] = [KEYS, WORK];
 pub(super) fn target(
     world: &Arc<dyn World>,
     client: &WorldClient,
+    kept: Option<&Kept>,
     args: &DrillArgs,
     with: &With,
     mark: &str,
 ) -> Result<Target, String> {
     let in_words = |error: PortError| error.to_string();
-    let fleet: Arc<dyn Fleet> = Arc::new(ProcessFleet::new(client));
-    let real = with.real(mark, &fleet, world)?;
+    let forwarder: Arc<dyn Traffic> = Arc::new(ForwarderTraffic::new(client));
+    let (fleet, onlookers, traffic): (Arc<dyn Fleet>, Arc<dyn Fleet>, _) = match kept {
+        Some(kept) => (kept.fleet(), kept.onlookers(), kept.behind(forwarder)),
+        None => {
+            let fleet = Arc::new(ProcessFleet::new(client));
+            (Arc::clone(&fleet) as _, fleet, forwarder)
+        }
+    };
+    let real = with.real(mark, &onlookers, world)?;
     let keys = match args.keys {
         Keys::Probe => KeyProbe::Path { path: KEYS.to_owned(), field: "reachable".to_owned() },
         Keys::Attest => KeyProbe::None,
@@ -53,7 +62,7 @@ pub(super) fn target(
     } else {
         let mut scraped = scrape::Config::default();
         scraped.leave_out.extend(ASKED.map(str::to_owned));
-        Arc::new(Scrape::start(Arc::clone(&fleet), Arc::clone(world), scraped).map_err(in_words)?)
+        Arc::new(Scrape::start(onlookers, Arc::clone(world), scraped).map_err(in_words)?)
     };
     let (table, database) =
         real.postgres.unwrap_or_else(|| (Arc::new(HaltTable::new(client)), Arc::new(ConnectionPool::database(client))));
@@ -62,7 +71,7 @@ pub(super) fn target(
         .unwrap_or_else(|| (Arc::new(HaltSignalStream::new(client)), Arc::new(ConnectionPool::redis(client))));
     Ok(Target {
         name: TargetName::new(TARGET),
-        traffic: Arc::new(ForwarderTraffic::new(client)),
+        traffic,
         metrics,
         halt: vec![table, signals],
         probe: Arc::new(conclave.clone()),

@@ -1,17 +1,21 @@
 //! The rehearsal's world: a process of its own that holds the instances, the forwarder before them, the load and the
-//! store that they share, and that answers on a Unix socket in the state directory.
+//! store that they share, and that answers on a Unix socket in the state directory. Its instances are processes of its own,
+//! or containers of this machine's engine.
 //!
 //! It lives apart from the bot so that a bot that is killed finds its fleet again. It is alone in its directory by a
-//! lock that it holds while it lives, and nothing outlives it: each instance ends with the pipe from it.
+//! lock that it holds while it lives, and no instance outlives it: a process ends with the pipe from it, a container with its
+//! socket.
 
 mod api;
 mod around;
 mod book;
 mod children;
 mod doorstep;
+mod engine;
 mod forwarder;
 mod load;
 mod logs;
+mod looks;
 mod routes;
 mod store;
 
@@ -31,14 +35,16 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::around::Surroundings;
-use self::book::{Book, Starting};
+use self::book::{Book, Member, Starting};
 pub(super) use self::children::this_program;
 use self::doorstep::Doorstep;
+use self::engine::Engine;
 use self::load::Load;
 use self::logs::Logs;
 use self::routes::Routes;
 pub(super) use self::store::{Complexity, Sources, Store};
 use super::around::Around;
+use super::containers::Containers;
 use super::files;
 use super::settings::{Fault, Settings, WorldInfo};
 use crate::cli::WorldArgs;
@@ -54,6 +60,9 @@ const ROOM: u32 = 16;
 
 /// How long the first instances may take to become ready.
 const FIRST_READY: Duration = Duration::from_secs(30);
+
+/// The same for containers, which an engine makes and asks for their health.
+const FIRST_CONTAINERS_READY: Duration = Duration::from_secs(90);
 
 /// How long requests that are under way may take when everything ends.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -88,6 +97,8 @@ pub(super) struct World {
     forwarder: String,
     socket: PathBuf,
     declared: PathBuf,
+    /// What its instances are called on the engine, where they are containers.
+    containers: Option<Containers>,
     book: Mutex<Book>,
     routes: Mutex<Routes>,
     logs: Logs,
@@ -100,15 +111,8 @@ pub(super) struct World {
 }
 
 impl World {
-    fn new(
-        settings: Settings,
-        socket: PathBuf,
-        declared: PathBuf,
-        logs: Logs,
-        forwarder: String,
-        surroundings: Surroundings,
-    ) -> Self {
-        let identity = uuid::Uuid::now_v7().to_string();
+    fn new(settings: Settings, place: Place, logs: Logs, forwarder: String, surroundings: Surroundings) -> Self {
+        let Place { identity, socket, declared, containers } = place;
         let now = Timestamp::now();
         let room =
             if settings.fault == Some(Fault::NoRoom) { settings.instances } else { ROOM.max(settings.instances) };
@@ -118,6 +122,7 @@ impl World {
             forwarder,
             socket,
             declared,
+            containers,
             book: Mutex::new(Book::new(identity.clone(), room, now)),
             routes: Mutex::default(),
             logs,
@@ -144,6 +149,7 @@ impl World {
             forwarder: self.forwarder.clone(),
             settings: self.settings,
             around: self.surroundings.known().cloned(),
+            containers: self.containers.clone(),
         }
     }
 
@@ -215,21 +221,24 @@ impl World {
     }
 }
 
+/// Which world it is, and where it is found.
+struct Place {
+    identity: String,
+    socket: PathBuf,
+    declared: PathBuf,
+    containers: Option<Containers>,
+}
+
 async fn live(args: WorldArgs) -> anyhow::Result<()> {
-    let settings = Settings {
-        instances: args.instances,
-        load: args.load,
-        seed: args.seed,
-        halted: args.halted,
-        fault: args.fault,
-    };
+    let WorldArgs { state, instances, load, seed, halted, fault, fleet, engine } = args;
+    let settings = Settings { instances, load, seed, halted, fault, fleet };
     anyhow::ensure!(settings.instances > 0, "A rehearsal needs at least one instance.");
     anyhow::ensure!(settings.load.is_finite() && settings.load >= 0.0, "The load is a number of requests per second.");
 
     let around = Around::read().context("What is around it, as it was told")?;
     let surroundings = Surroundings::new(around)?;
 
-    let state = args.state.canonicalize().with_context(|| format!("The directory {}", args.state.display()))?;
+    let state = state.canonicalize().with_context(|| format!("The directory {}", state.display()))?;
     let mut doorstep = Doorstep::take(&state).await?;
     let socket = doorstep.listen()?;
     let signals = Signals::listen()?;
@@ -241,7 +250,12 @@ async fn live(args: WorldArgs) -> anyhow::Result<()> {
     let front = TcpListener::bind(("127.0.0.1", 0)).await.context("Opening the forwarder's port")?;
     let forwarder = format!("http://{}", front.local_addr()?);
     let logs = Logs::begin(&state.join(files::INSTANCES)).context("Making a place for the instances' logs")?;
-    let world = Arc::new(World::new(settings, doorstep.socket().to_owned(), declared, logs, forwarder, surroundings));
+    let identity = uuid::Uuid::now_v7().to_string();
+    let containers = engine::named(&settings, engine.as_deref(), &identity, &state);
+    let engine = containers.as_ref().map(|containers| Engine::of(containers, settings, &state, doorstep.socket()));
+    let engine = engine.transpose()?.map(Arc::new);
+    let place = Place { identity, socket: doorstep.socket().to_owned(), declared, containers };
+    let world = Arc::new(World::new(settings, place, logs, forwarder, surroundings));
 
     let (last_answer, mut ended_all) = watch::channel(false);
     let all_gone = async move {
@@ -250,10 +264,6 @@ async fn live(args: WorldArgs) -> anyhow::Result<()> {
     let answering =
         tokio::spawn(axum::serve(socket, api::router(&world)).with_graceful_shutdown(all_gone).into_future());
     tokio::spawn(forwarder::serve(Arc::clone(&world), front)?);
-
-    let first = world.write(|book| book.begin(settings.instances, Timestamp::now()));
-    let names: Vec<InstanceId> = first.iter().map(|starting| starting.id.clone()).collect();
-    world.start(first, false);
 
     let ended = {
         let world = Arc::clone(&world);
@@ -267,7 +277,7 @@ async fn live(args: WorldArgs) -> anyhow::Result<()> {
     };
     let mut ended = std::pin::pin!(ended);
     let beginning = async {
-        all_ready(&world, &names).await?;
+        begin(&world, engine.as_ref()).await?;
         Arc::clone(&world.surroundings).begin(&world).await
     };
     let begun = tokio::select! {
@@ -289,6 +299,11 @@ async fn live(args: WorldArgs) -> anyhow::Result<()> {
 
     world.end().await;
     world.surroundings.leave(&world).await;
+    if let Some(engine) = &engine
+        && let Err(error) = engine.clear().await
+    {
+        eprintln!("{} {error:#}", Timestamp::now());
+    }
     last_answer.send_replace(true);
     // An answer that nobody fetches must not keep the world alive.
     let _ = timeout(LAST_ANSWERS, answering).await;
@@ -305,20 +320,37 @@ fn declaration(instances: u32) -> String {
     )
 }
 
-/// Waits until the first instances are ready.
-async fn all_ready(world: &World, names: &[InstanceId]) -> anyhow::Result<()> {
-    let state_of = |book: &Book, id: &InstanceId| book.member(id).map(|member| member.seen.state);
-    let settled = |book: &Book| {
-        names.iter().all(|id| state_of(book, id) == Some(InstanceState::Ready))
-            || names.iter().any(|id| matches!(state_of(book, id), Some(InstanceState::Failed) | None))
+/// Makes the first instances, and waits until they are ready.
+async fn begin(world: &Arc<World>, engine: Option<&Arc<Engine>>) -> anyhow::Result<()> {
+    let Some(engine) = engine else {
+        let first = world.write(|book| book.begin(world.settings.instances, Timestamp::now()));
+        world.start(first, false);
+        return all_ready(world, FIRST_READY).await;
     };
-    let in_time = timeout(FIRST_READY, world.until(settled)).await.is_ok();
+    engine.begin().await?;
+    tokio::spawn(Arc::clone(engine).follow(Arc::clone(world)));
+    all_ready(world, FIRST_CONTAINERS_READY).await?;
+    engine.strike()
+}
+
+/// Waits until the first instances are ready.
+async fn all_ready(world: &World, within: Duration) -> anyhow::Result<()> {
+    let wanted = world.settings.instances as usize;
+    let is = |member: &Member, state: InstanceState| member.seen.state == state;
+    let settled = |book: &Book| {
+        book.members().filter(|member| is(member, InstanceState::Ready)).count() == wanted
+            || book.members().any(|member| is(member, InstanceState::Failed))
+    };
+    let in_time = timeout(within, world.until(settled)).await.is_ok();
     let book = world.book();
-    let laggard = names.iter().find(|id| state_of(&book, id) != Some(InstanceState::Ready));
-    let Some(id) = laggard else { return Ok(()) };
-    let detail = book.member(id).and_then(|member| member.seen.detail.clone()).unwrap_or_default();
-    let when = if in_time { "" } else { " within 30 s" };
-    anyhow::bail!("Instance {id} did not become ready{when} ({detail}).")
+    let when = if in_time { String::new() } else { format!(" within {} s", within.as_secs()) };
+    if let Some(laggard) = book.members().find(|member| !is(member, InstanceState::Ready)) {
+        let detail = laggard.seen.detail.clone().unwrap_or_default();
+        anyhow::bail!("Instance {} did not become ready{when} ({detail}).", laggard.seen.id);
+    }
+    let came = book.members().count();
+    anyhow::ensure!(came == wanted, "Only {came} of {wanted} instances came{when}.");
+    Ok(())
 }
 
 /// Ends when there was no ping for so long.

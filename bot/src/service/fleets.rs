@@ -325,7 +325,7 @@ impl Sources<'_> {
                 let haproxy = self.haproxy.cloned().ok_or_else(|| self.missing("haproxy"))?;
                 match (self.hosts, self.swarm) {
                     (Some(hosts), _) => hosts.traffic(haproxy),
-                    (None, Some(swarm)) => swarm.behind(haproxy),
+                    (None, Some(swarm)) => swarm.behind(Arc::new(haproxy)),
                     (None, None) => Arc::new(haproxy),
                 }
             }

@@ -20,16 +20,12 @@ async fn killed_at_every_effect_it_goes_on_and_sets_each_count_once() {
     // The count is set, and the answer still on its way.
     cluster.holds_next_answer("/scale");
     operator.up(6);
-    operator.until("scaling", 1);
-    operator.kills_the_bot().await;
-    operator.starts_the_bot();
+    operator.killed_at("scaling", 1).await;
     watched(&operator.watched_long_enough(), 6);
     assert_eq!((around.counts_sent(), around.count()), (1, json!(6)));
 
     operator.up(7);
-    operator.until("scaling_answered", 1);
-    operator.kills_the_bot().await;
-    operator.starts_the_bot();
+    operator.killed_at("scaling_answered", 1).await;
     watched(&operator.watched_long_enough(), 7);
     assert_eq!((around.counts_sent(), around.count()), (2, json!(7)));
 
@@ -39,9 +35,7 @@ async fn killed_at_every_effect_it_goes_on_and_sets_each_count_once() {
     operator.kills_the_bot().await;
     cluster.holds_next_answer("/scale");
     operator.starts_the_bot();
-    operator.until("terminating", 1);
-    operator.kills_the_bot().await;
-    operator.starts_the_bot();
+    operator.killed_at("terminating", 1).await;
     let events = operator.watched_long_enough();
     watched(&events, 5);
     assert_eq!((around.counts_sent(), around.count()), (4, json!(5)));

@@ -46,7 +46,7 @@ impl Inner {
         let each = self.each(&seen)?;
         let mebibytes = |bytes: u64| bytes >> 20;
         let why = format!(
-            "memory: one takes {} MiB, and {} MiB of {} MiB are left",
+            "memory of the machine (one takes {} MiB; {} of {} MiB are left)",
             mebibytes(each),
             mebibytes(left.bytes),
             mebibytes(left.total)
@@ -77,7 +77,10 @@ async fn fixed_name(settings: &Settings) -> Result<Option<Bound>, PortError> {
     let found = line_of(settings, "container_name").await?;
     Ok(found.map(|(place, line)| Bound {
         all: 1,
-        why: format!("{place}: \"{}\" lets only one container be there; take that line out", line.trim()),
+        why: format!(
+            "the one place of a container with a fixed name ({place}: \"{}\"; take that line out)",
+            line.trim()
+        ),
     }))
 }
 
@@ -88,7 +91,7 @@ fn named_by_hand(seen: &Seen, settings: &Settings) -> Option<Bound> {
     let is_usual = |container: &&Inspected| usual.iter().any(|usual| container::name(container).starts_with(usual));
     let odd = seen.containers.iter().find(|container| !is_usual(container))?;
     let why = format!(
-        "container {} has a name of its own, of which there can be only one; take container_name out of the service",
+        "the one place of a container with a name of its own ({}; take container_name out of the service)",
         quoted(container::name(odd))
     );
     Some(Bound { all: 1, why })
@@ -101,13 +104,15 @@ async fn ports(seen: &Seen, settings: &Settings) -> Result<Option<Bound>, PortEr
     let narrow = bindings.filter_map(|binding| Some((ports_in(&binding.host_port)?, &binding.host_port)));
     let Some((all, port)) = narrow.min_by_key(|(all, _)| *all) else { return Ok(None) };
     let place = line_of(settings, "ports").await.ok().flatten().map(|(place, _)| format!("{place}: "));
-    let port = quoted(port);
+    let (port, place) = (quoted(port), place.unwrap_or_default());
     let why = if all == 1 {
-        format!("the machine's port {port} can be published once; leave it out, or write a range")
+        format!("the machine's port {port} ({place}it can be published once; leave it out, or write a range)")
     } else {
-        format!("the machine's ports {port} are {all}; write a wider range, or leave them out")
+        format!(
+            "what the machine's ports {port} are enough for ({place}they are {all}; write a wider range, or leave them out)"
+        )
     };
-    Ok(Some(Bound { all, why: place.unwrap_or_default() + &why }))
+    Ok(Some(Bound { all, why }))
 }
 
 /// How many ports that is; `None` for any that is free.

@@ -208,19 +208,14 @@ async fn room_is_what_memory_is_left_and_what_the_file_lets() {
     let room = project.fleet.headroom(Replicas(3)).await.unwrap();
     assert_eq!((room.fits, room.runs_out), (Replicas(3), None));
     let room = project.fleet.headroom(Replicas(20)).await.unwrap();
-    let why = "memory: one takes 128 MiB, and 1280 MiB of 2048 MiB are left";
+    let why = "memory of the machine (one takes 128 MiB; 1280 of 2048 MiB are left)";
     assert_eq!((room.fits, room.runs_out.as_deref()), (Replicas(10), Some(why)));
 
     project.write("compose.yaml", &format!("{FILE}    container_name: the-api\n"));
     let room = project.fleet.headroom(Replicas(1)).await.unwrap();
     let why = room.runs_out.unwrap();
     assert_eq!(room.fits, Replicas(0));
-    assert!(
-        why.ends_with(
-            "compose.yaml, line 5: \"container_name: the-api\" lets only one container be there; take that line out"
-        ),
-        "{why}"
-    );
+    assert!(why.ends_with("compose.yaml, line 5: \"container_name: the-api\"; take that line out)"), "{why}");
 
     // It cannot be used at all: then nobody can be added.
     project.write("compose.yaml", FILE);
@@ -241,13 +236,13 @@ async fn a_port_of_the_machine_is_there_once_and_its_line_is_named() {
     project.write("template", &bound("8000"));
     project.somebody_makes(1);
     let why = project.fleet.headroom(Replicas(1)).await.unwrap().runs_out.unwrap();
-    let said = "compose.yaml, line 5: the machine's port 8000 can be published once; leave it out, or write a range";
+    let said = "compose.yaml, line 5: it can be published once; leave it out, or write a range)";
     assert!(why.ends_with(said), "{why}");
     project.write("template", &bound("8000-8002"));
     project.somebody_makes(1);
     let room = project.fleet.headroom(Replicas(3)).await.unwrap();
     assert_eq!(room.fits, Replicas(2));
-    assert!(room.runs_out.unwrap().contains("the machine's ports 8000-8002 are 3"));
+    assert!(room.runs_out.unwrap().contains("they are 3; write a wider range"));
 }
 
 #[tokio::test]

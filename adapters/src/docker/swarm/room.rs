@@ -68,21 +68,25 @@ fn room(seen: &Seen, to_run: &[Task], placing: &Placing, each: &Reserved, wanted
         if nodes.is_empty() {
             let words = placing.words();
             let fitting = if words.is_empty() { String::new() } else { format!(" and fits {words}") };
-            return format!("no node of {} is ready, active{fitting}: the place", seen.nodes.len());
+            return format!("the place (no node of {} is ready, active{fitting})", seen.nodes.len());
         }
         let [cpu, memory, places] = [sum(|fits| fits.cpu), sum(|fits| fits.memory), sum(|fits| fits.places)];
-        let waiting = if before > 0 { format!("{before} wanted before have no node yet; ") } else { String::new() };
+        let waiting = if before > 0 { format!(" ({before} wanted before have no node yet)") } else { String::new() };
+        let on = match nodes.len() {
+            1 => "the only node".to_owned(),
+            several => format!("each of {several} nodes"),
+        };
         let why = if places <= cpu && places <= memory {
             match fixed {
-                Some(port) => format!("port {port} is published once on each of {} nodes: the place", nodes.len()),
-                None => format!("at most {} on each of {} nodes: the place", most.unwrap_or(0), nodes.len()),
+                Some(port) => format!("the place (port {port} is published once on {on})"),
+                None => format!("the place (at most {} on {on})", most.unwrap_or(0)),
             }
         } else if memory <= cpu {
-            format!("memory that is not reserved on {} nodes", nodes.len())
+            format!("memory that is not reserved on {on}")
         } else {
-            format!("CPU that is not reserved on {} nodes", nodes.len())
+            format!("CPU that is not reserved on {on}")
         };
-        waiting + &why
+        why + &waiting
     });
     Headroom { fits: Replicas(all.min(wanted.0)), runs_out, source }
 }

@@ -8,7 +8,6 @@ use scalebot_commands::journal::Fence;
 use scalebot_commands::ports::{Draining, OrderAnswer, PortError, RouteOrder, Routed, Traffic};
 
 use super::{ITSELF, Inner, instances};
-use crate::haproxy::Haproxy;
 
 /// Whoever resolves the service's name, as Swarm's own name server answers it: its virtual address, or every task's.
 #[derive(Debug)]
@@ -61,22 +60,22 @@ impl Traffic for ByName {
     }
 }
 
-/// An HAProxy before the tasks.
-pub(super) struct BehindHaproxy {
+/// A balancer before the tasks that asks each for its health.
+pub(super) struct BehindBalancer {
     inner: Arc<Inner>,
-    haproxy: Haproxy,
+    balancer: Arc<dyn Traffic>,
 }
 
-impl BehindHaproxy {
-    pub(super) fn new(inner: Arc<Inner>, haproxy: Haproxy) -> Self {
-        Self { inner, haproxy }
+impl BehindBalancer {
+    pub(super) fn new(inner: Arc<Inner>, balancer: Arc<dyn Traffic>) -> Self {
+        Self { inner, balancer }
     }
 }
 
 #[async_trait]
-impl Traffic for BehindHaproxy {
+impl Traffic for BehindBalancer {
     async fn routed(&self) -> Result<Vec<Routed>, PortError> {
-        self.haproxy.routed().await
+        self.balancer.routed().await
     }
 
     async fn route(&self, _order: &RouteOrder, _fence: Fence<'_>) -> Result<OrderAnswer, PortError> {
@@ -84,11 +83,14 @@ impl Traffic for BehindHaproxy {
     }
 
     async fn draining(&self) -> Result<Draining, PortError> {
-        let how = "HAProxy finds out by its health check that it ends; stop_grace_period is its time for the last ones";
-        until_it_ends(&self.inner, how).await
+        let how = format!(
+            "{} finds out by its health check that it ends; stop_grace_period is its time for the last ones",
+            self.balancer.describe()
+        );
+        until_it_ends(&self.inner, &how).await
     }
 
     fn describe(&self) -> String {
-        self.haproxy.describe()
+        self.balancer.describe()
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::drill::chain::StoredEvent;
-use crate::drill::settings::Settings;
+use crate::drill::settings::{FleetKind, Settings};
 use crate::drill::world::{Complexity, Sources, Store};
 
 /// How old a reading may be.
@@ -61,7 +61,8 @@ impl StoreClient {
 
     /// A store of its own.
     pub(super) fn alone() -> Self {
-        let settings = Settings { instances: 1, load: 0.0, seed: 0, halted: false, fault: None };
+        let settings =
+            Settings { instances: 1, load: 0.0, seed: 0, halted: false, fault: None, fleet: FleetKind::Process };
         let store = Store::new(&settings, Timestamp::now());
         Self { place: Place::Own(std::sync::Mutex::new(store)), seen: Mutex::new(None) }
     }

@@ -85,8 +85,15 @@ impl Instance {
         let store = Arc::new(Mutex::new(held));
         serve_store(&socket, &store);
 
-        let args =
-            InstanceArgs { name: "api-5".to_owned(), store: Some(socket), alone: None, seed: 1, fault, fault_if: None };
+        let args = InstanceArgs {
+            name: "api-5".to_owned(),
+            store: Some(socket),
+            alone: None,
+            contained: None,
+            seed: 1,
+            fault,
+            fault_if: None,
+        };
         let mut app = App::new(args).unwrap();
         app.ready_at = Instant::now();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

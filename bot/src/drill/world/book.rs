@@ -4,7 +4,7 @@
 mod member;
 
 use scalebot_adapters::process::wire::{Remove, Room, Scale};
-use scalebot_commands::ports::{FleetState, InstanceState};
+use scalebot_commands::ports::{FleetState, Instance, InstanceState};
 use scalebot_commands::units::{InstanceId, OperationId, Replicas, Timestamp};
 
 pub(super) use self::member::{Member, Order, Starting};
@@ -244,6 +244,11 @@ impl Book {
         self.revision += u64::from(member.seen.state != state);
         member.seen.state = state;
         member.seen.detail = detail;
+    }
+
+    /// Enters who is there where somebody else keeps the fleet.
+    pub(super) fn mirror(&mut self, instances: Vec<Instance>) {
+        self.members = instances.into_iter().map(Member::elsewhere).collect();
     }
 
     /// Enters where an instance is reached.

@@ -1,5 +1,6 @@
 //! The load balancer before the instances: one request to each ready one in turn. A request is sent once; a failure is
-//! passed on and counted, never hidden by trying another instance.
+//! passed on and counted, never hidden by trying another instance. Where nobody can be taken out beforehand, as in a swarm,
+//! one that found nobody listening goes to another, as balancers do that stand there.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,9 +19,13 @@ use tokio::net::TcpListener;
 
 use super::World;
 use crate::drill::instance::LONG;
+use crate::drill::settings::FleetKind;
 
 /// How long one request may take at an instance.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// How many instances a request goes to at most, where one may find nobody listening.
+const TRIES: u32 = 3;
 
 /// The answer's own headers; the others belong to one connection.
 const PASSED_ON: [header::HeaderName; 2] = [header::CONTENT_TYPE, header::RETRY_AFTER];
@@ -92,24 +97,33 @@ async fn forward(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let Some((id, address)) = forwarder.world.routes().next() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "no instance is ready\n").into_response();
-    };
-    let under_way = UnderWay { world: Arc::clone(&forwarder.world), id };
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let mut request = forwarder.client.request(method, format!("http://{address}{path}")).body(body);
-    if let Some(kind) = headers.get(header::CONTENT_TYPE) {
-        request = request.header(header::CONTENT_TYPE, kind);
+    let mut tries = if forwarder.world.settings.fleet == FleetKind::Swarm { TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        let Some((id, address)) = forwarder.world.routes().next() else {
+            return (StatusCode::SERVICE_UNAVAILABLE, "no instance is ready\n").into_response();
+        };
+        let under_way = UnderWay { world: Arc::clone(&forwarder.world), id };
+        let mut request =
+            forwarder.client.request(method.clone(), format!("http://{address}{path}")).body(body.clone());
+        if let Some(kind) = headers.get(header::CONTENT_TYPE) {
+            request = request.header(header::CONTENT_TYPE, kind);
+        }
+        let mut response = match pass_on(request).await {
+            Ok(response) => response,
+            // Nobody has heard it.
+            Err(error) if error.is_connect() && tries > 0 => continue,
+            Err(error) if error.is_timeout() => {
+                (StatusCode::GATEWAY_TIMEOUT, "the instance is too slow\n").into_response()
+            }
+            Err(_) => (StatusCode::BAD_GATEWAY, "the instance did not answer\n").into_response(),
+        };
+        if let Ok(name) = HeaderValue::from_str(under_way.id.as_str()) {
+            response.headers_mut().insert(SERVED_BY, name);
+        }
+        return response;
     }
-    let mut response = match pass_on(request).await {
-        Ok(response) => response,
-        Err(error) if error.is_timeout() => (StatusCode::GATEWAY_TIMEOUT, "the instance is too slow\n").into_response(),
-        Err(_) => (StatusCode::BAD_GATEWAY, "the instance did not answer\n").into_response(),
-    };
-    if let Ok(name) = HeaderValue::from_str(under_way.id.as_str()) {
-        response.headers_mut().insert(SERVED_BY, name);
-    }
-    response
 }
 
 async fn pass_on(request: reqwest::RequestBuilder) -> reqwest::Result<Response> {

@@ -171,9 +171,10 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drill::settings::FleetKind;
 
     fn store(fault: Option<Fault>) -> Store {
-        let settings = Settings { instances: 4, load: 38.0, seed: 1, halted: false, fault };
+        let settings = Settings { instances: 4, load: 38.0, seed: 1, halted: false, fault, fleet: FleetKind::Process };
         Store::new(&settings, "2026-01-08T03:00:00Z".parse().unwrap())
     }
 

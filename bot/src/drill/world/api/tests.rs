@@ -10,6 +10,7 @@ use scalebot_commands::units::{OperationId, Replicas};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
 
+use super::super::Place;
 use super::super::around::Surroundings;
 use super::super::book::Starting;
 use super::super::forwarder;
@@ -17,7 +18,7 @@ use super::super::logs::Logs;
 use super::*;
 use crate::drill::around::Around;
 use crate::drill::files;
-use crate::drill::settings::{Fault, Settings};
+use crate::drill::settings::{Fault, FleetKind, Settings};
 
 /// A world of two instances that a test answers for.
 struct Stage {
@@ -31,10 +32,12 @@ impl Stage {
     fn with(fault: Option<Fault>, front: String) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name| directory.path().join(name);
-        let settings = Settings { instances: 2, load: 0.0, seed: 1, halted: false, fault };
+        let settings = Settings { instances: 2, load: 0.0, seed: 1, halted: false, fault, fleet: FleetKind::Process };
         let logs = Logs::begin(&path(files::INSTANCES)).unwrap();
         let alone = Surroundings::new(Around::default()).unwrap();
-        let world = Arc::new(World::new(settings, path(files::WORLD_SOCKET), path(files::FLEET), logs, front, alone));
+        let (socket, declared) = (path(files::WORLD_SOCKET), path(files::FLEET));
+        let place = Place { identity: "a world".to_owned(), socket, declared, containers: None };
+        let world = Arc::new(World::new(settings, place, logs, front, alone));
         let instances = world.write(|book| book.begin(2, Timestamp::now()));
         for starting in &instances {
             world.routes().add(starting.id.clone());

@@ -48,6 +48,11 @@ impl Member {
         (Self { seen, orders: sender }, Starting { id, number, orders })
     }
 
+    /// An instance whose process somebody else keeps: it can be told nothing from here.
+    pub(super) fn elsewhere(seen: Instance) -> Self {
+        Self { seen, orders: mpsc::unbounded_channel().0 }
+    }
+
     /// Whether it is on its way out.
     pub(in crate::drill::world) fn is_leaving(&self) -> bool {
         self.seen.state == InstanceState::Terminating
