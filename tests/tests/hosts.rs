@@ -197,13 +197,23 @@ async fn killed_between_the_sub_steps_it_goes_on_there_and_does_nothing_twice() 
     hosts.until_phase("stopping");
     operator.kills_the_bot().await;
     operator.starts_the_bot();
+    // While its host is given back.
+    machines.holds("make");
     machines.lets_go("stop");
+    hosts.until_made(2);
+    operator.kills_the_bot().await;
+    operator.starts_the_bot();
+    assert_eq!(hosts.made().len(), 2, "somebody else gives it back at the same time");
+    machines.lets_go("make");
     let events = operator.watched_long_enough();
     ended(&events, "cancelled", 3);
     let gone = terminated(&events);
     assert_eq!(gone.len(), 1);
     hosts.until("it is given back", |state| state["hosts"].as_array().unwrap().len() == 3);
     assert!(!hosts.names().contains(&gone[0].to_owned()));
+    // Who was broken off is run again, with the same words, and nobody with others.
+    let given_back = hosts.made().split_off(1);
+    assert!(given_back.iter().all(|words| words.starts_with("set 3 ") && words.ends_with(gone[0])), "{given_back:?}");
     assert_eq!((1..=4).filter(|number| machines.runs(*number)).count(), 3);
     operator.leaves().await;
 }

@@ -63,7 +63,7 @@ struct Recipe {
     /// How it is asked whether it is ready.
     health: Vec<String>,
     mounts: Vec<Mount>,
-    /// The most memory that it may use, in bytes, which is also kept free for it.
+    /// The most memory that it may use, in bytes.
     memory: u64,
 }
 
@@ -142,9 +142,11 @@ impl Engine {
             words.extend(["--fault", fault.get_name(), "--fault-if", FAULTY].map(str::to_owned));
         }
         let health = ["CMD", PROGRAM, "drill-ready", &format!("127.0.0.1:{PORT}")].map(str::to_owned).to_vec();
-        // Where there is to be no room, those that are there have all of it.
-        let memory = match self.settings.fault {
-            Some(Fault::NoRoom) => self.api.info().await?.memory / u64::from(self.settings.instances),
+        // Compose knows no other limit: where there is to be no room, those that are there may have all of it.
+        let memory = match (self.settings.fault, self.settings.fleet) {
+            (Some(Fault::NoRoom), FleetKind::Compose) => {
+                self.api.info().await?.memory / u64::from(self.settings.instances)
+            }
             _ => MEMORY,
         };
         Ok(Recipe { image: self.image(), words, health, mounts, memory })

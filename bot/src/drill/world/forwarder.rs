@@ -1,6 +1,6 @@
 //! The load balancer before the instances: one request to each ready one in turn. A request is sent once; a failure is
 //! passed on and counted, never hidden by trying another instance. Where nobody can be taken out beforehand, as in a swarm,
-//! one that found nobody listening goes to another, as balancers do that stand there.
+//! one that nobody answered goes to another, as it does with a balancer that is set up for that.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -112,8 +112,8 @@ async fn forward(
         }
         let mut response = match pass_on(request).await {
             Ok(response) => response,
-            // Nobody has heard it.
-            Err(error) if error.is_connect() && tries > 0 => continue,
+            // Nobody has heard it, or whoever did has ended; then it may go to another where nothing follows from it.
+            Err(error) if tries > 0 && (error.is_connect() || method.is_safe() && !error.is_timeout()) => continue,
             Err(error) if error.is_timeout() => {
                 (StatusCode::GATEWAY_TIMEOUT, "the instance is too slow\n").into_response()
             }

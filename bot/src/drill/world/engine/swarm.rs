@@ -6,6 +6,10 @@ use serde_json::json;
 
 use super::{Engine, GRACE, LABEL, Recipe};
 use crate::drill::containers::PORT;
+use crate::drill::settings::Fault;
+
+/// How much memory is kept free for one, in bytes.
+const RESERVED: u64 = 64 << 20;
 
 /// How often Swarm starts a task again that has ended: not for ever, where nobody clears away.
 const STARTED_AGAIN: u32 = 5;
@@ -17,6 +21,8 @@ pub(super) async fn make(engine: &Engine, recipe: &Recipe, node: &str) -> anyhow
     let network = json!({ "Name": name, "Driver": "overlay", "Labels": labels });
     engine.api.make("/networks/create", &network).await?;
     let nanoseconds = |length: Duration| u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
+    // None: as many as there is memory for. What others run here is not to be left without.
+    let most = if engine.settings.fault == Some(Fault::NoRoom) { engine.settings.instances } else { 0 };
     let mounts = recipe.mounts.iter().map(
         |mount| json!({ "Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": mount.read_only }),
     );
@@ -39,14 +45,14 @@ pub(super) async fn make(engine: &Engine, recipe: &Recipe, node: &str) -> anyhow
             },
             "Resources": {
                 "Limits": { "MemoryBytes": recipe.memory },
-                "Reservations": { "MemoryBytes": recipe.memory },
+                "Reservations": { "MemoryBytes": RESERVED },
             },
             "RestartPolicy": {
                 "Condition": "any",
                 "Delay": nanoseconds(Duration::from_secs(1)),
                 "MaxAttempts": STARTED_AGAIN,
             },
-            "Placement": { "Constraints": [format!("node.id=={node}")] },
+            "Placement": { "Constraints": [format!("node.id=={node}")], "MaxReplicas": most },
             "Networks": [{ "Target": name }],
         },
         "Mode": { "Replicated": { "Replicas": engine.settings.instances } },
