@@ -155,6 +155,18 @@ impl Hosts {
         std::fs::write(self.service.config(), text.replace(limits, one)).unwrap();
     }
 
+    /// Takes a host out of the inventory, from the bot's next start on.
+    ///
+    /// # Panics
+    /// When that cannot be configured.
+    pub fn names_no_longer(&self, number: u8) {
+        let text = std::fs::read_to_string(self.service.config()).unwrap();
+        let (name, address) = (Machines::name(number), self.machines.address(number));
+        let host = format!(", {{ name = \"{name}\", address = \"{address}\" }}");
+        assert_eq!(text.matches(&host).count(), 1, "{text}");
+        std::fs::write(self.service.config(), text.replace(&host, "")).unwrap();
+    }
+
     fn tool(&self) -> PathBuf {
         self.machines.folder().join("tool")
     }

@@ -163,6 +163,29 @@ async fn a_service_that_somebody_stops_ends_the_watch_and_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_balancer_that_forgot_is_told_again_and_a_host_that_the_inventory_lost_is_named_and_left() {
+    let mut hosts = Hosts::with(3, 2, From::Inventory).await;
+    let serving = hosts.service.start_ready();
+    hosts.until_routed(&[1, 2]);
+    // What it was told while it ran it does not keep.
+    hosts.haproxy.start_again();
+    hosts.until_routed(&[1, 2]);
+    assert_eq!(serving.stop(), Some(0));
+
+    hosts.names_no_longer(2);
+    let mut operator = hosts.served().await;
+    operator.up(3);
+    let events = operator.watched_long_enough();
+    let (status, said) = check(&events, "instance count");
+    assert!(status == "warn" && said.contains("2 now, 1 ready"), "{status}: {said}");
+    let instances = only(&events, "assessed")["fleet"]["known"]["instances"].as_array().unwrap();
+    let lost = instances.iter().find(|instance| instance["id"] == "vm-2").unwrap();
+    assert_eq!(lost["detail"], "the inventory does not name this host any more", "{lost}");
+    assert!(hosts.machines.runs(2), "it still serves");
+    operator.leaves().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn killed_between_the_sub_steps_it_goes_on_there_and_does_nothing_twice() {
     let hosts = Hosts::with(4, 2, From::Tool).await;
     let machines = &hosts.machines;

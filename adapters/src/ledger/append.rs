@@ -16,13 +16,34 @@ pub(super) type Known = Option<(u64, Hash)>;
 /// Appends within the transaction that the connection is in.
 pub(super) async fn append<W: Way>(conn: &mut W::Connection, draft: &Draft, known: Known) -> Result<Event, Fault> {
     fits(draft)?;
-    lead::<W>(conn, draft.epoch, known).await?;
-    next_in_operation(conn, draft).await?;
+    hold::<W>(conn).await?;
+    let (seq, operation) = (known.map(|(seq, _)| seq), draft.operation.as_ref().map(OperationId::as_str));
+    let standing = [
+        // No event has such a place.
+        seq.map_or(Ok(-1), |seq| rows::stored(seq, "event")).map(Value::Number)?,
+        Value::Maybe(operation),
+    ];
+    let found = conn.rows(sql::STANDING, &standing).await?;
+    let row = found.first().ok_or_else(no_epoch)?;
+    leads(draft.epoch, rows::number(row, "epoch")?)?;
+    continues_from(known, rows::maybe_hash(row, "known")?)?;
+    is_next(draft, rows::maybe_number(row, "last")?)?;
     claim(conn, draft).await?;
-    let (seq, prev) = head(conn).await?.map_or((1, Hash::GENESIS), |(seq, hash)| (seq + 1, hash));
+    let (seq, prev) = match rows::maybe_number(row, "seq")? {
+        Some(seq) => (seq + 1, rows::hash(row, "hash")?),
+        None => (1, Hash::GENESIS),
+    };
     let event = Event::place(draft, seq, prev);
     insert(conn, &event).await?;
     Ok(event)
+}
+
+/// Whoever is writing at this moment comes first, and until the transaction ends nobody else does.
+pub(super) async fn hold<W: Way>(conn: &mut W::Connection) -> Result<(), Fault> {
+    match W::HOLD {
+        Some(hold) => Ok(conn.rows(hold, &[]).await.map(drop)?),
+        None => Ok(()),
+    }
 }
 
 /// Writes an event as it is.
@@ -52,8 +73,7 @@ pub(super) async fn head(conn: &mut impl Statements) -> Result<Known, Fault> {
 /// Raises the fencing epoch: whoever wrote under an earlier one no longer can. A log that was moved elsewhere is taken
 /// over by nobody.
 pub(super) async fn take_over<W: Way>(conn: &mut W::Connection) -> Result<(Epoch, Known), Fault> {
-    // Whoever is writing at this moment comes first.
-    epoch::<W>(conn).await?;
+    hold::<W>(conn).await?;
     if let Some(moved) = moved(conn).await? {
         return Err(Fault::Unfit(moved.in_words()));
     }
@@ -111,44 +131,47 @@ fn fits(draft: &Draft) -> Result<(), Fault> {
 /// Only the process that took the log over last may write, and only as long as the log holds what that process has
 /// written: an older state that was put back beneath it is another log.
 pub(super) async fn lead<W: Way>(conn: &mut W::Connection, mine: Epoch, known: Known) -> Result<(), Fault> {
-    let current = epoch::<W>(conn).await?;
+    hold::<W>(conn).await?;
+    let found = conn.rows(sql::EPOCH, &[]).await?;
+    leads(mine, rows::number(found.first().ok_or_else(no_epoch)?, "epoch")?)?;
+    continues(conn, known).await
+}
+
+fn leads(mine: Epoch, current: u64) -> Result<(), Fault> {
     if current == 0 {
         return fenced("nobody has taken it over yet".to_owned());
     }
     if current != mine.0 {
         return fenced(format!("this process holds epoch {}, in force is {current}", mine.0));
     }
-    continues(conn, known).await
+    Ok(())
 }
 
 /// Whether the log still holds the last event that this process knows of.
 pub(super) async fn continues(conn: &mut impl Statements, known: Known) -> Result<(), Fault> {
-    let Some((seq, hash)) = known else { return Ok(()) };
+    let Some((seq, _)) = known else { return Ok(()) };
     let found = conn.rows(sql::HASH_OF, &[Value::Number(rows::stored(seq, "event")?)]).await?;
-    match found.first().map(|row| rows::hash(row, "hash")).transpose()? {
+    continues_from(known, found.first().map(|row| rows::hash(row, "hash")).transpose()?)
+}
+
+/// Whether what the log holds in the place of the last event that this process knows of is that event.
+fn continues_from(known: Known, found: Option<Hash>) -> Result<(), Fault> {
+    let Some((seq, hash)) = known else { return Ok(()) };
+    match found {
         Some(found) if found == hash => Ok(()),
         Some(_) => fenced(format!("event {seq} is another one now: another state of the log was put back")),
         None => fenced(format!("event {seq} is not there any more: an older state of the log was put back")),
     }
 }
 
-pub(super) async fn epoch<W: Way>(conn: &mut W::Connection) -> Result<u64, Fault> {
-    let found = conn.rows(W::EPOCH, &[]).await?;
-    rows::number(found.first().ok_or_else(no_epoch)?, "epoch")
-}
-
 fn no_epoch() -> Fault {
     Fault::Unreadable("the fencing epoch is missing".to_owned())
 }
 
-async fn next_in_operation(conn: &mut impl Statements, draft: &Draft) -> Result<(), Fault> {
+fn is_next(draft: &Draft, last: Option<u64>) -> Result<(), Fault> {
     let (next, whose) = match &draft.operation {
         None => (0, "an event without an operation".to_owned()),
-        Some(operation) => {
-            let found = conn.rows(sql::LAST_OF_OPERATION, &[Value::Text(operation.as_str())]).await?;
-            let last = found.first().map(|row| rows::maybe_number(row, "last")).transpose()?.flatten();
-            (last.unwrap_or(0) + 1, format!("operation {}", operation.short()))
-        }
+        Some(operation) => (last.unwrap_or(0) + 1, format!("operation {}", operation.short())),
     };
     if draft.op_seq != next {
         return fenced(format!(

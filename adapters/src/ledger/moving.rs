@@ -111,7 +111,7 @@ impl<W: Way> Store<W> {
             move |conn| {
                 let (destination, at) = (destination.clone(), at.clone());
                 Box::pin(async move {
-                    append::epoch::<W>(conn).await?;
+                    append::hold::<W>(conn).await?;
                     nobody_leads::<W>(conn).await?;
                     match append::moved(conn).await? {
                         Some(Mark { destination: before, .. }) if before == destination => return Ok(false),
@@ -157,7 +157,7 @@ impl<W: Way> Store<W> {
 }
 
 async fn copy<A: Way, B: Way>(from: &mut Beside<A>, conn: &mut B::Connection) -> Result<Contents, Fault> {
-    append::epoch::<B>(conn).await?;
+    append::hold::<B>(conn).await?;
     nobody_leads::<B>(conn).await?;
     if let Some(mark) = append::moved(conn).await? {
         return Err(Fault::Unfit(mark.in_words()));
@@ -175,7 +175,7 @@ async fn copy<A: Way, B: Way>(from: &mut Beside<A>, conn: &mut B::Connection) ->
             piece.write(conn).await?;
         }
     }
-    let epoch = from.ask(sql::PLAIN_EPOCH, &[]).await.map_err(|fault| elsewhere(&from.way, fault))?;
+    let epoch = from.ask(sql::EPOCH, &[]).await.map_err(|fault| elsewhere(&from.way, fault))?;
     let epoch = epoch.first().map(|row| rows::number(row, "epoch")).transpose()?.unwrap_or(0);
     conn.execute(sql::EPOCH_AT_LEAST, &[Value::Number(rows::stored(epoch, "epoch")?)]).await?;
 

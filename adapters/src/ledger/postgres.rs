@@ -299,7 +299,8 @@ impl Way for Server {
     type Connection = Session;
 
     const BEGIN: &'static str = "BEGIN";
-    const EPOCH: &'static str = "SELECT epoch FROM epoch WHERE one = 1 FOR UPDATE";
+    // A statement of its own: the next one sees what whoever was waited for has left.
+    const HOLD: Option<&'static str> = Some("SELECT epoch FROM epoch WHERE one = 1 FOR UPDATE");
 
     fn is_there(&self) -> Result<(), Fault> {
         Ok(())

@@ -36,6 +36,11 @@ pub(super) fn hash(row: &impl Columns, column: &str) -> Result<Hash, Fault> {
     Hash::parse(text(row, column)?).ok_or_else(|| Fault::Unreadable(format!("the column {column} holds no hash")))
 }
 
+/// A hash that may be missing.
+pub(super) fn maybe_hash(row: &impl Columns, column: &str) -> Result<Option<Hash>, Fault> {
+    row.maybe_text(column)?.map(|_| hash(row, column)).transpose()
+}
+
 /// An event, every text as it was written.
 pub(super) fn event(row: &impl Columns) -> Result<Event, Fault> {
     let operation = row.maybe_text("operation")?;

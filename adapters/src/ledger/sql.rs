@@ -42,6 +42,8 @@ pub(super) const VERSION_2: &[&str] = &["CREATE TABLE moved (
         destination TEXT NOT NULL
     )"];
 
+/// The epoch in force.
+pub(super) const EPOCH: &str = "SELECT epoch FROM epoch WHERE one = 1";
 /// Raises the epoch and returns the new one.
 pub(super) const RAISE_EPOCH: &str = "UPDATE epoch SET epoch = epoch + 1 WHERE one = 1 RETURNING epoch";
 
@@ -49,8 +51,13 @@ pub(super) const RAISE_EPOCH: &str = "UPDATE epoch SET epoch = epoch + 1 WHERE o
 pub(super) const HEAD: &str = "SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1";
 /// The hash of one event.
 pub(super) const HASH_OF: &str = "SELECT hash FROM event WHERE seq = $1";
-/// The last place of an operation; NULL for a new one.
-pub(super) const LAST_OF_OPERATION: &str = "SELECT MAX(op_seq) AS last FROM event WHERE operation = $1";
+/// Everything that an appended event has to fit, in one question: the epoch in force, the hash of the event that this process
+/// knows to be the last, the last place of an operation (NULL for a new one), and the log's last event.
+pub(super) const STANDING: &str = "SELECT epoch.epoch, head.seq, head.hash,
+        (SELECT hash FROM event WHERE seq = $1) AS known,
+        (SELECT MAX(op_seq) FROM event WHERE operation = $2) AS last
+    FROM epoch LEFT JOIN (SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1) AS head ON 1 = 1
+    WHERE epoch.one = 1";
 /// A new event, its columns in the order of the table.
 pub(super) const INSERT_EVENT: &str = "INSERT INTO event (seq, at, operation, op_seq, epoch, kind, body, prev, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
@@ -103,8 +110,6 @@ pub(super) const UNMARK: &str = "DELETE FROM moved";
 /// How many rows there are in all.
 pub(super) const FILLED: &str = "SELECT (SELECT COUNT(*) FROM event) + (SELECT COUNT(*) FROM post)
     + (SELECT COUNT(*) FROM claim) + (SELECT COUNT(*) FROM sample) AS filled";
-/// The epoch in force, without waiting for whoever writes.
-pub(super) const PLAIN_EPOCH: &str = "SELECT epoch FROM epoch WHERE one = 1";
 /// Sets the epoch, unless it is beyond that already.
 pub(super) const EPOCH_AT_LEAST: &str = "UPDATE epoch SET epoch = $1 WHERE one = 1 AND epoch < $1";
 /// A page of posts.

@@ -186,7 +186,7 @@ impl Way for File {
     type Connection = SqliteConnection;
 
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
-    const EPOCH: &'static str = "SELECT epoch FROM epoch WHERE one = 1";
+    const HOLD: Option<&'static str> = None;
 
     fn is_there(&self) -> Result<(), Fault> {
         // SQLite would go on writing into a file that was deleted, and every event would be lost at the end.

@@ -64,8 +64,9 @@ pub trait Way: Debug + Send + Sync + 'static {
 
     /// Begins a transaction that writes.
     const BEGIN: &'static str;
-    /// Reads the epoch in force, so that nobody raises it until the transaction ends.
-    const EPOCH: &'static str;
+    /// Waits for whoever appends or raises the epoch, and keeps everybody from either until the transaction ends; `None` where
+    /// its begin did that.
+    const HOLD: Option<&'static str>;
 
     /// Whether what was opened is still what is there. Asked before each transaction that writes.
     fn is_there(&self) -> Result<(), Fault>;
