@@ -78,6 +78,11 @@ async fn what_changed_since_the_guard_looked_is_a_conflict_also_in_the_last_mome
     scene.somebody_changes(|spec| spec["Mode"]["Replicated"]["Replicas"] = json!(4));
     let said = conflict(scene.fleet.inner.carry_out(&order).await);
     assert!(said.contains("at version 21 with 4 wanted, and was at version 14 with 3"), "{said}");
+    // Also where the count is the same: an order that was made before would undo it.
+    let order = scene.order(5).await;
+    scene.somebody_changes(|spec| spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!("conclave:2"));
+    let said = conflict(scene.fleet.inner.carry_out(&order).await);
+    assert!(said.contains("at version 28 with 4 wanted, and was at version 21 with 4"), "{said}");
     // Swarm compares as well, for what comes between our look and the order.
     scene.cluster().refuses = Some((500, "rpc error: code = Unknown desc = update out of sequence"));
     assert!(conflict(scene.goes(5).await).contains("out of sequence"));

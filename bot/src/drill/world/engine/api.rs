@@ -36,7 +36,7 @@ pub(super) struct Info {
     /// The machine's memory, in bytes.
     #[serde(rename = "MemTotal")]
     pub(super) memory: u64,
-    #[serde(rename = "Swarm")]
+    #[serde(rename = "Swarm", default)]
     pub(super) swarm: InSwarm,
 }
 
