@@ -33,7 +33,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 const ENDS_WITHIN: Duration = Duration::from_secs(15);
 
 /// The same where an engine has to remove its containers.
-const REMOVES_WITHIN: Duration = Duration::from_secs(60);
+const REMOVES_WITHIN: Duration = Duration::from_mins(1);
 
 /// Between two pings.
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(30);

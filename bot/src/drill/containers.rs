@@ -71,22 +71,18 @@ impl Containers {
         let in_words = |error: Unusable| format!("The rehearsal's containers: {}: {}.", error.key, error.why);
         let unreadable = |error: serde_json::Error| format!("The rehearsal's containers: {error}.");
         let socket = format!("unix:{}", self.socket.display());
-        match &self.file {
-            Some(file) => {
-                let settings: ComposeSettings = serde_json::from_value(json!({
-                    "project": self.name, "service": SERVICE, "files": [file], "socket": socket, "port": PORT,
-                }))
-                .map_err(unreadable)?;
-                Ok(Kept::Compose(Compose::new(&settings, orders).map_err(in_words)?))
-            }
-            None => {
-                let settings: SwarmSettings = serde_json::from_value(json!({
-                    "service": self.name, "socket": socket, "reach": "published", "port": PORT,
-                }))
-                .map_err(unreadable)?;
-                Ok(Kept::Swarm(Swarm::new(&settings).map_err(in_words)?))
-            }
+        if let Some(file) = &self.file {
+            let settings: ComposeSettings = serde_json::from_value(json!({
+                "project": self.name, "service": SERVICE, "files": [file], "socket": socket, "port": PORT,
+            }))
+            .map_err(unreadable)?;
+            return Ok(Kept::Compose(Compose::new(&settings, orders).map_err(in_words)?));
         }
+        let settings: SwarmSettings = serde_json::from_value(json!({
+            "service": self.name, "socket": socket, "reach": "published", "port": PORT,
+        }))
+        .map_err(unreadable)?;
+        Ok(Kept::Swarm(Swarm::new(&settings).map_err(in_words)?))
     }
 }
 

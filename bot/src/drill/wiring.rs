@@ -42,12 +42,11 @@ pub(super) fn target(
 ) -> Result<Target, String> {
     let in_words = |error: PortError| error.to_string();
     let forwarder: Arc<dyn Traffic> = Arc::new(ForwarderTraffic::new(client));
-    let (fleet, onlookers, traffic): (Arc<dyn Fleet>, Arc<dyn Fleet>, _) = match kept {
-        Some(kept) => (kept.fleet(), kept.onlookers(), kept.behind(forwarder)),
-        None => {
-            let fleet = Arc::new(ProcessFleet::new(client));
-            (Arc::clone(&fleet) as _, fleet, forwarder)
-        }
+    let (fleet, onlookers, traffic): (Arc<dyn Fleet>, Arc<dyn Fleet>, _) = if let Some(kept) = kept {
+        (kept.fleet(), kept.onlookers(), kept.behind(forwarder))
+    } else {
+        let fleet = Arc::new(ProcessFleet::new(client));
+        (Arc::clone(&fleet) as _, fleet, forwarder)
     };
     let real = with.real(mark, &onlookers, world)?;
     let keys = match args.keys {

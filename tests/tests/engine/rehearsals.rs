@@ -96,8 +96,8 @@ async fn containers_end_with_their_world_and_the_next_one_clears_them_away() {
     };
     looked_until(|| left(&engine, &drill), |all| states(all) == ["exited", "exited"]).await;
 
-    let status = drill.run(&[&arguments[..], &["/scale status"]].concat());
-    assert_eq!(status.code, Some(0), "{}", status.said);
+    let next = drill.run(&[&arguments[..], &["/scale status"]].concat());
+    assert_eq!(next.code, Some(0), "{}", next.said);
     gone(&engine, &drill, &drill.exported()).await;
 }
 
