@@ -213,11 +213,19 @@ async fn writers_that_race_leave_one_chain_and_each_event_is_announced_once_in_i
 
 async fn an_event_is_announced_even_when_nobody_waits_for_it_any_more(place: Place) {
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let ledger = place.opened_by(move |event| tell.send(event.seq).unwrap()).await;
+    // It is not announced, and so does not end, before nobody waits for it.
+    let (left, gate) = std::sync::mpsc::channel();
+    let gate = Mutex::new(gate);
+    let announced = move |event: &Event| {
+        gate.lock().unwrap().recv().unwrap();
+        tell.send(event.seq).unwrap();
+    };
+    let ledger = place.opened_by(announced).await;
     let epoch = lead(&ledger).await;
     let mut append = ledger.append(draft("op-a", 1, epoch));
     assert!(futures::poll!(append.as_mut()).is_pending());
     drop(append);
+    left.send(()).unwrap();
     assert_eq!(told.recv().await, Some(1));
     assert_eq!(whole(&ledger).await.len(), 1);
 }
