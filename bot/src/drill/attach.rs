@@ -23,8 +23,8 @@ use super::{containers, files};
 /// How long a new world may take until it is ready; it gives up by itself a little earlier.
 const READY_WITHIN: Duration = Duration::from_secs(45);
 
-/// The same where its instances are containers.
-const CONTAINERS_WITHIN: Duration = Duration::from_secs(150);
+/// The same where its instances are containers, which may be cleared away first.
+const CONTAINERS_WITHIN: Duration = Duration::from_secs(240);
 
 /// How long a world that is just beginning may take until it answers.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);

@@ -402,7 +402,7 @@ fn bounded(text: &str) -> String {
 /// An unfinished operation goes on in the world that it began in.
 fn taken_up(room: &RehearsalRoom) {
     room.say("An operation is unfinished here, and is taken up first.");
-    room.say("It goes on in its own world: --instances, --halted, --fault, --load and --monitor are ignored.");
+    room.say("It goes on in its own world: --fleet, --instances, --halted, --fault, --load and --monitor are ignored.");
 }
 
 /// One event on standard output. When nobody reads it any more, that is no reason to stop an operation.

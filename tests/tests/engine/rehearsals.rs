@@ -14,12 +14,14 @@ fn drill() -> (Drill, Engine) {
     (Drill::with_environment(&[("DOCKER_HOST", &host)]), engine)
 }
 
-/// What the engine has of that rehearsal: containers, services and networks.
+/// What the engine has of that rehearsal: containers, services, networks and images.
 async fn left(engine: &Engine, drill: &Drill) -> Vec<Value> {
     let state = drill.state().canonicalize().unwrap();
     let filters = in_query(&json!({ "label": [format!("scalebot.drill={}", state.display())] }).to_string());
     let mut all = Vec::new();
-    for path in ["/containers/json?all=1&filters=", "/services?filters=", "/networks?filters="] {
+    for path in
+        ["/containers/json?all=1&filters=", "/services?filters=", "/networks?filters=", "/images/json?all=1&filters="]
+    {
         all.extend(engine.says(&format!("{path}{filters}")).await.as_array().unwrap().clone());
     }
     all
@@ -94,7 +96,8 @@ async fn containers_end_with_their_world_and_the_next_one_clears_them_away() {
     let states = |all: &[Value]| -> Vec<String> {
         all.iter().filter_map(|one| one["State"].as_str().map(ToOwned::to_owned)).collect()
     };
-    looked_until(|| left(&engine, &drill), |all| states(all) == ["exited", "exited"]).await;
+    let all = looked_until(|| left(&engine, &drill), |all| states(all) == ["exited", "exited"]).await;
+    assert_eq!(all.iter().filter(|one| one["RepoTags"].is_array()).count(), 1, "the image: {all:#?}");
 
     let next = drill.run(&[&arguments[..], &["/scale status"]].concat());
     assert_eq!(next.code, Some(0), "{}", next.said);

@@ -106,7 +106,7 @@ impl Engine {
         let _ = std::fs::remove_file(fault.join("now"));
         std::fs::create_dir_all(&fault).with_context(|| format!("Making {}", fault.display()))?;
         let recipe = self.recipe().await?;
-        self.api.empty_image(&self.containers.name).await?;
+        self.api.empty_image(&self.containers.name, (LABEL, &self.label())).await?;
         match &self.containers.file {
             Some(file) => compose::make(self, file, &recipe).await,
             None => swarm::make(self, &recipe, &swarm.node).await,
@@ -192,7 +192,7 @@ impl Engine {
 
     /// Removes everything of this world, and of earlier ones in the same directory.
     pub(super) async fn clear(&self) -> anyhow::Result<()> {
-        self.api.clear(&format!("{LABEL}={}", self.label()), &self.image()).await
+        self.api.clear(&format!("{LABEL}={}", self.label())).await
     }
 }
 

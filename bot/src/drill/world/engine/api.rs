@@ -74,10 +74,12 @@ impl Api {
         self.told(self.request(Method::POST, path).json(described)).await.map(|_| ())
     }
 
-    /// Makes an image with no file in it.
-    pub(super) async fn empty_image(&self, tag: &str) -> anyhow::Result<()> {
+    /// Makes an image with no file in it, under that label.
+    pub(super) async fn empty_image(&self, tag: &str, (key, value): (&str, &str)) -> anyhow::Result<()> {
         let request = self.request(Method::POST, "/images/create");
-        let request = request.query(&[("fromSrc", "-"), ("repo", REPOSITORY), ("tag", tag)]);
+        // As in a Dockerfile, where a dollar would stand for a variable.
+        let label = format!("LABEL {key}={}", Value::from(value).to_string().replace('$', "\\$"));
+        let request = request.query(&[("fromSrc", "-"), ("repo", REPOSITORY), ("tag", tag), ("changes", &label)]);
         let said = self.told(request.header("content-type", "application/x-tar").body(EMPTY_ARCHIVE.to_vec())).await?;
         // It says so in a stream of lines, with the answer begun as a success.
         if said.contains("errorDetail") {
@@ -86,8 +88,8 @@ impl Api {
         Ok(())
     }
 
-    /// Removes everything with that label, and the image of that name, and waits until it is gone.
-    pub(super) async fn clear(&self, label: &str, image: &str) -> anyhow::Result<()> {
+    /// Removes everything with that label, and waits until it is gone.
+    pub(super) async fn clear(&self, label: &str) -> anyhow::Result<()> {
         let began = Instant::now();
         let in_swarm = self.info().await?.swarm.manages;
         loop {
@@ -96,15 +98,15 @@ impl Api {
                 left += self.remove("/services", label).await?;
             }
             left += self.remove("/containers", label).await?;
-            // A network is used for as long as one of its containers is there.
+            // A network and an image are used for as long as a container of theirs is there.
             if left == 0 {
-                left = self.remove("/networks", label).await?;
+                left = self.remove("/networks", label).await? + self.remove("/images", label).await?;
             }
             if left == 0 {
-                return self.delete(&format!("/images/{image}")).await;
+                return Ok(());
             }
             if began.elapsed() > GONE_WITHIN {
-                bail!("{left} containers, services or networks of {label} are still on the engine at {}.", self.socket);
+                bail!("{left} things with the label {label} are still on the engine at {}.", self.socket);
             }
             sleep(LOOK_EVERY).await;
         }
@@ -112,7 +114,11 @@ impl Api {
 
     /// Removes what is listed there with that label, and returns how many there were.
     async fn remove(&self, kind: &str, label: &str) -> anyhow::Result<usize> {
-        let path = if kind == "/containers" { "/containers/json" } else { kind };
+        let path = match kind {
+            "/containers" => "/containers/json",
+            "/images" => "/images/json",
+            kind => kind,
+        };
         let filters = json!({ "label": [label] }).to_string();
         let all: Vec<Thing> =
             self.read(self.request(Method::GET, path).query(&[("all", "1"), ("filters", &filters)])).await?;
