@@ -30,9 +30,13 @@ struct Stage {
 
 impl Stage {
     fn with(fault: Option<Fault>, front: String) -> Self {
+        Self::of(FleetKind::Process, fault, front)
+    }
+
+    fn of(fleet: FleetKind, fault: Option<Fault>, front: String) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name| directory.path().join(name);
-        let settings = Settings { instances: 2, load: 0.0, seed: 1, halted: false, fault, fleet: FleetKind::Process };
+        let settings = Settings { instances: 2, load: 0.0, seed: 1, halted: false, fault, fleet };
         let logs = Logs::begin(&path(files::INSTANCES)).unwrap();
         let alone = Surroundings::new(Around::default()).unwrap();
         let (socket, declared) = (path(files::WORLD_SOCKET), path(files::FLEET));
@@ -195,6 +199,30 @@ async fn an_instances_own_refusal_reaches_the_sender_with_its_headers() {
         (StatusCode::SERVICE_UNAVAILABLE, "7")
     );
     assert_eq!(answer.text().await.unwrap(), "words");
+}
+
+#[tokio::test]
+async fn before_a_swarm_what_nobody_answered_goes_to_another_unless_it_may_have_been_done() {
+    let front = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/", front.local_addr().unwrap());
+    let stage = Stage::of(FleetKind::Swarm, None, url.clone());
+    tokio::spawn(forwarder::serve(Arc::clone(&stage.world), front).unwrap());
+    // Before a published port something takes every connection, and closes it where it finds nobody.
+    let port = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let closing = port.local_addr().unwrap().to_string();
+    tokio::spawn(async move { while port.accept().await.is_ok() {} });
+    let working = instance(StatusCode::OK).await;
+    for (starting, address) in stage.instances.iter().zip([working, closing]) {
+        stage.world.reached_at(&starting.id, &address);
+        stage.world.see(&starting.id, InstanceState::Ready, None);
+    }
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let told = async |method: reqwest::Method| {
+        let (first, second) = (client.request(method.clone(), &url).send(), client.request(method, &url).send());
+        [first.await.unwrap().status(), second.await.unwrap().status()]
+    };
+    assert_eq!(told(reqwest::Method::GET).await, [StatusCode::OK; 2]);
+    assert!(told(reqwest::Method::POST).await.contains(&StatusCode::BAD_GATEWAY));
 }
 
 #[tokio::test]
