@@ -24,7 +24,7 @@ use super::{containers, files};
 const READY_WITHIN: Duration = Duration::from_secs(45);
 
 /// The same where its instances are containers, which may be cleared away first.
-const CONTAINERS_WITHIN: Duration = Duration::from_secs(240);
+const CONTAINERS_WITHIN: Duration = Duration::from_mins(4);
 
 /// How long a world that is just beginning may take until it answers.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
